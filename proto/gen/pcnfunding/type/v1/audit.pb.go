@@ -41,8 +41,8 @@ type AuditEntry struct {
 	CommissionerCode string `protobuf:"bytes,7,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// What happened, in short.
 	Summary string `protobuf:"bytes,8,opt,name=summary,proto3" json:"summary,omitempty"`
-	// Seal of the batch the entry belongs to: SHA-256 in hexadecimal; empty until sealed.
-	SealSha256    string `protobuf:"bytes,9,opt,name=seal_sha256,json=sealSha256,proto3" json:"seal_sha256,omitempty"`
+	// Number of the seal that covers the entry, among those of its commissioner; 0 until sealed.
+	Seal          int64 `protobuf:"varint,9,opt,name=seal,proto3" json:"seal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,18 +133,18 @@ func (x *AuditEntry) GetSummary() string {
 	return ""
 }
 
-func (x *AuditEntry) GetSealSha256() string {
+func (x *AuditEntry) GetSeal() int64 {
 	if x != nil {
-		return x.SealSha256
+		return x.Seal
 	}
-	return ""
+	return 0
 }
 
 var File_pcnfunding_type_v1_audit_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_type_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1epcnfunding/type/v1/audit.proto\x12\x12pcnfunding.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n" +
+	"\x1epcnfunding/type/v1/audit.proto\x12\x12pcnfunding.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n" +
 	"\n" +
 	"AuditEntry\x12\x19\n" +
 	"\bentry_id\x18\x01 \x01(\tR\aentryId\x12*\n" +
@@ -154,9 +154,8 @@ const file_pcnfunding_type_v1_audit_proto_rawDesc = "" +
 	"\x06method\x18\x05 \x01(\tR\x06method\x12\x1a\n" +
 	"\bresource\x18\x06 \x01(\tR\bresource\x12+\n" +
 	"\x11commissioner_code\x18\a \x01(\tR\x10commissionerCode\x12\x18\n" +
-	"\asummary\x18\b \x01(\tR\asummary\x12\x1f\n" +
-	"\vseal_sha256\x18\t \x01(\tR\n" +
-	"sealSha256BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
+	"\asummary\x18\b \x01(\tR\asummary\x12\x12\n" +
+	"\x04seal\x18\t \x01(\x03R\x04sealBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
 
 var (
 	file_pcnfunding_type_v1_audit_proto_rawDescOnce sync.Once

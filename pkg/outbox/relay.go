@@ -1,0 +1,246 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+)
+
+const (
+	// batchRows and batchBytes bound what is read, published and marked in one step.
+	batchRows  = 512
+	batchBytes = 8 << 20
+
+	// pollEvery finds what no signal told of, such as events written by a process that died before it could.
+	pollEvery = time.Second
+
+	// stepLimit bounds one step; a step under way when the relay is stopped may end within it.
+	stepLimit = 15 * time.Second
+
+	backoffFirst = 100 * time.Millisecond
+	backoffMost  = 5 * time.Second
+)
+
+// RelayOptions says how a relay works.
+type RelayOptions struct {
+	// Source is the CloudEvents source of the service, such as /pcnfunding/core; it is required.
+	Source string
+	// Logger receives failures to publish; nil discards them.
+	Logger *slog.Logger
+	// Meter takes the relay's figures; nil drops them.
+	Meter metric.Meter
+}
+
+// Relay publishes a database's events. Any number may run on one database; one of them works at a time.
+type Relay struct {
+	db      *sqldb.DB
+	pub     Publisher
+	source  string
+	logger  *slog.Logger
+	sent    metric.Int64Counter
+	failed  metric.Int64Counter
+	failing bool // a failure has been logged and nothing has succeeded since
+}
+
+// NewRelay makes a relay; Run starts it.
+func NewRelay(db *sqldb.DB, pub Publisher, o RelayOptions) *Relay {
+	r := &Relay{db: db, pub: pub, source: o.Source, logger: o.Logger}
+	if r.logger == nil {
+		r.logger = slog.New(slog.DiscardHandler)
+	}
+	meter := o.Meter
+	if meter == nil {
+		meter = noop.Meter{}
+	}
+	r.instrument(meter)
+	return r
+}
+
+// instrument makes the figures. A figure that cannot be made is logged and does not stop the relay.
+func (r *Relay) instrument(meter metric.Meter) {
+	var errs [3]error
+	r.sent, errs[0] = meter.Int64Counter("outbox_published_total",
+		metric.WithDescription("Events that the broker has acknowledged."))
+	r.failed, errs[1] = meter.Int64Counter("outbox_publish_failures_total",
+		metric.WithDescription("Rounds of publishing in which something was not acknowledged."))
+	_, errs[2] = meter.Float64ObservableGauge("outbox_oldest_age_seconds",
+		metric.WithDescription("How long the oldest unsent event has waited."),
+		metric.WithFloat64Callback(func(ctx context.Context, o metric.Float64Observer) error {
+			age, err := OldestAge(ctx, r.db)
+			if err == nil {
+				o.Observe(age.Seconds())
+			}
+			return err
+		}))
+	if err := errors.Join(errs[:]...); err != nil {
+		r.logger.Error("the outbox has no metrics", "error", err)
+	}
+	if r.sent == nil {
+		r.sent = noop.Int64Counter{}
+	}
+	if r.failed == nil {
+		r.failed = noop.Int64Counter{}
+	}
+}
+
+// Wake has the relay look for events now. Add does so after each commit.
+func (r *Relay) Wake() { r.db.Raise(topic) }
+
+// Run publishes until ctx ends, and then returns nil once the step under way is done. Whatever fails, the database or the
+// broker, is tried again, after 100 ms at first and 5 s at most.
+func (r *Relay) Run(ctx context.Context) error {
+	if r.source == "" {
+		return errors.New("outbox relay: no source given")
+	}
+	delay := backoff{}
+	for ctx.Err() == nil {
+		err := r.db.Lead(ctx, topic, r.work)
+		if ctx.Err() == nil {
+			r.complain(ctx, err)
+			delay.wait(ctx)
+		}
+	}
+	return nil
+}
+
+// work publishes while this relay leads.
+func (r *Relay) work(ctx context.Context) error {
+	delay := backoff{}
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for ctx.Err() == nil {
+		read, acked, err := r.step(ctx)
+		if acked > 0 {
+			delay = backoff{}
+		}
+		switch {
+		case err != nil:
+			r.complain(ctx, err)
+			delay.wait(ctx)
+		case read > 0:
+			r.failing = false
+		default:
+			r.failing = false
+			select {
+			case <-ctx.Done():
+			case <-poll.C:
+			case <-r.db.Signal(topic):
+			}
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// step publishes the oldest unsent events and marks those that were acknowledged. It is not cut short when ctx ends, so that an
+// acknowledgement on its way is not lost.
+func (r *Relay) step(ctx context.Context) (read, acked int, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
+	defer cancel()
+	msgs, err := r.unsent(ctx)
+	if err != nil || len(msgs) == 0 {
+		return 0, 0, err
+	}
+	acks, err := r.pub.Publish(ctx, msgs)
+	if err != nil {
+		err = fmt.Errorf("publish events: %w", err)
+		r.failed.Add(ctx, 1)
+	}
+	if markErr := r.mark(ctx, msgs, acks); markErr != nil {
+		return len(msgs), 0, errors.Join(err, markErr)
+	}
+	r.sent.Add(ctx, int64(len(acks)))
+	if err == nil && len(acks) < len(msgs) {
+		err = fmt.Errorf("publish events: the broker acknowledged %d of %d", len(acks), len(msgs))
+	}
+	return len(msgs), len(acks), err
+}
+
+// unsent reads the oldest events that are not marked.
+func (r *Relay) unsent(ctx context.Context) (msgs []Message, err error) {
+	const text = `SELECT ` + rowColumns + ` FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1`
+	err = r.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		msgs = make([]Message, 0, batchRows)
+		rows, err := q.Query(ctx, text, batchRows)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for size := 0; size < batchBytes && rows.Next(); {
+			var one row
+			if err := rows.Scan(one.fields()...); err != nil {
+				return err
+			}
+			size += len(one.payload)
+			msgs = append(msgs, one.message(r.source))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read unsent events: %w", err)
+	}
+	return msgs, nil
+}
+
+// mark notes the acknowledged messages, and none else, as sent.
+func (r *Relay) mark(ctx context.Context, msgs []Message, acks []Ack) error {
+	if len(acks) == 0 {
+		return nil
+	}
+	acked := make(map[string]bool, len(acks))
+	for _, a := range acks {
+		acked[a.ID] = true
+	}
+	args := []any{sqldb.Micros(r.db.Now())}
+	for _, m := range msgs {
+		if acked[m.ID] {
+			args = append(args, m.position)
+		}
+	}
+	// The list is filled up to one of a few lengths, so that the database need not plan a new statement for each.
+	for len(args)-1 < listLength(len(acks)) {
+		args = append(args, args[len(args)-1])
+	}
+	q := `UPDATE outbox SET sent_at = $1 WHERE position IN (` + sqldb.Placeholders(2, len(args)-1) + `)`
+	if _, err := r.db.Exec(ctx, q, args...); err != nil {
+		return fmt.Errorf("mark events as sent: %w", err)
+	}
+	return nil
+}
+
+func listLength(n int) int {
+	for _, length := range []int{1, 8, 64} {
+		if n <= length {
+			return length
+		}
+	}
+	return batchRows
+}
+
+// complain logs a failure, but only the first of a row of them: the age of the oldest event tells the rest.
+func (r *Relay) complain(ctx context.Context, err error) {
+	if err != nil && !r.failing {
+		r.failing = true
+		r.logger.ErrorContext(ctx, "events wait in the outbox", "error", err)
+	}
+}
+
+// backoff spaces attempts: 100 ms, doubled each time up to 5 s, the last half of it left to chance.
+type backoff struct{ last time.Duration }
+
+func (b *backoff) wait(ctx context.Context) {
+	b.last = min(max(backoffFirst, 2*b.last), backoffMost)
+	timer := time.NewTimer(b.last/2 + rand.N(b.last/2)) //nolint:gosec // spreads retries, guards nothing
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,221 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// openServices need no token and no room: probes must be answered by a server that is full.
+var openServices = []string{"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"}
+
+func open(method string) bool {
+	for _, prefix := range openServices {
+		if strings.HasPrefix(method, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// chain is what happens around every handler of a server.
+type chain struct {
+	log       *slog.Logger
+	verifier  auth.Verifier
+	validator protovalidate.Validator
+	unaries   *bound
+	streams   *bound
+	rates     *rates
+	timeout   time.Duration
+	bulk      time.Duration
+}
+
+// unary runs one unary call through the chain.
+func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	if open(info.FullMethod) {
+		return handler(ctx, req)
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	ctx, id := correlate(ctx, md)
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = panicked(cause)
+		}
+		if err != nil {
+			resp, err = nil, c.refuse(ctx, info.FullMethod, id, err)
+		}
+	}()
+	c.header(ctx, grpc.SetHeader(ctx, metadata.Pairs(KeyCorrelationID, id)))
+	ctx, cancel := withDefaultTimeout(ctx, c.timeout)
+	defer cancel()
+	leave, err := c.unaries.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, principal, err := c.authenticate(ctx, md)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.admit(ctx, md, principal, info.FullMethod, req); err != nil {
+		return nil, err
+	}
+	resp, err = handler(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if tag := etagOf(resp); tag != "" {
+		c.header(ctx, grpc.SetHeader(ctx, metadata.Pairs(KeyETag, tag)))
+	}
+	return resp, nil
+}
+
+// stream runs one streaming call through the chain.
+func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	if open(info.FullMethod) {
+		return handler(srv, ss)
+	}
+	md, _ := metadata.FromIncomingContext(ss.Context())
+	ctx, id := correlate(ss.Context(), md)
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = panicked(cause)
+		}
+		if err != nil {
+			err = c.refuse(ctx, info.FullMethod, id, err)
+		}
+	}()
+	c.header(ctx, ss.SetHeader(metadata.Pairs(KeyCorrelationID, id)))
+	_, limited := ctx.Deadline()
+	ctx, cancel := withDefaultTimeout(ctx, c.bulk)
+	defer cancel()
+	leave, err := c.streams.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, principal, err := c.authenticate(ctx, md)
+	if err != nil {
+		return err
+	}
+	if err := auth.AuthoriseRole(principal, info.FullMethod); err != nil {
+		return err
+	}
+	return handler(srv, &checkedStream{
+		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, limited: limited,
+	})
+}
+
+// authenticate verifies the bearer token and puts its principal into the context; the caller's rate is counted here, where they
+// are first known.
+func (c *chain) authenticate(ctx context.Context, md metadata.MD) (context.Context, auth.Principal, error) {
+	principal, err := c.verifier.Verify(ctx, bearer(md))
+	if err != nil {
+		return ctx, auth.Principal{}, err
+	}
+	if err := c.rates.take(principal.Subject); err != nil {
+		return ctx, auth.Principal{}, err
+	}
+	return auth.With(ctx, principal), principal, nil
+}
+
+// admit authorises a request, completes it from metadata and validates it.
+func (c *chain) admit(ctx context.Context, md metadata.MD, principal auth.Principal, method string, req any) error {
+	message, ok := req.(proto.Message)
+	if !ok {
+		return fmt.Errorf("the request of %s is no protobuf message but %T", method, req)
+	}
+	if err := checkDecoded(message); err != nil {
+		return err
+	}
+	if err := auth.Authorise(ctx, principal, method, message); err != nil {
+		return err
+	}
+	fillFromMetadata(md, message)
+	return validate(c.validator, message)
+}
+
+// header notes that a response header could not be set. The answer goes out without it.
+func (c *chain) header(ctx context.Context, err error) {
+	if err != nil {
+		c.log.WarnContext(ctx, "response header not set", "error", err)
+	}
+}
+
+// refuse logs an error as its kind deserves and turns it into the status that the caller sees.
+func (c *chain) refuse(ctx context.Context, method, id string, err error) error {
+	st := Status(err)
+	attributes := []any{"method", method, "code", st.Code().String(), "correlation_id", id}
+	if principal, ok := auth.From(ctx); ok {
+		attributes = append(attributes, "subject", principal.Subject)
+	}
+	switch st.Code() {
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		c.log.ErrorContext(ctx, "call failed", append(attributes, "error", err.Error())...)
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Aborted:
+		c.log.WarnContext(ctx, "call not served", append(attributes, "reason", fault.ReasonOf(err), "error", err.Error())...)
+	default:
+		c.log.DebugContext(ctx, "call refused", append(attributes, "reason", fault.ReasonOf(err))...)
+	}
+	return withCorrelation(st, id).Err()
+}
+
+// panicked is an ordinary error, so that a panic is masked as any other and its stack is logged.
+func panicked(cause any) error { return fmt.Errorf("panic: %v\n%s", cause, debug.Stack()) }
+
+// withDefaultTimeout gives a call without a deadline one of ours, so that no work outlives the interest in it.
+func withDefaultTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// checkedStream authorises, completes and validates each message that a stream receives.
+type checkedStream struct {
+	grpc.ServerStream
+	ctx       context.Context //nolint:containedctx // a stream is the one place where gRPC asks for it
+	chain     *chain
+	md        metadata.MD
+	principal auth.Principal
+	method    string
+	limited   bool // the caller set a deadline, which gRPC itself enforces
+}
+
+// Context returns the context with the principal, the correlation id and the deadline.
+func (s *checkedStream) Context() context.Context { return s.ctx }
+
+// RecvMsg receives a message and admits it as a unary request would be.
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.receive(m); err != nil {
+		return err
+	}
+	return s.chain.admit(s.ctx, s.md, s.principal, s.method, m)
+}
+
+// receive gives up at the deadline that the chain has set, of which gRPC knows nothing: a caller who neither sends nor leaves
+// must not hold a place for good. The receiver left behind ends with the stream, when the handler returns.
+func (s *checkedStream) receive(m any) error {
+	if s.limited {
+		return s.ServerStream.RecvMsg(m)
+	}
+	received := make(chan error, 1)
+	go func() { received <- s.ServerStream.RecvMsg(m) }()
+	select {
+	case err := <-received:
+		return err
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}

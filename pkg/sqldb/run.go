@@ -1,0 +1,158 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+)
+
+// maxAttempts bounds how often a transaction is run when Postgres cannot fit it into a serial order with others.
+const maxAttempts = 5
+
+// Read runs fn in one read-only transaction: all its queries see the same snapshot.
+func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
+	conn, err := acquire(ctx, db.reader)
+	if err != nil {
+		return explain(fmt.Errorf("begin to read: %w", err))
+	}
+	defer conn.Close() //nolint:errcheck // it only goes back to the pool
+	opts := &sql.TxOptions{ReadOnly: true}
+	if db.dialect == Postgres {
+		opts.Isolation = sql.LevelRepeatableRead
+	}
+	tx, err := conn.BeginTx(ctx, opts)
+	if err != nil {
+		return explain(fmt.Errorf("begin to read: %w", err))
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if err := fn(querier{tx}); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if
+// they ran one after another: on SQLite they do, on Postgres they are SERIALIZABLE and fn is run again, at most five times in all,
+// when it met another at the wrong moment. Errors of fn come back wrapped as they are; a database that is out of reach,
+// locked or full gives a Busy fault.
+func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	conn, err := acquire(ctx, db.writer)
+	if err != nil {
+		return explain(fmt.Errorf("begin to write: %w", err))
+	}
+	defer conn.Close() //nolint:errcheck // it only goes back to the pool
+	var held []string
+	defer func() {
+		if len(held) > 0 {
+			unlockAll(ctx, conn)
+		}
+	}()
+	for attempt := 1; ; attempt++ {
+		locks, err := db.writeOnce(ctx, conn, fn)
+		if err == nil {
+			return nil
+		}
+		if !isRetryable(err) || attempt == maxAttempts {
+			return explain(err)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return explain(err)
+		}
+		if held, err = db.holdLocks(ctx, conn, held, locks); err != nil {
+			return explain(err)
+		}
+	}
+}
+
+// writeOnce runs fn in one transaction and returns the keys that it locked.
+func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error) (locks []string, err error) {
+	opts := &sql.TxOptions{}
+	if db.dialect == Postgres {
+		opts.Isolation = sql.LevelSerializable
+	}
+	sqlTx, err := conn.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("begin to write: %w", err)
+	}
+	defer sqlTx.Rollback() //nolint:errcheck // does nothing after a commit; otherwise the first error is the one that matters
+	tx := &Tx{querier: querier{sqlTx}, db: db, conn: conn, now: db.Now()}
+	if err := fn(tx); err != nil {
+		return tx.locks, err
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return tx.locks, fmt.Errorf("commit: %w", err)
+	}
+	for _, hook := range tx.after {
+		hook()
+	}
+	return nil, nil
+}
+
+// holdLocks takes, for the next attempts, the locks that the failed attempt used, before its snapshot is taken. A
+// transaction that waits for a lock inside itself wakes with an old snapshot and fails once more if the one before it
+// changed what it reads; with many waiters each would use up its attempts.
+func (db *DB) holdLocks(ctx context.Context, conn *sql.Conn, held, locks []string) ([]string, error) {
+	slices.Sort(locks) // one order for all, so that two transactions cannot wait for each other
+	for _, key := range slices.Compact(locks) {
+		if slices.Contains(held, key) {
+			continue
+		}
+		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", db.lockName(key)); err != nil {
+			return held, fmt.Errorf("lock %s: %w", key, err)
+		}
+		held = append(held, key)
+	}
+	return held, nil
+}
+
+// unlockAll frees the connection's own locks; a connection on which that fails is closed, which frees them too.
+func unlockAll(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockLimit)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// Exec runs one statement in a transaction of its own, without the serial order that Write keeps. It is for bookkeeping, where
+// no decision rests on what was read: marking rows, deleting what has expired.
+func (db *DB) Exec(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	conn, err := acquire(ctx, db.writer)
+	if err != nil {
+		return nil, explain(fmt.Errorf("begin to write: %w", err))
+	}
+	defer conn.Close() //nolint:errcheck // it only goes back to the pool
+	result, err := conn.ExecContext(ctx, q, args...)
+	return result, explain(err)
+}
+
+// acquire takes a connection from the pool, waiting no longer than acquireLimit.
+func acquire(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, acquireLimit)
+	defer cancel()
+	conn, err := pool.Conn(waiting)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, fault.New(fault.Busy, ReasonTryAgain, "no database connection came free").Because(err)
+	}
+	return conn, err
+}
+
+// pause waits before the next attempt: about 5 ms, doubled each time, with half of it left to chance.
+func pause(ctx context.Context, attempt int) error {
+	d := 5 * time.Millisecond << (attempt - 1)
+	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // spreads retries, guards nothing
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait to try again: %w", ctx.Err())
+	case <-timer.C:
+		return nil
+	}
+}

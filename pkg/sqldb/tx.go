@@ -1,0 +1,94 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Querier runs SQL inside a transaction.
+type Querier interface {
+	// Query returns the rows of a query; the caller closes them.
+	Query(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+	// QueryRow returns at most one row; a missing one shows as sql.ErrNoRows when it is scanned.
+	QueryRow(ctx context.Context, q string, args ...any) *sql.Row
+	// Exec runs a statement that returns no rows.
+	Exec(ctx context.Context, q string, args ...any) (sql.Result, error)
+}
+
+type querier struct{ tx *sql.Tx }
+
+func (q querier) Query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	return q.tx.QueryContext(ctx, text, args...) //nolint:sqlclosecheck // the caller closes the rows
+}
+
+func (q querier) QueryRow(ctx context.Context, text string, args ...any) *sql.Row {
+	return q.tx.QueryRowContext(ctx, text, args...)
+}
+
+func (q querier) Exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	return q.tx.ExecContext(ctx, text, args...)
+}
+
+// Tx is a transaction that may write. It is for one goroutine, and ends with the closure it was given to.
+type Tx struct {
+	querier
+	db      *DB
+	conn    *sql.Conn
+	now     time.Time
+	ids     uint16
+	locks   []string
+	after   []func()
+	signals map[string]bool
+}
+
+// Now returns the time at which this transaction began; it does not change within it.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// Dialect returns the engine.
+func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
+
+// Lock holds key against every other transaction of this schema until this one ends: call it before reading what a
+// decision rests on. If the wait passes the lock time-out, the transaction fails with a Busy fault. On SQLite it does
+// nothing, since there is only one writer.
+func (tx *Tx) Lock(ctx context.Context, key string) error {
+	if tx.db.dialect == SQLite {
+		return nil
+	}
+	tx.locks = append(tx.locks, key)
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", tx.db.lockName(key)); err != nil {
+		return fmt.Errorf("lock %s: %w", key, err)
+	}
+	return nil
+}
+
+// lockName sets the schemas of one Postgres database apart, which share its advisory locks.
+func (db *DB) lockName(key string) string { return db.schema + "/" + key }
+
+// Allow raises the time limits of this transaction for a long job. On SQLite, which has none, it does nothing.
+func (tx *Tx) Allow(ctx context.Context, limit time.Duration) error {
+	if tx.db.dialect == SQLite {
+		return nil
+	}
+	const q = `SELECT set_config(name, $1, true) FROM pg_settings
+		WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')`
+	if _, err := tx.Exec(ctx, q, millis(limit)); err != nil {
+		return fmt.Errorf("raise the time limits to %s: %w", limit, err)
+	}
+	return nil
+}
+
+// AfterCommit has fn called once, after the transaction has committed, and never if it does not.
+func (tx *Tx) AfterCommit(fn func()) { tx.after = append(tx.after, fn) }
+
+// Raise raises the signal of a topic (see DB.Signal) after the commit, once however often it is called.
+func (tx *Tx) Raise(topic string) {
+	if tx.signals == nil {
+		tx.signals = make(map[string]bool, 1)
+	}
+	if !tx.signals[topic] {
+		tx.signals[topic] = true
+		tx.AfterCommit(func() { tx.db.Raise(topic) })
+	}
+}

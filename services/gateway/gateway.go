@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+
+	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
+	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
+)
+
+// Limits of the REST side.
+const (
+	// MaxJSONBytes bounds a JSON body.
+	MaxJSONBytes = 4 << 20
+	// MaxUploadBytes bounds an uploaded file as it is sent.
+	MaxUploadBytes = 16 << 20
+	// CallTimeout bounds a call from the first byte read to the answer.
+	CallTimeout = 10 * time.Second
+	// LongCallTimeout bounds an upload and the close of a month.
+	LongCallTimeout = 120 * time.Second
+
+	uploadChunkBytes = 512 << 10
+	maxAnswerBytes   = 64 << 20 // a snapshot of England, or a large schedule with its working
+)
+
+//go:embed openapi/openapi.json
+var openAPI []byte
+
+// OpenAPI returns the OpenAPI 3.1 document of the suite as it is served.
+func OpenAPI() []byte { return openAPI }
+
+// Packages are the contracts the gateway serves.
+func Packages() []string {
+	return []string{
+		string(registerv1.File_pcnfunding_register_v1_register_service_proto.Package()),
+		string(corev1.File_pcnfunding_core_v1_core_service_proto.Package()),
+	}
+}
+
+// Deps are what a gateway works with. Conn, Logger and Clock are required.
+type Deps struct {
+	// Conn returns a client connection to a service by its name, register or core.
+	Conn func(service string) grpc.ClientConnInterface
+	// Logger receives one record for each call of the API, without bodies and queries.
+	Logger *slog.Logger
+	// Ready says whether traffic may come; nil means always.
+	Ready func(ctx context.Context) error
+	// Status returns the parts of the suite and their state, written as JSON at /status; nil means that there is nothing to say.
+	Status func(ctx context.Context) any
+	// Metrics serves /metrics; nil means no such path.
+	Metrics http.Handler
+	// Version is the suite's version.
+	Version string
+	// PublicJWKS serves the public keys of a local token issuer; nil unless there is one.
+	PublicJWKS http.Handler
+	// Clock tells the time, for the duration of calls in the log.
+	Clock func() time.Time
+}
+
+type gateway struct {
+	deps      Deps
+	logger    *slog.Logger
+	routes    []route.Route
+	marshaler runtime.Marshaler
+	calls     *runtime.ServeMux
+	register  registerv1.RegisterServiceClient
+}
+
+// New returns the handler of the whole REST side. The context bounds the set-up only.
+func New(ctx context.Context, deps Deps) (http.Handler, error) {
+	if deps.Conn == nil || deps.Logger == nil || deps.Clock == nil {
+		return nil, errors.New("gateway: Conn, Logger and Clock are required")
+	}
+	routes, err := route.All(Packages()...)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	registerConn, coreConn := deps.Conn("register"), deps.Conn("core")
+	if registerConn == nil || coreConn == nil {
+		return nil, errors.New("gateway: no connection to register or core")
+	}
+	g := &gateway{
+		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(),
+		register: registerv1.NewRegisterServiceClient(wideConn{registerConn}),
+	}
+	g.calls = runtime.NewServeMux(g.muxOptions()...)
+	if err := registergw.RegisterRegisterServiceHandlerClient(ctx, g.calls, g.register); err != nil {
+		return nil, fmt.Errorf("gateway: register: %w", err)
+	}
+	if err := coregw.RegisterCoreServiceHandlerClient(ctx, g.calls, corev1.NewCoreServiceClient(wideConn{coreConn})); err != nil {
+		return nil, fmt.Errorf("gateway: core: %w", err)
+	}
+	return g.handler(), nil
+}
+
+// wideConn lets answers be larger than gRPC's default of 4 MiB.
+type wideConn struct{ grpc.ClientConnInterface }
+
+// Invoke makes a unary call.
+func (c wideConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return c.ClientConnInterface.Invoke(ctx, method, args, reply, append(opts, grpc.MaxCallRecvMsgSize(maxAnswerBytes))...)
+}
+
+// handler puts the paths together: the API under /v1/, the rest beside it.
+func (g *gateway) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", g.api())
+	g.mountPages(mux)
+	return g.recovered(identified(mux))
+}
+
+// handleError writes the problem of a call that failed, or of a body that could not be read.
+func (g *gateway) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if body, ok := r.Body.(*jsonBody); ok && body.problem != nil {
+		body.problem.write(w)
+		return
+	}
+	var malformed *runtime.HTTPStatusError
+	if errors.As(err, &malformed) {
+		newProblem(http.StatusBadRequest, reasonTextInvalid, "The path holds a malformed escape.").write(w)
+		return
+	}
+	g.fail(ctx, w, err)
+}
+
+// handleRoutingError answers for paths that only the generated handlers' own matching refuses; the others never reach it.
+func (g *gateway) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, code int) {
+	if code == http.StatusBadRequest {
+		newProblem(code, reasonTextInvalid, "The path is malformed.").write(w)
+		return
+	}
+	routeNotFound().write(w)
+}
+
+func routeNotFound() *problem {
+	return newProblem(http.StatusNotFound, reasonRouteNotFound, "There is no such path. The paths are listed at /openapi.json.")
+}

@@ -1,0 +1,343 @@
+package apidoc
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// exampleMoment is the moment of every example: the evening of the first close of April 2022.
+var exampleMoment = time.Date(2022, time.April, 1, 17, 30, 0, 0, time.UTC)
+
+// texts are values by field name, of one month of one made-up PCN: 52,310 patients at £1.50 a year are £6,538.75 a month.
+var texts = map[string]string{
+	"adjusts_line_id": "", "adjusted_population": "52310", "applied_from_month": "2022-04", "approved_by": "",
+	"closed": "", "closed_by": "a.finance@15n.example", "closes": "2022-04-30", "commissioner_code": "15N",
+	"commissioner_name": "NHS Devon CCG", "component": "", "decided_by": "b.finance@15n.example",
+	"decision_reason": "Assessment met for all practices", "declaration_id": "decl-0197d5a0-4f2d-7b61-8e1a-6c5d4b3a2f10",
+	"declared_by": "c.director@u12345.example", "detail": "Practice L83001 is in no PCN", "effective_from": "2022-04-01",
+	"effective_to": "2023-03-31", "entry_id": "0197d5a0-5e6f-7a12-9b3c-8d7e6f5a4b3c", "etag": "3",
+	"evidence": "Statement of 12 April 2022 for all member practices", "expected_kind": "", "extract_date": "2022-04-01",
+	"file_name": "gp-reg-pat-prac-map.csv", "final_weighted": "51874.36", "first_month": "2022-04", "first_paid_month": "",
+	"for_month": "2022-04", "from_month": "2022-04", "funding_source": "PCN DES", "health_inequality_share": "0.15",
+	"health_inequality_weighted": "50120.4", "hours_rounded_to_quarter": "26.25", "kind": "PRACTICE_MAPPING",
+	"known_from": "2022-03-31", "known_from_basis": "publication", "line_id": "line-7f0c2b9a41d85e63",
+	"lines_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+	"load_id":      "0197d5a0-7f3c-7c52-9a4e-3b1f0c2d4e5f", "loaded_by": "operator@england.example", "location_code": "15N",
+	"membership_date": "2022-04-01", "method": "/pcnfunding.core.v1.CoreService/CloseMonth",
+	"minutes_per_1000": "30", "minutes_per_week": "1569.3", "missing": "registered list of L83001 on 2022-01-01",
+	"month": "2022-04", "monthly_rate_gbp": "0.125", "name": "Example PCN", "national_gbp": "90000000",
+	"next_page_token": "", "note": "", "notice_date": "2022-04-15", "on_date": "2022-04-01", "opened": "2019-07-01",
+	"opens": "2022-04-01", "organisation_code": "U12345", "other_code": "U12345", "other_name": "Example PCN",
+	"page_token": "", "payee_code": "L83001", "payee_name": "Example Surgery", "payer_code": "15N", "payer_name": "NHS Devon CCG",
+	"payment_code": "CORE_PCN", "pcn_code": "U12345", "pcn_name": "Example PCN", "population": "52310",
+	"population_date": "2022-01-01", "population_reference_date": "2022-01-01", "practice_code": "L83001",
+	"primary_medical_care_weighted": "52184", "quantity": "9120", "rate_gbp": "1.5", "rate_id": "core-pcn-2022-04-01-1",
+	"recorded_by": "operator@england.example", "reference_date": "2022-01-01", "region_code": "Y58", "released_by": "",
+	"release_reason": "", "remedy": "Load the registered lists of 1 January 2022", "replaces_rate_id": "",
+	"request_id": "0197d5a0-3c2b-7d1e-9f00-5a6b7c8d9e0f", "resource": "core/schedules/core-15N-2022-04-1",
+	"schedule_id": "core-15N-2022-04-1", "seal_sha256": "", "setting_id": "set-0197d5a0-11aa-7bcd-8e0f-1a2b3c4d5e6f",
+	"sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae", "share": "1",
+	"snapshot_id": "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9", "source": "NHS England, published 31 March 2022",
+	"source_item": "", "stated_month": "2022-04", "sum_gbp": "4.02", "system_code": "QJK", "to_month": "",
+	"unit": "patients", "unrounded_gbp": "78465", "value": "52310", "version": "first",
+	"withheld_by": "a.finance@15n.example", "withholding_id": "wh-0197d5a0-2b3c-7d4e-8f50-617283940a1b", "actor": "a.finance@15n.example",
+	"summary": "Closed 2022-04 for 15N: 1 line, £6,538.75 to pay", "column": "NUMBER_OF_PATIENTS", "clause": "",
+}
+
+// numbers are values of integer fields by name.
+var numbers = map[string]int64{
+	"amount_pence": 653875, "monthly_pence": 653875, "first_payment_pence": 653875, "total_pence": 7846500,
+	"rounded_once_pence": 7846500, "monthly_total_pence": 653875, "pay_total_pence": 653875, "reconcile_total_pence": 0,
+	"page_size": 100, "sequence": 1, "line_count": 1, "lines": 1, "pcns": 1, "pcn_count": 1, "practices": 5, "commissioners": 1,
+	"beneficiaries": 1, "practices_in_pcn": 5, "registered_patients": 52310, "registered_patients_in_pcn": 52310,
+	"covered_basis_points": 10000, "beds": 240, "rows_read": 6541, "rows_stored": 6541, "line": 17, "instalments": 12,
+	"instalments_paid": 3, "remaining_instalments": 11, "rest_total_pence": 7846500,
+}
+
+// choices are values of enum fields by the enum's full name; the first value that is not 0 stands for all others.
+var choices = map[protoreflect.FullName]string{
+	"pcnfunding.register.v1.FileKind":         "PRACTICE_MAPPING",
+	"pcnfunding.register.v1.OrganisationKind": "PCN",
+	"pcnfunding.register.v1.FindingKind":      "PRACTICE_WITHOUT_LIST",
+	"pcnfunding.register.v1.RelationshipKind": "COMMISSIONED_BY",
+	"pcnfunding.type.v1.AdjustmentCause":      "ADJUSTMENT_CAUSE_UNSPECIFIED",
+	"pcnfunding.core.v1.DeclarationState":     "ACCEPTED",
+}
+
+// whole are examples that only make sense as a whole, as JSON of the message or, after a slash, of one field of it. A field set
+// to null here stays empty.
+var whole = map[string]string{
+	"pcnfunding.type.v1.Working": `{
+		"inputs": [
+			{"name": "rate", "value": "1.5", "unit": "GBP_per_patient", "origin": {"kind": "KIND_RATE", "ref": "core-pcn-2022-04-01-1", "source": "Network Contract DES 2022/23", "confidence": "CONFIDENCE_OFFICIAL"}},
+			{"name": "population", "value": "52310", "unit": "patients", "origin": {"kind": "KIND_SNAPSHOT", "ref": "0197d5a0-7f3c-7c52-9a4e-3b1f0c2d4e5f", "source": "NHS England, registered lists of 1 January 2022", "confidence": "CONFIDENCE_OFFICIAL"}},
+			{"name": "months", "value": "12", "unit": "months", "origin": {"kind": "KIND_CONTRACT"}}],
+		"steps": [
+			{"name": "year", "operation": "OPERATION_MULTIPLY", "operands": ["rate", "population"], "result": "78465", "unit": "GBP"},
+			{"name": "month", "operation": "OPERATION_DIVIDE", "operands": ["year", "months"], "result": "6538.75", "unit": "GBP"},
+			{"name": "amount", "operation": "OPERATION_ROUND", "operands": ["month"], "rounding": "ROUNDING_HALF_UP", "places": 2, "result": "6538.75", "unit": "GBP"}]}`,
+	"pcnfunding.type.v1.Payee":                                          `{"code": "L83001", "name": "Example Surgery"}`,
+	"pcnfunding.type.v1.AuditEntry/roles":                               `["finance_preparer"]`,
+	"pcnfunding.type.v1.PaymentLine/holds":                              `[]`,
+	"pcnfunding.type.v1.PaymentLine/practice_code":                      `""`,
+	"pcnfunding.type.v1.PaymentSchedule/withheld":                       `[]`,
+	"pcnfunding.type.v1.PaymentSchedule/refusals":                       `[]`,
+	"pcnfunding.core.v1.PcnMonth/withheld":                              `[]`,
+	"pcnfunding.core.v1.PcnMonth/refusals":                              `[]`,
+	"pcnfunding.core.v1.PcnMonth/schedule_ids":                          `["core-15N-2022-04-1"]`,
+	"pcnfunding.type.v1.Refusal/reason":                                 `"POPULATION_MISSING"`,
+	"pcnfunding.type.v1.Refusal/candidate_pence":                        `null`,
+	"pcnfunding.core.v1.ExplainedLine/sentences":                        `["The rate of 1.5 pounds per patient times 52,310 patients is 78,465 pounds for the year.", "Divided by 12 months it is 6,538.75 pounds a month."]`,
+	"pcnfunding.core.v1.ExplainedLine/verified":                         `true`,
+	"pcnfunding.core.v1.ReemitScheduleResponse":                         `{"event_ids": ["0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6"]}`,
+	"pcnfunding.core.v1.Rate/name":                                      `"Core PCN funding"`,
+	"pcnfunding.core.v1.Rate/commissioner_code":                         `"england"`,
+	"pcnfunding.core.v1.Setting/name":                                   `"CONVENTION"`,
+	"pcnfunding.core.v1.Setting/value":                                  `"PCN_ANNUAL"`,
+	"pcnfunding.core.v1.Setting/reason":                                 `"As agreed with the PCNs on 15 March 2022"`,
+	"pcnfunding.core.v1.SetSettingRequest/name":                         `"CONVENTION"`,
+	"pcnfunding.core.v1.SetSettingRequest/value":                        `"PCN_ANNUAL"`,
+	"pcnfunding.core.v1.SetSettingRequest/reason":                       `"As agreed with the PCNs on 15 March 2022"`,
+	"pcnfunding.core.v1.Withholding/reason":                             `"Annual declaration not received"`,
+	"pcnfunding.core.v1.WithholdPaymentRequest/reason":                  `"Annual declaration not received"`,
+	"pcnfunding.core.v1.ReleasePaymentRequest/reason":                   `"Declaration received on 3 May 2022"`,
+	"pcnfunding.core.v1.DecideDeclarationRequest/reason":                `""`,
+	"pcnfunding.core.v1.DecideDeclarationRequest/accept":                `true`,
+	"pcnfunding.core.v1.Declaration/payment_code":                       `"CAIP_ACCESS"`,
+	"pcnfunding.core.v1.RecordDeclarationRequest/payment_code":          `"CAIP_ACCESS"`,
+	"pcnfunding.core.v1.Component":                                      `{"rate_gbp": "1.5", "population": "52310"}`,
+	"pcnfunding.core.v1.Stream":                                         `{"payment_code": "CORE_PCN", "components": [{"rate_gbp": "1.5", "population": "52310"}], "instalments": 12, "convention": "PCN_ANNUAL"}`,
+	"pcnfunding.core.v1.QuotedStream/instalments_pence":                 `["653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875"]`,
+	"pcnfunding.core.v1.QuotedStream/remaining_instalments":             `11`,
+	"pcnfunding.core.v1.QuoteCorrectionRequest/after":                   `{"payment_code": "CORE_PCN", "components": [{"rate_gbp": "1.53", "population": "52310"}], "instalments": 12, "convention": "PCN_ANNUAL"}`,
+	"pcnfunding.core.v1.QuoteCorrectionResponse":                        `{"before_monthly_pence": "653875", "after_monthly_pence": "666953", "paid_before_pence": "1961625", "paid_after_pence": "6002577", "arrears_pence": "39234", "next_payment_pence": "706187", "total_without_arrears_pence": "7964202", "total_pence": "8003436"}`,
+	"pcnfunding.core.v1.QuoteBedsRequest":                               `{"rate_gbp": "120", "instalments": 12, "beds_by_month": {"2022-04": "240", "2022-10": "252"}, "first_month": "2022-04"}`,
+	"pcnfunding.core.v1.QuoteBedsResponse":                              `{"months_pence": ["240000", "240000", "240000", "240000", "240000", "240000", "252000", "252000", "252000", "252000", "252000", "252000"], "total_pence": "2952000", "working": {"inputs": [{"name": "rate", "value": "120", "unit": "GBP_per_bed", "origin": {"kind": "KIND_REQUEST"}}, {"name": "beds", "value": "240", "unit": "beds", "origin": {"kind": "KIND_REQUEST"}}, {"name": "months", "value": "12", "unit": "months", "origin": {"kind": "KIND_REQUEST"}}], "steps": [{"name": "year", "operation": "OPERATION_MULTIPLY", "operands": ["rate", "beds"], "result": "28800", "unit": "GBP"}, {"name": "month", "operation": "OPERATION_DIVIDE", "operands": ["year", "months"], "result": "2400", "unit": "GBP"}, {"name": "amount", "operation": "OPERATION_ROUND", "operands": ["month"], "rounding": "ROUNDING_HALF_UP", "places": 2, "result": "2400", "unit": "GBP"}]}}`,
+	"pcnfunding.core.v1.QuoteImprovementRequest":                        `{"adjusted_population": "52310", "part_rates_gbp": {"CAIP_ACCESS": "0.635", "CAIP_RISK": "0.635"}, "declared_parts": ["CAIP_ACCESS"]}`,
+	"pcnfunding.core.v1.QuoteImprovementResponse":                       `{"parts_pence": {"CAIP_ACCESS": "3321685"}, "amount_pence": "3321685", "maximum_pence": "6643370"}`,
+	"pcnfunding.core.v1.QuotePerHeadRequest":                            `{"rates_gbp": {"CORE_PCN": "1.5", "LEADERSHIP": "0.699", "EXTENDED_ACCESS": "1.821"}}`,
+	"pcnfunding.core.v1.QuotePerHeadResponse":                           `{"sum_gbp": "4.02"}`,
+	"pcnfunding.core.v1.QuoteServiceHoursResponse":                      `{"minutes_per_week": "1569.3", "hours_rounded_to_quarter": "26.25"}`,
+	"pcnfunding.core.v1.QuoteImpliedPopulationResponse":                 `{"population_nearest_thousand": "60000000"}`,
+	"pcnfunding.core.v1.QuoteShareRequest":                              `{"pool_pence": "1000000", "populations": {"U12345": "52310", "U12346": "41200"}}`,
+	"pcnfunding.core.v1.QuoteShareResponse":                             `{"shares_pence": {"U12345": "559405", "U12346": "440595"}, "total_pence": "1000000"}`,
+	"pcnfunding.core.v1.QuoteNeedWeightResponse":                        `{"final_weighted": "51874.46"}`,
+	"pcnfunding.core.v1.MonthSummary/refusals":                          `[]`,
+	"pcnfunding.core.v1.MonthSummary/practices":                         `5`,
+	"pcnfunding.register.v1.Load/warnings":                              `[]`,
+	"pcnfunding.register.v1.Load/rows_passed_over":                      `{"TOTALS_ROW": "1"}`,
+	"pcnfunding.register.v1.Load/applied_from_month":                    `""`,
+	"pcnfunding.register.v1.ImportHeader/extract_date":                  `""`,
+	"pcnfunding.register.v1.ImportHeader/applied_from_month":            `""`,
+	"pcnfunding.register.v1.ImportResponse/bad_rows":                    `[]`,
+	"pcnfunding.register.v1.QuarantinedRow/value":                       `"-12"`,
+	"pcnfunding.register.v1.QuarantinedRow/reason":                      `"NUMBER_OUT_OF_RANGE"`,
+	"pcnfunding.register.v1.QuarantinedRow/detail":                      `"Patients are counted from 0 upwards"`,
+	"pcnfunding.register.v1.Commissioner/name":                          `"NHS Devon CCG"`,
+	"pcnfunding.register.v1.SnapshotPractice/name":                      `"Example Surgery"`,
+	"pcnfunding.register.v1.Relationship/other_code":                    `"15N"`,
+	"pcnfunding.register.v1.Relationship/other_name":                    `"NHS Devon CCG"`,
+	"pcnfunding.register.v1.Relationship/effective_to":                  `"2022-06-30"`,
+	"pcnfunding.register.v1.Snapshot/findings":                          `[]`,
+	"pcnfunding.register.v1.Coverage/findings":                          `[]`,
+	"pcnfunding.register.v1.RecordPopulationRequest/applied_from_month": `""`,
+	"pcnfunding.register.v1.RecordMembershipRequest/effective_to":       `""`,
+	"pcnfunding.register.v1.QuoteOptOutRequest/windows":                 `[]`,
+	"pcnfunding.register.v1.OptOutWindow/source":                        `"Network Contract DES 2022/23"`,
+	"pcnfunding.register.v1.QuoteOptOutResponse/inside_window":          `true`,
+}
+
+// skippedInQuery are the query fields whose example stays empty: filters and tokens that most calls leave out.
+var skippedInQuery = []string{"page_token", "known_at"}
+
+// exampleJSON returns an example of a message as JSON, without the fields named.
+func exampleJSON(m protoreflect.MessageDescriptor, without []string) (any, error) {
+	message, err := exampleOf(m, 0)
+	if err != nil {
+		return nil, err
+	}
+	data, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(data, &out); err != nil {
+		return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
+	}
+	for _, name := range without {
+		delete(out, name)
+	}
+	return inOrder(out, m), nil
+}
+
+// inOrder puts the members of a decoded message into the order of the contract.
+func inOrder(in map[string]any, m protoreflect.MessageDescriptor) object {
+	out := object{}
+	fields := m.Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		v, ok := in[string(f.Name())]
+		if !ok {
+			continue
+		}
+		if f.Message() != nil && !f.IsMap() && f.Message().FullName() != timestampName {
+			v = orderedValue(v, f.Message())
+		}
+		out = append(out, member{string(f.Name()), v})
+	}
+	return out
+}
+
+func orderedValue(v any, m protoreflect.MessageDescriptor) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return inOrder(v, m)
+	case []any:
+		for i := range v {
+			v[i] = orderedValue(v[i], m)
+		}
+		return v
+	}
+	return v
+}
+
+// exampleOf returns a message filled in by the names of its fields.
+func exampleOf(m protoreflect.MessageDescriptor, depth int) (proto.Message, error) {
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(m.FullName())
+	if err != nil {
+		return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
+	}
+	message := kind.New()
+	if text, ok := whole[string(m.FullName())]; ok {
+		if err := protojson.Unmarshal([]byte(text), message.Interface()); err != nil {
+			return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
+		}
+		return message.Interface(), nil
+	}
+	if depth > 8 {
+		return nil, fmt.Errorf("example of %s: nested too deeply", m.FullName())
+	}
+	fields := m.Fields()
+	for i := range fields.Len() {
+		if err := fill(message, fields.Get(i), depth); err != nil {
+			return nil, err
+		}
+	}
+	return message.Interface(), nil
+}
+
+func fill(message protoreflect.Message, f protoreflect.FieldDescriptor, depth int) error {
+	full := string(f.ContainingMessage().FullName()) + "/" + string(f.Name())
+	if text, ok := whole[full]; ok {
+		patch := fmt.Sprintf("{%q: %s}", f.Name(), text)
+		part := message.New()
+		if err := protojson.Unmarshal([]byte(patch), part.Interface()); err != nil {
+			return fmt.Errorf("example of %s: %w", full, err)
+		}
+		proto.Merge(message.Interface(), part.Interface())
+		return nil
+	}
+	switch {
+	case f.IsMap():
+		return nil // a map's keys carry meaning: where one is wanted it is stated as a whole
+	case f.IsList():
+		v, err := exampleValue(message, f, depth)
+		if err != nil || !v.IsValid() {
+			return err
+		}
+		message.Mutable(f).List().Append(v)
+		return nil
+	}
+	v, err := exampleValue(message, f, depth)
+	if err != nil {
+		return err
+	}
+	if v.IsValid() {
+		message.Set(f, v)
+	}
+	return nil
+}
+
+// exampleValue returns one value for a field; an invalid value leaves it empty.
+func exampleValue(_ protoreflect.Message, f protoreflect.FieldDescriptor, depth int) (protoreflect.Value, error) {
+	name := string(f.Name())
+	switch f.Kind() {
+	case protoreflect.StringKind:
+		text, ok := texts[name]
+		if !ok && !f.IsList() {
+			return protoreflect.Value{}, fmt.Errorf("no example for the text %s", f.FullName())
+		}
+		if text == "" {
+			return protoreflect.Value{}, nil
+		}
+		return protoreflect.ValueOfString(text), nil
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(numbers[name]), nil
+	case protoreflect.Int32Kind:
+		return protoreflect.ValueOfInt32(int32(numbers[name])), nil //nolint:gosec // the table of this file holds small numbers
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(name == "participating" || name == "coding_satisfied" || name == "observed"), nil
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(exampleEnum(f.Enum())), nil
+	case protoreflect.MessageKind:
+		if f.Message().FullName() == timestampName {
+			if strings.HasPrefix(name, "released") {
+				return protoreflect.Value{}, nil
+			}
+			return protoreflect.ValueOfMessage(timestamppb.New(exampleMoment).ProtoReflect()), nil
+		}
+		inner, err := exampleOf(f.Message(), depth+1)
+		if err != nil {
+			return protoreflect.Value{}, err
+		}
+		return protoreflect.ValueOfMessage(inner.ProtoReflect()), nil
+	default:
+		return protoreflect.Value{}, fmt.Errorf("no example for %s of kind %s", f.FullName(), f.Kind())
+	}
+}
+
+func exampleEnum(e protoreflect.EnumDescriptor) protoreflect.EnumNumber {
+	if name, ok := choices[e.FullName()]; ok {
+		return e.Values().ByName(protoreflect.Name(name)).Number()
+	}
+	return e.Values().Get(min(1, e.Values().Len()-1)).Number()
+}
+
+// queryExample returns the example of a path or query parameter.
+func queryExample(f protoreflect.FieldDescriptor) any {
+	name := string(f.Name())
+	if slices.Contains(skippedInQuery, name) {
+		if f.Message() != nil {
+			return exampleMoment.Format(time.RFC3339)
+		}
+		return ""
+	}
+	switch f.Kind() {
+	case protoreflect.Int32Kind, protoreflect.Int64Kind:
+		return numbers[name]
+	case protoreflect.BoolKind:
+		return false
+	case protoreflect.EnumKind:
+		return string(f.Enum().Values().ByNumber(exampleEnum(f.Enum())).Name())
+	case protoreflect.MessageKind:
+		return exampleMoment.Format(time.RFC3339)
+	default:
+		return texts[name]
+	}
+}
+
+const (
+	importExample = "PUBLICATION,EXTRACT_DATE,PRACTICE_CODE,PRACTICE_NAME,ONS_CCG_CODE,CCG_CODE,CCG_NAME,STP_CODE,STP_NAME,PCN_CODE,PCN_NAME\n" +
+		"GP_PRAC_PAT_LIST,01APR2022,L83001,EXAMPLE SURGERY,E38000230,15N,NHS DEVON CCG,QJK,DEVON,U12345,EXAMPLE PCN\n"
+	linesExample = "line_id,for_month,payment_code,pcn_code,practice_code,payee_code,instruction,amount_pence\n" +
+		"line-7f0c2b9a41d85e63,2022-04,CORE_PCN,U12345,,L83001,PAY,653875\n"
+)

@@ -1,0 +1,321 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
+)
+
+// linesCSV is the path segment under a schedule that holds its lines as CSV.
+const linesCSV = "/lines.csv"
+
+var (
+	correlationID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+	schedulePath  = regexp.MustCompile(`^/v1/[a-z]+/schedules/[^/]+$`)
+)
+
+// identified gives each request its correlation id, the caller's if it is well formed, and the headers every answer carries.
+func identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(headerCorrelationID)
+		if !correlationID.MatchString(id) {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		r.Header.Set(headerCorrelationID, id)
+		h := w.Header()
+		h.Set(headerCorrelationID, id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered turns a panic into a problem, unless the answer has begun.
+func (g *gateway) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recorder := &recorder{ResponseWriter: w}
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause == http.ErrAbortHandler { //nolint:errorlint // the sentinel is compared as net/http compares it
+				panic(cause)
+			}
+			g.logger.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+			if recorder.status == 0 {
+				newProblem(http.StatusInternalServerError, reasonInternal, internalDetail).write(recorder)
+			}
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// recorder notes the status and the size of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader notes the status.
+func (w *recorder) WriteHeader(code int) {
+	if w.status == 0 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write notes the size.
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err //nolint:wrapcheck // a writer passes its writer's error on
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// api serves everything under /v1/: it finds the route, checks what the generated handlers would not, bounds time and size,
+// and logs the call.
+func (g *gateway) api() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := g.deps.Clock()
+		recorder := &recorder{ResponseWriter: w}
+		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		call := ""
+		if found, p := g.admit(r); p != nil {
+			p.write(recorder)
+		} else {
+			call = string(found.Method.FullName())
+			g.dispatch(recorder, r.WithContext(ctx), found)
+		}
+		g.logger.InfoContext(ctx, "call", "method", r.Method, "path", r.URL.Path, "call", call, "status", recorder.status,
+			"bytes", recorder.bytes, "duration_ms", g.deps.Clock().Sub(started).Milliseconds(),
+			"correlation_id", r.Header.Get(headerCorrelationID))
+	})
+}
+
+// admit finds the route of a request and refuses what no service needs to see. It also normalises the request: HEAD is GET,
+// a schedule asked for as CSV is its file, and headers the runtime would obey on its own are dropped.
+func (g *gateway) admit(r *http.Request) (*route.Route, *problem) {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Grpc-") || name == "Te" || name == "X-Http-Method-Override" {
+			r.Header.Del(name)
+		}
+	}
+	verb := r.Method
+	if verb == http.MethodHead {
+		verb = http.MethodGet
+	}
+	if verb == http.MethodGet && schedulePath.MatchString(r.URL.Path) && accepts(r.Header, "text/csv") {
+		r.URL.Path += linesCSV
+		if r.URL.RawPath != "" {
+			r.URL.RawPath += linesCSV
+		}
+	}
+	found, verbs := route.Find(g.routes, verb, r.URL.EscapedPath())
+	if len(verbs) == 0 {
+		return nil, routeNotFound()
+	}
+	if found == nil {
+		return nil, methodNotAllowed(verbs)
+	}
+	if p := checkHeaders(r.Header); p != nil {
+		return nil, p
+	}
+	if !plainText(r.URL.Path) {
+		return nil, newProblem(http.StatusBadRequest, reasonTextInvalid, "The path holds control characters or is not UTF-8.")
+	}
+	r.Method = verb
+	return found, checkQuery(r.URL.RawQuery, found)
+}
+
+// dispatch makes the call under its deadline. A body that comes too slowly is cut off at the deadline too.
+func (g *gateway) dispatch(w http.ResponseWriter, r *http.Request, found *route.Route) {
+	limit := CallTimeout
+	upload := found.Path == route.ImportPath
+	if upload || strings.HasSuffix(found.Path, ":close") {
+		limit = LongCallTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every writer has a connection to cut
+	})
+	defer stop()
+	r = r.WithContext(withFileName(ctx, fileName(r.URL.Path)))
+	if upload {
+		g.upload(w, r)
+		return
+	}
+	if found.HasBody {
+		body, p := readJSON(w, r)
+		if p != nil {
+			p.write(w)
+			return
+		}
+		r.Body = body
+	}
+	g.calls.ServeHTTP(&conditional{ResponseWriter: w, ifNoneMatch: noneMatch(r)}, r)
+}
+
+func noneMatch(r *http.Request) string {
+	if r.Method != http.MethodGet {
+		return ""
+	}
+	return r.Header.Get(headerIfNoneMatch)
+}
+
+// conditional answers 304 in place of a body whose tag the caller already holds.
+type conditional struct {
+	http.ResponseWriter
+	ifNoneMatch string
+	decided     bool
+	unchanged   bool
+}
+
+// WriteHeader decides once what to send.
+func (w *conditional) WriteHeader(code int) {
+	if w.decided {
+		return
+	}
+	w.decided = true
+	if code == http.StatusOK && tagListed(w.ifNoneMatch, w.Header().Get(headerETag)) {
+		w.unchanged = true
+		for _, name := range []string{"Content-Length", "Content-Type", "Content-Disposition"} {
+			w.Header().Del(name)
+		}
+		code = http.StatusNotModified
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write drops the body of an unchanged answer.
+func (w *conditional) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.unchanged {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b) //nolint:wrapcheck // a writer passes its writer's error on
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *conditional) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// readJSON reads a body whole, within its limit, so that a refusal names the cause.
+func readJSON(w http.ResponseWriter, r *http.Request) (*jsonBody, *problem) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia, "JSON bodies are taken without content encoding.")
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxJSONBytes))
+	if err != nil {
+		return nil, problemOfBody(err, MaxJSONBytes)
+	}
+	kind := r.Header.Get("Content-Type")
+	if len(data) > 0 || kind != "" {
+		if media, params, err := mime.ParseMediaType(kind); err != nil || media != "application/json" || !utf8Charset(params) {
+			return nil, newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia, "The call takes application/json in UTF-8.")
+		}
+	}
+	return newJSONBody(data), nil
+}
+
+func utf8Charset(params map[string]string) bool {
+	charset, ok := params["charset"]
+	return !ok || strings.EqualFold(charset, "utf-8")
+}
+
+func problemOfBody(err error, limit int64) *problem {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return newProblem(http.StatusRequestEntityTooLarge, reasonBodyTooLarge, fmt.Sprintf("The body is larger than %d bytes.", limit))
+	}
+	return newProblem(http.StatusBadRequest, reasonBodyIncomplete, "The body did not arrive whole.")
+}
+
+// checkQuery refuses query parameters that the call does not know, since the runtime would ignore them.
+func checkQuery(raw string, found *route.Route) *problem {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return newProblem(http.StatusBadRequest, reasonTextInvalid, "The query is malformed.")
+	}
+	for name, list := range values {
+		if !plainText(name) {
+			return newProblem(http.StatusBadRequest, reasonTextInvalid, "The query holds control characters or is not UTF-8.")
+		}
+		for _, v := range list {
+			if !plainText(v) {
+				return newProblem(http.StatusBadRequest, reasonTextInvalid, "The query holds control characters or is not UTF-8.").
+					at(shorten(name), "holds control characters or is not UTF-8")
+			}
+		}
+		field := found.Field(name)
+		if found.HasBody || field == nil || field.Kind() == protoreflect.MessageKind && !scalarMessage(field) {
+			return newProblem(http.StatusBadRequest, reasonUnknownField, fmt.Sprintf("The call has no query parameter %q.", shorten(name))).
+				at(shorten(name), "no such query parameter")
+		}
+		if len(list) > 1 && !field.IsList() {
+			return newProblem(http.StatusBadRequest, reasonRequestInvalid, fmt.Sprintf("The query parameter %q stands more than once.", name)).
+				at(name, "stands more than once")
+		}
+	}
+	return nil
+}
+
+// scalarMessage says whether a message is written as one value in a query.
+func scalarMessage(field protoreflect.FieldDescriptor) bool {
+	switch field.Message().FullName() {
+	case "google.protobuf.Timestamp", "google.protobuf.Duration":
+		return true
+	}
+	return false
+}
+
+// plainText says whether text is UTF-8 without control characters, which no field of a path or query holds.
+func plainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
+
+// accepts says whether a caller asks for a media type by name and prefers it to JSON by putting it first.
+func accepts(h http.Header, media string) bool {
+	for _, value := range h.Values("Accept") {
+		for part := range strings.SplitSeq(value, ",") {
+			kind, _, err := mime.ParseMediaType(part)
+			switch {
+			case err != nil:
+				continue
+			case kind == media:
+				return true
+			case kind == "application/json", kind == "*/*":
+				return false
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,247 @@
+package rules
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+)
+
+// index notes which PCNs and practices a snapshot for a code must hold.
+func (n *National) index() {
+	n.touches, n.leads, n.outside = make(map[string][]int), make(map[string][]int), make(map[string][]int)
+	heirs := make(map[string][]string)
+	owners := func(location, payer, system string) []string {
+		known, ok := heirs[location]
+		if !ok && location != "" {
+			known = n.places.heirs(location)
+			heirs[location] = known
+		}
+		out := append([]string{payer}, known...)
+		// Before July 2022 an STP owed nothing; its code stands for the ICB only where no publication tells the ICB.
+		if len(known) == 0 || eraOfICBs(n.Day) {
+			out = append(out, system)
+		}
+		return out
+	}
+	for i, pcn := range n.PCNs {
+		led := owners(pcn.Location, pcn.Payer, pcn.System)
+		addIndex(n.leads, led, i)
+		all := slices.Clone(led)
+		for _, practice := range pcn.Practices {
+			all = append(all, owners(practice.Location, practice.Payer, practice.System)...)
+		}
+		addIndex(n.touches, all, i)
+	}
+	for i, practice := range n.Outside {
+		addIndex(n.outside, owners(practice.Location, practice.Payer, practice.System), i)
+	}
+}
+
+func addIndex(index map[string][]int, codes []string, at int) {
+	slices.Sort(codes)
+	for _, code := range slices.Compact(codes) {
+		if code != "" {
+			index[code] = append(index[code], at)
+		}
+	}
+}
+
+// Cut returns the part of the picture that concerns a commissioner: the PCNs it leads on the day, or whose debts it took over,
+// and PCNs of others with a practice it commissions, each whole. An empty code means all of England.
+func (n *National) Cut(code string) (Snapshot, error) {
+	if code == "" {
+		return n.england(), nil
+	}
+	if err := n.checkCommissioner(code); err != nil {
+		return Snapshot{}, err
+	}
+	s := Snapshot{Commissioner: code, CommissionerName: n.commissionerName(code), Day: n.Day, Reference: n.Reference}
+	pcns, practices := make(map[string]bool), make(map[string]bool)
+	for _, i := range n.touches[code] {
+		s.PCNs = append(s.PCNs, n.PCNs[i])
+		pcns[n.PCNs[i].Code] = true
+	}
+	for _, i := range n.outside[code] {
+		practices[n.Outside[i].Code] = true
+	}
+	for _, f := range n.Findings {
+		if pcns[f.PCN] || practices[f.Practice] || (f.PCN == "" && f.Practice == "") {
+			s.Findings = append(s.Findings, f)
+		}
+	}
+	s.Sources = n.sources(s.PCNs, n.OutsideOf(code))
+	return s, nil
+}
+
+func (n *National) england() Snapshot {
+	return Snapshot{Day: n.Day, Reference: n.Reference, PCNs: n.PCNs, Findings: n.Findings, Sources: n.sources(n.PCNs, n.Outside)}
+}
+
+// OutsideOf returns the practices in no PCN that a commissioner commissions; of all England for an empty code.
+func (n *National) OutsideOf(code string) []Practice {
+	if code == "" {
+		return n.Outside
+	}
+	out := make([]Practice, 0, len(n.outside[code]))
+	for _, i := range n.outside[code] {
+		out = append(out, n.Outside[i])
+	}
+	return out
+}
+
+// sources lists the loads that what a snapshot shows rests on, by kind, day and identifier.
+func (n *National) sources(pcns []PCN, outside []Practice) []Load {
+	used := make(map[int64]bool)
+	note := func(positions []int64) {
+		for _, position := range positions {
+			used[position] = true
+		}
+	}
+	for _, pcn := range pcns {
+		note(pcn.sources)
+		for _, practice := range pcn.Practices {
+			note(practice.sources)
+		}
+	}
+	for _, practice := range outside {
+		note(practice.sources)
+	}
+	out := make([]Load, 0, len(used))
+	for position := range used {
+		if load, ok := n.loads[position]; ok {
+			out = append(out, load)
+		}
+	}
+	slices.SortFunc(out, func(a, b Load) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.ExtractDate.Compare(b.ExtractDate), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// checkCommissioner refuses a code that is no commissioner, or one that neither owed money on the day nor took over debts of
+// it: a CCG or sub-ICB location from July 2022, or a body that had closed before.
+func (n *National) checkCommissioner(code string) error {
+	kind := n.places.kind(code)
+	if kind == "" || kind == RegionBody {
+		return fault.New(fault.NotFound, ReasonOrganisationUnknown, "the register knows no commissioner %s", code).With("commissioner_code", code)
+	}
+	refused := fault.New(fault.Refused, ReasonCommissionerNotInForce, "%s owed nothing on %s", code, n.Day).
+		With("commissioner_code", code).With("date", n.Day)
+	if kind == LocationBody {
+		if eraOfICBs(n.Day) {
+			refused.Message += ": from 1 July 2022 the ICB of the location owes the payments"
+			return refused.With("icb", n.places.systemOf(code).code)
+		}
+		if n.places.standing(code, n.Day) == notInForce {
+			return refused
+		}
+		return nil
+	}
+	if len(n.touches[code]) == 0 && len(n.outside[code]) == 0 && n.closedSystem(code) {
+		return refused
+	}
+	return nil
+}
+
+// closedSystem tells whether a system was gone on the day.
+func (n *National) closedSystem(code string) bool {
+	if n.places.replaced(code, n.Day) {
+		return true
+	}
+	rows := n.places.table[code]
+	return len(rows) > 0 && closedBefore(rows, n.Day)
+}
+
+// commissionerName names a body; an ICB that took over debts of an earlier day is named as the ICB.
+func (n *National) commissionerName(code string) string {
+	if n.places.kind(code) == SystemBody && !eraOfICBs(n.Day) {
+		return n.places.name(code, lastDayOfCCGs.AddDays(1))
+	}
+	return n.places.name(code, n.Day)
+}
+
+// Payer is a body that owes the payments of PCNs on a day.
+type Payer struct {
+	Code, Name, System, Region string
+	PCNs                       int
+}
+
+// Payers lists the bodies that lead at least one PCN on the day, by code.
+func (n *National) Payers() []Payer {
+	byCode := make(map[string]*Payer)
+	for _, pcn := range n.PCNs {
+		if pcn.Payer == "" {
+			continue
+		}
+		p, ok := byCode[pcn.Payer]
+		if !ok {
+			p = &Payer{Code: pcn.Payer, Name: pcn.PayerName, System: pcn.System, Region: pcn.Region}
+			byCode[pcn.Payer] = p
+		}
+		p.PCNs++
+	}
+	out := make([]Payer, 0, len(byCode))
+	for _, code := range slices.Sorted(maps.Keys(byCode)) {
+		out = append(out, *byCode[code])
+	}
+	return out
+}
+
+// Commissions tells whether an organisation, a PCN or a practice, belongs to a commissioner on the day.
+func (n *National) Commissions(commissioner, organisation string) bool {
+	for _, i := range n.leads[commissioner] {
+		if n.PCNs[i].Code == organisation {
+			return true
+		}
+	}
+	return slices.Contains(n.practicesOf(commissioner), organisation)
+}
+
+func (n *National) practicesOf(commissioner string) []string {
+	var out []string
+	for _, i := range n.touches[commissioner] {
+		for _, p := range n.PCNs[i].Practices {
+			if p.Payer == commissioner || p.System == commissioner || slices.Contains(n.places.heirs(p.Location), commissioner) {
+				out = append(out, p.Code)
+			}
+		}
+	}
+	for _, p := range n.OutsideOf(commissioner) {
+		out = append(out, p.Code)
+	}
+	return out
+}
+
+// Coverage counts how much of a commissioner, or of England, a day covers.
+type Coverage struct {
+	Practices, PracticesInPCN, PCNs int
+	Patients, PatientsInPCN         int64
+	// BasisPoints is the share of patients in a PCN in hundredths of a per cent, rounded half up.
+	BasisPoints int
+	Findings    []Finding
+}
+
+// CoverageOf counts a cut: the PCNs of the snapshot with all their practices, and the practices outside.
+func (n *National) CoverageOf(s Snapshot) Coverage {
+	c := Coverage{PCNs: len(s.PCNs), Findings: s.Findings}
+	for _, pcn := range s.PCNs {
+		for _, practice := range pcn.Practices {
+			count, _ := practice.RegisteredPatients()
+			c.Practices++
+			c.PracticesInPCN++
+			c.Patients += count
+			c.PatientsInPCN += count
+		}
+	}
+	for _, practice := range n.OutsideOf(s.Commissioner) {
+		count, _ := practice.RegisteredPatients()
+		c.Practices++
+		c.Patients += count
+	}
+	if c.Patients > 0 {
+		c.BasisPoints = int((c.PatientsInPCN*20000 + c.Patients) / (2 * c.Patients))
+	}
+	return c
+}

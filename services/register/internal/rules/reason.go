@@ -1,0 +1,58 @@
+// Package rules decides: which sources speak for a day, which practices make up which PCN on it, who owes each PCN money, what
+// is odd about it, and whether an opt-out notice is in time. It is given loaded data and returns what it found; it reads no
+// database, clock or file.
+package rules
+
+// Stable reason codes of the register, equal to the Reason enum of its contract.
+const (
+	// ReasonFileKindUnknown says that a header matches no kind of file.
+	ReasonFileKindUnknown = "FILE_KIND_UNKNOWN"
+	// ReasonFileKindMismatch says that a file is not of the kind the caller named.
+	ReasonFileKindMismatch = "FILE_KIND_MISMATCH"
+	// ReasonFileDamaged says that a file or a cell cannot be read.
+	ReasonFileDamaged = "FILE_DAMAGED"
+	// ReasonLineTooLong says that a line passes the limit.
+	ReasonLineTooLong = "LINE_TOO_LONG"
+	// ReasonFileEmpty says that a file holds no data rows.
+	ReasonFileEmpty = "FILE_EMPTY"
+	// ReasonFileHasBadRows says that nothing was stored because rows are bad.
+	ReasonFileHasBadRows = "FILE_HAS_BAD_ROWS"
+	// ReasonColumnMissing says that a required column is absent.
+	ReasonColumnMissing = "COLUMN_MISSING"
+	// ReasonRowRagged says that a row has more or fewer cells than the header.
+	ReasonRowRagged = "ROW_RAGGED"
+	// ReasonValueMissing says that a required value is empty.
+	ReasonValueMissing = "VALUE_MISSING"
+	// ReasonNumberMalformed says that a number is not in plain digits.
+	ReasonNumberMalformed = "NUMBER_MALFORMED"
+	// ReasonNumberOutOfRange says that a number is beyond the bounds of its kind.
+	ReasonNumberOutOfRange = "NUMBER_OUT_OF_RANGE"
+	// ReasonDateMalformed says that a date is in no known style or not in the calendar.
+	ReasonDateMalformed = "DATE_MALFORMED"
+	// ReasonPeriodReversed says that a period ends before it starts.
+	ReasonPeriodReversed = "PERIOD_REVERSED"
+	// ReasonRowDuplicate says that a subject stands twice in one file.
+	ReasonRowDuplicate = "ROW_DUPLICATE"
+	// ReasonExtractDateMixed says that rows of one file speak for different dates.
+	ReasonExtractDateMixed = "EXTRACT_DATE_MIXED"
+	// ReasonCodeMalformed says that a code holds characters no organisation code has.
+	ReasonCodeMalformed = "CODE_MALFORMED"
+	// ReasonOrganisationUnknown says that the register does not know an organisation.
+	ReasonOrganisationUnknown = "ORGANISATION_UNKNOWN"
+	// ReasonCommissionerNotInForce says that a commissioner owed nothing on the date.
+	ReasonCommissionerNotInForce = "COMMISSIONER_NOT_IN_FORCE"
+	// ReasonMembershipNotLoaded says that no source tells the members on the date.
+	ReasonMembershipNotLoaded = "MEMBERSHIP_NOT_LOADED"
+	// ReasonLoadNotFound says that there is no such load.
+	ReasonLoadNotFound = "LOAD_NOT_FOUND"
+	// ReasonSnapshotNotFound says that there is no such snapshot.
+	ReasonSnapshotNotFound = "SNAPSHOT_NOT_FOUND"
+	// ReasonOptOutOutsideWindow says that a notice falls in no window.
+	ReasonOptOutOutsideWindow = "OPT_OUT_OUTSIDE_WINDOW"
+	// ReasonMonthMalformed says that a month is not written YYYY-MM.
+	ReasonMonthMalformed = "MONTH_MALFORMED"
+	// ReasonKnownAtInFuture says that knowledge of the future was asked for.
+	ReasonKnownAtInFuture = "KNOWN_AT_IN_FUTURE"
+	// ReasonValueNotAllowed says that a value is not one of those allowed.
+	ReasonValueNotAllowed = "VALUE_NOT_ALLOWED"
+)
