@@ -9,11 +9,18 @@ import (
 // MaxDigits bounds a decimal: enough for any sum of money or any population with its decimals.
 const MaxDigits = 30
 
+// MaxExactDigits bounds a value that was computed from decimals: a few products of the longest ones.
+const MaxExactDigits = 300
+
 // ParseDecimal reads an exact decimal: an optional minus, ASCII digits and at most one point with digits on both sides. It
 // refuses exponents, separators, signs other than minus, blanks, NaN and digits of other scripts, so that a figure means the
 // same to every reader.
 func ParseDecimal(text string) (*big.Rat, error) {
-	if err := checkDecimal(text); err != nil {
+	return parseDecimal(text, MaxDigits)
+}
+
+func parseDecimal(text string, most int) (*big.Rat, error) {
+	if err := checkDecimal(text, most); err != nil {
 		return nil, err
 	}
 	value, ok := new(big.Rat).SetString(text)
@@ -23,14 +30,14 @@ func ParseDecimal(text string) (*big.Rat, error) {
 	return value, nil
 }
 
-func checkDecimal(text string) error {
+func checkDecimal(text string, most int) error {
 	digits := strings.TrimPrefix(text, "-")
 	whole, part, pointed := strings.Cut(digits, ".")
 	if !allDigits(whole) || (pointed && !allDigits(part)) {
 		return fmt.Errorf("%q is not a decimal written in plain digits with at most one point", Clip(text))
 	}
-	if len(whole)+len(part) > MaxDigits {
-		return fmt.Errorf("%q has more than %d digits", Clip(text), MaxDigits)
+	if len(whole)+len(part) > most {
+		return fmt.Errorf("%q has more than %d digits", Clip(text), most)
 	}
 	return nil
 }
@@ -70,14 +77,15 @@ func Format(value *big.Rat) string {
 	return value.RatString()
 }
 
-// ParseExact reads what Format writes: a decimal, or a fraction n/d of whole numbers.
+// ParseExact reads what Format writes: a decimal, or a fraction n/d of whole numbers. It takes more digits than ParseDecimal,
+// because a product has as many as its factors together.
 func ParseExact(text string) (*big.Rat, error) {
 	numerator, denominator, isFraction := strings.Cut(text, "/")
 	if !isFraction {
-		return ParseDecimal(text)
+		return parseDecimal(text, MaxExactDigits)
 	}
-	if !allDigits(strings.TrimPrefix(numerator, "-")) || !allDigits(denominator) {
-		return nil, fmt.Errorf("%q is not a fraction of whole numbers", Clip(text))
+	if len(text) > 2*MaxExactDigits || !allDigits(strings.TrimPrefix(numerator, "-")) || !allDigits(denominator) {
+		return nil, fmt.Errorf("%q is not a fraction of whole numbers of at most %d digits together", Clip(text), 2*MaxExactDigits)
 	}
 	value, ok := new(big.Rat).SetString(text)
 	if !ok {

@@ -1,6 +1,7 @@
 package sqldb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/url"
@@ -51,9 +52,14 @@ func TestSQLite_LooksForDamageAfterACrash(t *testing.T) {
 	t.Parallel()
 	db := testkit.SQLite(t, sqldb.Options{})
 	require.NoError(t, db.Migrate(t.Context(), schema()))
+	var middle string
 	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
-		for range 300 {
-			if err := add(t.Context(), tx, tx.NewID(), 1); err != nil {
+		for i := range 300 {
+			id := tx.NewID()
+			if i == 150 {
+				middle = id
+			}
+			if err := add(t.Context(), tx, id, 1); err != nil {
 				return err
 			}
 		}
@@ -75,9 +81,9 @@ func TestSQLite_LooksForDamageAfterACrash(t *testing.T) {
 	require.NoError(t, reopened.Close())
 
 	damaged := crashCopy(t, db, func(body []byte) {
-		for i := range 3000 {
-			body[len(body)-1-i] = 0x5a
-		}
+		const page = 4096
+		at := bytes.Index(body, []byte(middle)) / page * page
+		copy(body[at:], bytes.Repeat([]byte{0x5a}, page))
 	})
 	_, err = sqldb.Open(t.Context(), "sqlite:"+damaged, sqldb.Options{Clock: time.Now})
 	require.ErrorContains(t, err, "was not closed properly")
@@ -258,7 +264,7 @@ func TestLead_EndsWithItsConnection(t *testing.T) {
 	t.Parallel()
 	db := testkit.Postgres(t, sqldb.Options{})
 	err := db.Lead(t.Context(), "work", func(ctx context.Context) error {
-		_, err := db.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid IN
+		_, err := db.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid IN
 			(SELECT pid FROM pg_stat_activity WHERE application_name = $1)`, "pcnfunding-"+db.Schema())
 		require.NoError(t, err)
 		<-ctx.Done()

@@ -32,10 +32,15 @@ func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
 		return explain(fmt.Errorf("begin to read: %w", err))
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	if err := fn(querier{tx}); err != nil {
-		return explain(err)
+	return explain(orCancelled(ctx, fn(querier{tx})))
+}
+
+// orCancelled names the true cause when database/sql has ended a transaction because its context ended.
+func orCancelled(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	return nil
+	return err
 }
 
 // Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if
@@ -60,7 +65,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 			return nil
 		}
 		if !isRetryable(err) || attempt == maxAttempts {
-			return explain(err)
+			return explain(orCancelled(ctx, err))
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return explain(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -114,10 +115,15 @@ func (c wideConn) Invoke(ctx context.Context, method string, args, reply any, op
 
 // handler puts the paths together: the API under /v1/, the rest beside it.
 func (g *gateway) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", g.api())
-	g.mountPages(mux)
-	return g.recovered(identified(mux))
+	pages, api := http.NewServeMux(), g.api()
+	g.mountPages(pages)
+	return g.recovered(identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") { // not through the mux, which would redirect paths that it finds untidy
+			api.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})))
 }
 
 // handleError writes the problem of a call that failed, or of a body that could not be read.

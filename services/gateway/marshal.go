@@ -85,10 +85,24 @@ func problemFromJSON(err error) *problem {
 			at(name, "stands twice")
 	}
 	if m := jsonValue.FindStringSubmatch(text); m != nil && m[1] != "" {
-		return newProblem(http.StatusBadRequest, reasonJSONInvalid, fmt.Sprintf("The value of %s is not of its type%s.", m[1], where)).
-			at(m[1], "value is not of the field's type")
+		name := contractName(m[1])
+		return newProblem(http.StatusBadRequest, reasonJSONInvalid, fmt.Sprintf("The value of %s is not of its type%s.", name, where)).
+			at(name, "value is not of the field's type")
 	}
 	return newProblem(http.StatusBadRequest, reasonJSONInvalid, "The body is not the JSON object that the call takes"+where+".")
+}
+
+// contractName turns a name of the protobuf mapping, such as poolPence, into that of the contract.
+func contractName(name string) string {
+	var out strings.Builder
+	for _, r := range name {
+		if r >= 'A' && r <= 'Z' {
+			out.WriteByte('_')
+			r += 'a' - 'A'
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
 }
 
 func shorten(name string) string {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -108,12 +109,13 @@ func (g *gateway) api() http.Handler {
 		started := g.deps.Clock()
 		recorder := &recorder{ResponseWriter: w}
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		r = r.WithContext(ctx) // a copy: the server goes on to judge by its own whether a body may be sent
 		call := ""
 		if found, p := g.admit(r); p != nil {
 			p.write(recorder)
 		} else {
 			call = string(found.Method.FullName())
-			g.dispatch(recorder, r.WithContext(ctx), found)
+			g.dispatch(recorder, r, found)
 		}
 		g.logger.InfoContext(ctx, "call", "method", r.Method, "path", r.URL.Path, "call", call, "status", recorder.status,
 			"bytes", recorder.bytes, "duration_ms", g.deps.Clock().Sub(started).Milliseconds(),
@@ -252,6 +254,9 @@ func utf8Charset(params map[string]string) bool {
 }
 
 func problemOfBody(err error, limit int64) *problem {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return newProblem(http.StatusRequestTimeout, reasonDeadlineExceeded, "The body did not arrive in time.")
+	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return newProblem(http.StatusRequestEntityTooLarge, reasonBodyTooLarge, fmt.Sprintf("The body is larger than %d bytes.", limit))

@@ -1,0 +1,91 @@
+# The bare call prints the targets.
+SHELL := /bin/bash
+BIN := $(CURDIR)/.bin
+export PATH := $(BIN):$(PATH)
+MODULES := proto pkg services
+BENCH ?= full
+
+.PHONY: help
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/pcnfunding
+	CGO_ENABLED=0 go build -trimpath -o bin/pcnfunding ./services/cmd/pcnfunding
+
+.PHONY: run
+run: build ## Start the whole suite on real sample data and keep serving
+	bin/pcnfunding serve all --sample
+
+.PHONY: demo
+demo: build ## Load the sample, close its two months, print the summary and exit
+	bin/pcnfunding demo
+
+.PHONY: test
+test: ## Unit, store, service and end-to-end tests with the race detector
+	CGO_ENABLED=1 go test -race -timeout 20m work
+
+.PHONY: test-postgres
+test-postgres: ## The same, with every store test on a Postgres that is started for it
+	@eval "$$(.ci/postgres start $(CURDIR)/var/postgres)"; trap '.ci/postgres stop $(CURDIR)/var/postgres' EXIT; \
+	CGO_ENABLED=1 go test -race -timeout 20m work
+
+.PHONY: e2e
+e2e: build ## End-to-end tests over REST; BASE_URL points them at a running suite
+	go test -count=1 -timeout 10m ./services/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz money, rules and file readers, a minute each
+	@for target in $$(grep -rl --include='*_test.go' '^func Fuzz' pkg services | xargs -n1 dirname | sort -u); do \
+	  for name in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
+	    go test -run '^$$' -fuzz "^$$name$$" -fuzztime 60s ./$$target || exit 1; done; done
+
+.PHONY: bench
+bench: build ## Benchmarks, each beside its bound; BENCH=short for a quick look
+	BENCH=$(BENCH) .ci/bench
+
+.PHONY: check
+check: build ## Prove the worked examples in process
+	bin/pcnfunding check services/core/testdata/examples.csv
+
+.PHONY: tools
+tools: ## Install the pinned tools into .bin
+	@for group in gen lint; do GOWORK=off GOBIN=$(BIN) go -C tools/$$group install tool || exit 1; done
+
+.PHONY: generate
+generate: ## Regenerate schemas, contracts, gateway and API documents
+	GOBIN=$(BIN) GOWORK=off go -C tools/gen install tool
+	GOWORK=off go -C tools/schemas run . $(CURDIR)/third_party/proto
+	buf format -w
+	rm -rf proto/gen services/gateway/gen
+	buf generate
+	go run ./services/gateway/cmd/openapi
+
+.PHONY: fmt
+fmt: ## Format Go and proto
+	gofumpt -w $(MODULES) tools
+	buf format -w
+
+.PHONY: lint
+lint: ## Lint Go and proto
+	GOWORK=off GOBIN=$(BIN) go -C tools/lint install tool
+	GOWORK=off GOBIN=$(BIN) go -C tools/gen install tool
+	golangci-lint run $$(go list -m -f '{{.Dir}}/...')
+	buf lint
+
+.PHONY: tidy
+tidy: ## Tidy every module
+	for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+
+.PHONY: verify
+verify: generate tidy fmt ## Fail if generated code, modules or formatting are not fresh
+	@git diff --exit-code --stat || { echo "the tree changed: commit what make verify wrote"; exit 1; }
+	@test -z "$$(git status --porcelain)" || { git status --short; echo "files are missing from the commit"; exit 1; }
+
+.PHONY: modules
+modules: ## Build each module alone
+	for m in $(MODULES); do (cd $$m && GOWORK=off go build ./...) || exit 1; done
+
+.PHONY: ci
+ci: ## Exactly what CI runs
+	.ci/run

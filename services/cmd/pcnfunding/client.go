@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/rpc"
+	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+)
+
+// client says how a command reaches a running suite.
+type client struct {
+	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
+	Token   string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
+	DataDir string `help:"Folder of the local key." default:"var" type:"path"`
+}
+
+// localTokenLife is how long a token lives that a command mints for itself.
+const localTokenLife = 10 * time.Minute
+
+// dial connects, with the token given or one minted for a role that holds all of England.
+func (c *client) dial(role optionsv1.Role) (*grpc.ClientConn, error) {
+	token := c.Token
+	return rpc.Dial("passthrough:///"+c.Address, rpc.DialOptions{
+		BulkTimeout: 10 * time.Minute, Timeout: 2 * time.Minute,
+		Token: func(context.Context) (string, error) {
+			if token != "" {
+				return token, nil
+			}
+			issuer, err := auth.OpenLocalIssuer(c.DataDir, time.Now)
+			if err != nil {
+				return "", fmt.Errorf("no --token, and no local key: %w", err)
+			}
+			return issuer.Mint(localPrincipal(role), localTokenLife)
+		},
+	})
+}
+
+// localPrincipal is who a command of the local run is.
+func localPrincipal(role optionsv1.Role) auth.Principal {
+	return auth.Principal{
+		Subject: "local." + strings.ReplaceAll(auth.RoleName(role), "_", "."), Roles: []optionsv1.Role{role},
+		Commissioners: []string{auth.England},
+	}
+}
+
+// withClients calls fn with clients of both services.
+func (c *client) withClients(role optionsv1.Role, fn func(corev1.CoreServiceClient, registerv1.RegisterServiceClient) error) (err error) {
+	conn, err := c.dial(role)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return fn(corev1.NewCoreServiceClient(conn), registerv1.NewRegisterServiceClient(conn))
+}
+
+// newRequestID names one request of a command.
+func newRequestID() string { return uuid.NewString() }
+
+// describe writes an error for a person: a refusal by its reason, words and fields.
+func describe(err error) string {
+	f, ok := fault.As(err)
+	if s, isStatus := status.FromError(err); !ok && isStatus {
+		f = rpc.FaultFromStatus(s)
+	}
+	if f == nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s: %s", f.Reason, f.Message)
+	for _, v := range f.Violations {
+		fmt.Fprintf(&text, "\n  %s: %s", v.Field, v.Description)
+	}
+	return text.String()
+}
+
+// onTerminal tells whether progress can be written over itself.
+func onTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progress tells how far long work has come: on a terminal in one line written over, in a log every tenth part.
+type progress struct {
+	what     string
+	total    int
+	done     int
+	terminal bool
+}
+
+func newProgress(what string, total int) *progress {
+	return &progress{what: what, total: total, terminal: onTerminal(os.Stderr)}
+}
+
+// step notes one more part done.
+func (p *progress) step() {
+	p.done++
+	switch {
+	case p.terminal:
+		fmt.Fprintf(os.Stderr, "\r%s %d/%d", p.what, p.done, p.total)
+		if p.done == p.total {
+			fmt.Fprintln(os.Stderr)
+		}
+	case p.total < 10 || p.done%(p.total/10) == 0 || p.done == p.total:
+		fmt.Fprintf(os.Stderr, "%s %d/%d\n", p.what, p.done, p.total)
+	}
+}

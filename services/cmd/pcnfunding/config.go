@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/register"
+)
+
+// serviceNames are the services with a database, in the order in which they start.
+var serviceNames = []string{register.Name, core.Name}
+
+// gatewayName is the service without one.
+const gatewayName = "gateway"
+
+// storage says where services keep their data.
+type storage struct {
+	DataDir     string `help:"Folder of the embedded stores and the local key." default:"var" type:"path"`
+	DatabaseURL string `help:"Postgres to use in place of embedded files; each service has its own schema." placeholder:"postgres://..."`
+}
+
+// open opens the database of a service.
+func (s *storage) open(ctx context.Context, service string) (*sqldb.DB, error) {
+	url := s.DatabaseURL
+	if url == "" {
+		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the data folder: %w", err)
+		}
+		url = "sqlite:" + filepath.Join(s.DataDir, service+".db")
+	}
+	db, err := sqldb.Open(ctx, url, sqldb.Options{Schema: service, Clock: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("open the database of %s: %w", service, err)
+	}
+	return db, nil
+}
+
+// migrate brings the schema of a service up to date.
+func migrate(ctx context.Context, db *sqldb.DB, service string) error {
+	files := register.Migrations()
+	if service == core.Name {
+		files = core.Migrations()
+	}
+	if err := db.Migrate(ctx, files); err != nil {
+		return fmt.Errorf("migrate %s: %w", service, err)
+	}
+	return nil
+}
+
+// identity says whose tokens are believed.
+type identity struct {
+	OIDCIssuer   string `help:"Issuer of tokens; without one a local key in the data folder is used, which is for one machine only." placeholder:"https://..."`
+	OIDCAudience string `help:"Audience a token must name." default:"pcnfunding"`
+}
+
+// verifier returns what checks tokens, and the local issuer if there is no other.
+func (i *identity) verifier(ctx context.Context, dataDir string) (auth.Verifier, *auth.LocalIssuer, error) {
+	if i.OIDCIssuer != "" {
+		verifier, err := auth.NewOIDC(ctx, i.OIDCIssuer, i.OIDCAudience, time.Now)
+		return verifier, nil, err
+	}
+	local, err := auth.OpenLocalIssuer(dataDir, time.Now)
+	return local, local, err
+}
+
+// chosen returns the services that a name stands for.
+func chosen(name string) ([]string, error) {
+	all := append(slices.Clone(serviceNames), gatewayName)
+	switch {
+	case name == "all":
+		return all, nil
+	case slices.Contains(all, name):
+		return []string{name}, nil
+	default:
+		return nil, fmt.Errorf("there is no service %q: all, register, core or gateway", name)
+	}
+}
+
+type migrateCommand struct {
+	storage `embed:""`
+	Service string `arg:"" default:"all" help:"all, register or core."`
+}
+
+// Run migrates the services chosen.
+func (m *migrateCommand) Run(ctx context.Context) error {
+	names, err := chosen(m.Service)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == gatewayName {
+			continue
+		}
+		if err := m.one(ctx, name); err != nil {
+			return err
+		}
+		fmt.Println("migrated", name)
+	}
+	return nil
+}
+
+func (m *migrateCommand) one(ctx context.Context, name string) (err error) {
+	db, err := m.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return migrate(ctx, db, name)
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/sample"
+)
+
+type demoCommand struct {
+	DataDir string `help:"Folder of the embedded stores; without one, a folder that is thrown away." type:"path"`
+}
+
+// Run does what serve all --sample does, and exits.
+func (d *demoCommand) Run(ctx context.Context) (err error) {
+	dir := d.DataDir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "pcnfunding-demo-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1}
+	command.storage.DataDir = dir
+	process, err := command.assemble(ctx)
+	if err != nil {
+		return err
+	}
+	stop := process.start(ctx)
+	return errors.Join(process.sampleMonths(ctx), stop())
+}
+
+// start runs the parts in the background and returns what stops them.
+func (p *process) start(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- p.group.Run(ctx) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-ended, p.shutdown(context.WithoutCancel(ctx)))
+	}
+}
+
+// showSample loads the sample, closes its months, prints what they came to and where to look.
+func (p *process) showSample(ctx context.Context) error {
+	if err := p.sampleMonths(ctx); err != nil {
+		return err
+	}
+	p.greet()
+	return nil
+}
+
+// sampleMonths loads the sample data and closes its months over gRPC, as a stranger would. What was done before stays.
+func (p *process) sampleMonths(ctx context.Context) error {
+	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	began := time.Now()
+	err := reach.withClients(optionsv1.Role_ROLE_OPERATOR, func(_ corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
+		return loadSample(ctx, register)
+	})
+	if err != nil {
+		return err
+	}
+	err = reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(core corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
+		for _, month := range sample.Months() {
+			codes, err := commissioners(ctx, register, month)
+			if err != nil {
+				return err
+			}
+			requestID := func(commissioner string) string { return "sample-" + month + "-" + commissioner }
+			if _, err := closeMonth(ctx, core, month, codes, requestID); err != nil {
+				return err
+			}
+		}
+		for _, month := range sample.Months() {
+			summary, err := core.GetMonthSummary(ctx, &corev1.GetMonthSummaryRequest{Month: month})
+			if err != nil {
+				return err
+			}
+			if err := printSummary(os.Stdout, summary); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	fmt.Printf("\nloaded, closed and added up in %s\n", time.Since(began).Round(time.Millisecond))
+	return err
+}
+
+func loadSample(ctx context.Context, register registerv1.RegisterServiceClient) error {
+	files := sample.Files()
+	tell := newProgress("loading the sample", len(files))
+	for _, file := range files {
+		content, err := file.Read()
+		if err != nil {
+			return err
+		}
+		_, err = upload(ctx, register, bytes.NewReader(content), &registerv1.ImportHeader{
+			RequestId: "sample-" + file.Name, ExpectedKind: file.Kind, BadRows: registerv1.BadRows_STORE_NOTHING,
+			Source: file.Source, FileName: file.Name, ExtractDate: file.ExtractDate,
+		})
+		if err != nil {
+			return fmt.Errorf("load %s: %w", file.Name, err)
+		}
+		tell.step()
+	}
+	return nil
+}
+
+// upload streams a file to the register.
+func upload(ctx context.Context, register registerv1.RegisterServiceClient, file io.Reader, header *registerv1.ImportHeader) (*registerv1.ImportResponse, error) {
+	stream, err := register.Import(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Send(&registerv1.ImportRequest{Part: &registerv1.ImportRequest_Header{Header: header}}); err != nil {
+		return nil, closeFor(stream, err)
+	}
+	const chunk = 512 << 10
+	buffer := make([]byte, chunk)
+	for {
+		n, err := io.ReadFull(file, buffer)
+		if n > 0 {
+			part := &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Chunk{Chunk: buffer[:n]}}
+			if err := stream.Send(part); err != nil {
+				return nil, closeFor(stream, err)
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return stream.CloseAndRecv()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// closeFor returns the server's answer to an upload that it ended early.
+func closeFor(stream registerv1.RegisterService_ImportClient, err error) error {
+	if _, answer := stream.CloseAndRecv(); errors.Is(err, io.EOF) && answer != nil {
+		return answer
+	}
+	return err
+}
+
+// greet says where the suite can be reached.
+func (p *process) greet() {
+	fmt.Printf(`
+REST       http://%[1]s/v1      reference page http://%[1]s/docs/
+gRPC       %[2]s            events %[3]s
+health     http://%[1]s/readyz  metrics http://%[1]s/metrics
+
+A token, and one PCN's lines with their working:
+  TOKEN=$(bin/pcnfunding token --role auditor --data-dir %[4]s)
+  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/core/pcns/U89141/months/2022-04
+
+Stop with Ctrl-C.
+`, p.httpAddr, p.grpcAddr, p.natsURL, p.command.DataDir)
+}

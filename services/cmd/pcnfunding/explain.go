@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+)
+
+type explainCommand struct {
+	client `embed:""`
+	Line   string `arg:"" help:"Line id."`
+	Verify bool   `help:"Recompute the pence from the working alone, and fail if they differ."`
+}
+
+// Run prints the line's working in words.
+func (e *explainCommand) Run(ctx context.Context) error {
+	return e.withClients(optionsv1.Role_ROLE_AUDITOR, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
+		answer, err := core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
+		if err != nil {
+			return err
+		}
+		line := answer.GetLine()
+		fmt.Printf("%s\n%s for %s of %s %s, scheduled %s by %s: %s\n", line.GetLineId(), line.GetPaymentCode(), line.GetForMonth(),
+			line.GetPcnCode(), line.GetPcnName(), answer.GetMonth(), answer.GetCommissionerCode(), money.Pence(line.GetAmountPence()))
+		for _, sentence := range answer.GetSentences() {
+			fmt.Println("  " + sentence)
+		}
+		if !e.Verify {
+			return nil
+		}
+		return verify(answer)
+	})
+}
+
+// verify recomputes the amount on this side, from the working alone.
+func verify(answer *corev1.ExplainedLine) error {
+	steps, err := working.FromProto(answer.GetLine().GetWorking())
+	if err != nil {
+		return err
+	}
+	result, err := working.Evaluate(steps)
+	if err != nil {
+		return err
+	}
+	if stated := money.Pence(answer.GetLine().GetAmountPence()); result.Cmp(stated.GBP()) != 0 {
+		return fmt.Errorf("the working gives £%s, the line states %s", money.Format(result), stated)
+	}
+	if !answer.GetVerified() {
+		return errors.New("the suite itself could not verify the line")
+	}
+	fmt.Println("verified: the working alone gives the same pence")
+	return nil
+}

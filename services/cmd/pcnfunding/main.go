@@ -1,0 +1,56 @@
+// Command pcnfunding runs the PCN funding suite and drives it from the command line.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set when a release is built.
+var version = "development"
+
+// commands is every subcommand; each has a Run method.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run one service, or all of them on embedded stores."`
+	Demo    demoCommand    `cmd:"" help:"Load the sample data, close its two months, print the summary and exit."`
+	Migrate migrateCommand `cmd:"" help:"Bring the schema of one service, or of all, up to date. Safe to run twice."`
+	Token   tokenCommand   `cmd:"" help:"Mint a token with the key of the local run."`
+	Import  importCommand  `cmd:"" help:"Load a file of reference data into the register."`
+	Month   monthCommand   `cmd:"" help:"Close a month, or show what it came to."`
+	Rates   ratesCommand   `cmd:"" help:"List, add and confirm rates."`
+	Check   checkCommand   `cmd:"" help:"Prove worked examples against the quotation calls."`
+	Explain explainCommand `cmd:"" help:"Show how a line came about, from clause to penny."`
+	Events  eventsCommand  `cmd:"" help:"Publish events once more from the database."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	var c commands
+	parsed := kong.Parse(&c,
+		kong.Name("pcnfunding"),
+		kong.Description("Pays England's Primary Care Networks the right amount, every month, with a reason for every penny."),
+		kong.UsageOnError(),
+		kong.DefaultEnvars("PCN"),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+	)
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "pcnfunding:", describe(err))
+		os.Exit(1)
+	}
+}
+
+type versionCommand struct{}
+
+// Run prints the version and the Go release it was built with.
+func (versionCommand) Run() error {
+	release := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		release = info.GoVersion
+	}
+	_, err := fmt.Printf("pcnfunding %s (%s)\n", version, release)
+	return err
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/pcnfunding/pcnfunding/pkg/audit"
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/lifecycle"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/pkg/rpc"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/gateway"
+	"github.com/pcnfunding/pcnfunding/services/register"
+)
+
+// sealInterval is how often new audit entries are sealed.
+const sealInterval = time.Minute
+
+type serveCommand struct {
+	storage  `embed:""`
+	identity `embed:""`
+
+	Service string        `arg:"" default:"all" help:"all, register, core or gateway."`
+	Sample  bool          `help:"Load the sample data and close its two months first, unless that was done before."`
+	Migrate bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
+	GRPC    string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
+	HTTP    string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
+	NATS    string        `name:"nats" help:"Broker to use in place of an embedded one." placeholder:"nats://..."`
+	Listen  string        `name:"nats-listen" help:"Address of the embedded broker; empty for this process only." default:"127.0.0.1:4222"`
+	Creds   string        `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
+	Copies  int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
+	Notice  time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
+
+	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
+	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
+}
+
+// Validate refuses combinations that cannot run.
+func (s *serveCommand) Validate() error {
+	if _, err := chosen(s.Service); err != nil {
+		return err
+	}
+	if s.Sample && s.Service != "all" {
+		return errors.New("--sample goes with serve all")
+	}
+	if s.OIDCIssuer == "" && !onLoopback(s.HTTP) {
+		return fmt.Errorf("%s can be reached from elsewhere: --oidc-issuer is needed there, for the local key is for one machine only", s.HTTP)
+	}
+	return nil
+}
+
+// onLoopback tells whether only this machine can reach an address.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// Run serves until a signal comes.
+func (s *serveCommand) Run(ctx context.Context) error {
+	process, err := s.assemble(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Sample {
+		process.group.Add("sample", func(ctx context.Context) error { return process.showSample(ctx) }, nil)
+	} else {
+		process.group.Add("greeting", func(context.Context) error { process.greet(); return nil }, nil)
+	}
+	return errors.Join(process.group.Run(ctx), process.shutdown(context.WithoutCancel(ctx)))
+}
+
+// process is what one run is made of.
+type process struct {
+	command  *serveCommand
+	group    *lifecycle.Group
+	shutdown func(context.Context) error
+	issuer   *auth.LocalIssuer
+	telling  *telemetry.Telemetry
+	grpcAddr string
+	httpAddr string
+	natsURL  string
+}
+
+// assemble opens what the services chosen need and puts their parts in the order in which they start.
+func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
+	names, err := chosen(s.Service)
+	if err != nil {
+		return nil, err
+	}
+	telling, shutdown, err := telemetry.Open(ctx, "pcnfunding-"+s.Service, version)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{command: s, shutdown: shutdown, telling: telling}
+	p.group = lifecycle.New(lifecycle.Options{Logger: telling.Logger, Notice: s.Notice})
+	verifier, issuer, err := s.verifier(ctx, s.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	p.issuer = issuer
+	if slices.ContainsFunc(names, func(n string) bool { return n != gatewayName }) {
+		if err := p.addServices(ctx, names, verifier); err != nil {
+			return nil, err
+		}
+	}
+	if slices.Contains(names, gatewayName) {
+		return p, p.addGateway(ctx)
+	}
+	return p, p.addOperations()
+}
+
+// addServices adds the gRPC server with its services, their databases, and what carries their events.
+func (p *process) addServices(ctx context.Context, names []string, verifier auth.Verifier) error {
+	s, tell := p.command, p.telling
+	broker, err := bus.Open(ctx, bus.Config{
+		URL: s.NATS, CredentialsFile: s.Creds, StoreDir: filepath.Join(s.DataDir, "events"), Listen: s.Listen, Replicas: s.Copies,
+		Name: "pcnfunding-" + s.Service, Logger: tell.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.natsURL = broker.ClientURL()
+	p.group.Add("broker", nil, func(context.Context) error { broker.Close(); return nil })
+	server, err := rpc.NewServer(rpc.ServerOptions{Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now})
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.GRPC)
+	if err != nil {
+		return fmt.Errorf("listen for gRPC: %w", err)
+	}
+	p.grpcAddr = listener.Addr().String()
+	checks := make(map[string]rpc.Check)
+	for _, name := range names {
+		if name == gatewayName {
+			continue
+		}
+		db, err := p.addService(ctx, name, server, broker)
+		if err != nil {
+			return err
+		}
+		checks["pcnfunding."+name+".v1."+strings.ToUpper(name[:1])+name[1:]+"Service"] = db.Ping
+	}
+	readiness := rpc.Health(server, tell.Logger, checks)
+	reflection.Register(server)
+	p.group.OnDrain(readiness.Drain)
+	p.group.Add("health", readiness.Run, nil)
+	p.group.Add("grpc", func(context.Context) error { return served(server.Serve(listener)) }, func(ctx context.Context) error {
+		return rpc.Stop(ctx, server, 20*time.Second)
+	})
+	return nil
+}
+
+func served(err error) error {
+	if errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// addService adds one service with its database, its relay and the sealing of its audit log.
+func (p *process) addService(ctx context.Context, name string, server *grpc.Server, broker *bus.Bus) (*sqldb.DB, error) {
+	s, tell := p.command, p.telling
+	db, err := s.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p.group.Add(name+" database", nil, func(context.Context) error { return db.Close() })
+	if s.Migrate {
+		if err := migrate(ctx, db, name); err != nil {
+			return nil, err
+		}
+	}
+	switch name {
+	case register.Name:
+		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger})
+		if err != nil {
+			return nil, err
+		}
+		service.Register(server)
+	case core.Name:
+		conn, err := p.dial(s.RegisterAddress)
+		if err != nil {
+			return nil, err
+		}
+		service, err := core.New(ctx, core.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
+		if err != nil {
+			return nil, err
+		}
+		service.Register(server)
+	}
+	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
+		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
+	})
+	stream := bus.Stream{Name: "PCNFUNDING_" + strings.ToUpper(name), Subjects: []string{"pcnfunding." + name + ".v1.>"}}
+	p.group.Add(name+" relay", func(ctx context.Context) error {
+		// A broker that is away is met again by the relay, which makes the stream before it publishes.
+		if err := broker.EnsureStream(ctx, stream); err != nil {
+			tell.Logger.WarnContext(ctx, "the stream is not there yet", "stream", stream.Name, "error", err)
+		}
+		return relay.Run(ctx)
+	}, nil)
+	p.group.Add(name+" audit seal", func(ctx context.Context) error { return sealing(ctx, db, tell) }, nil)
+	return db, nil
+}
+
+// sealing seals new audit entries now and then until the context ends.
+func sealing(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error {
+	ticker := time.NewTicker(sealInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if _, err := audit.Seal(ctx, db); err != nil {
+				tell.Logger.WarnContext(ctx, "audit entries are not sealed yet", "error", err)
+			}
+		}
+	}
+}
+
+// dial connects to a service elsewhere, or to the server of this process.
+func (p *process) dial(address string) (*grpc.ClientConn, error) {
+	if address == "" {
+		address = "passthrough:///" + p.grpcAddr
+	}
+	return rpc.Dial(address, rpc.DialOptions{Meter: p.telling.Meter, Tracer: p.telling.Tracer})
+}
+
+// addGateway adds REST, the reference page and the operations endpoints.
+func (p *process) addGateway(ctx context.Context) error {
+	s, tell := p.command, p.telling
+	conns := make(map[string]grpc.ClientConnInterface)
+	for name, address := range map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress} {
+		if address == "" && p.grpcAddr == "" {
+			return fmt.Errorf("the gateway needs --%s-address where %s runs elsewhere", name, name)
+		}
+		conn, err := p.dial(address)
+		if err != nil {
+			return err
+		}
+		conns[name] = conn
+	}
+	deps := gateway.Deps{
+		Conn: func(name string) grpc.ClientConnInterface { return conns[name] }, Logger: tell.Logger,
+		Ready: p.ready, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now,
+	}
+	if p.issuer != nil {
+		deps.PublicJWKS = p.issuer.JWKS()
+	}
+	handler, err := gateway.New(ctx, deps)
+	if err != nil {
+		return err
+	}
+	return p.addHTTP(handler)
+}
+
+func (p *process) ready(context.Context) error {
+	if !p.group.Ready() {
+		return errors.New("starting or stopping")
+	}
+	return nil
+}
+
+// addOperations adds health and metrics for a service without a gateway.
+func (p *process) addOperations() error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if p.ready(r.Context()) != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.Handle("GET /metrics", p.telling.MetricsHandler)
+	return p.addHTTP(mux)
+}
+
+func (p *process) addHTTP(handler http.Handler) error {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", p.command.HTTP)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	p.httpAddr = listener.Addr().String()
+	server := gateway.NewHTTPServer(p.httpAddr, handler, p.telling.Logger)
+	p.group.Add("http", func(context.Context) error { return served(server.Serve(listener)) }, server.Shutdown)
+	return nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+)
+
+type tokenCommand struct {
+	Role         []string      `help:"Role the token carries; may be given more than once." required:"" enum:"finance_preparer,finance_approver,pcn_manager,clinical_director,regional_viewer,auditor,operator,integration"`
+	Commissioner []string      `help:"Commissioner the role is held for, or * for all of England."`
+	PCN          []string      `name:"pcn" help:"PCN the role is held for."`
+	Subject      string        `help:"Who the token speaks for." default:""`
+	Life         time.Duration `help:"How long it is valid." default:"1h"`
+	DataDir      string        `help:"Folder of the local key." default:"var" type:"path"`
+}
+
+// Run prints a token.
+func (t *tokenCommand) Run() error {
+	issuer, err := auth.OpenLocalIssuer(t.DataDir, time.Now)
+	if err != nil {
+		return err
+	}
+	principal := auth.Principal{Subject: t.Subject, Commissioners: t.Commissioner, PCNs: t.PCN}
+	if principal.Subject == "" {
+		principal.Subject = "local." + strings.ReplaceAll(t.Role[0], "_", ".")
+	}
+	if len(t.Commissioner) == 0 && len(t.PCN) == 0 {
+		principal.Commissioners = []string{auth.England}
+	}
+	for _, name := range t.Role {
+		role, known := auth.ParseRole(name)
+		if !known {
+			return fmt.Errorf("there is no role %q", name)
+		}
+		principal.Roles = append(principal.Roles, role)
+	}
+	token, err := issuer.Mint(principal, t.Life)
+	if err != nil {
+		return err
+	}
+	fmt.Println(token)
+	return nil
+}

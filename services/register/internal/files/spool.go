@@ -1,0 +1,151 @@
+// Package files reads the files of the register: it recognises a file's kind by its header, checks every row, and hands the good
+// ones on one by one. A file is spooled to disk once and read from there as often as needed, so that memory does not grow with
+// its size.
+package files
+
+import (
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
+)
+
+// The limits of a file.
+const (
+	// MaxBytes is the greatest size of a file after decompression.
+	MaxBytes int64 = 2 << 30
+	// MaxLine is the greatest size of a line, with its line breaks inside quotes.
+	MaxLine = 1 << 20
+	// MaxRows is the greatest number of data rows: several hundred times the practices of England.
+	MaxRows = 2_000_000
+)
+
+// Spooled is a file on disk, as it was sent but decompressed.
+type Spooled struct {
+	file *os.File
+	// SHA256 is the hash of the decompressed bytes, in hexadecimal.
+	SHA256 string
+	// Bytes is the size after decompression.
+	Bytes int64
+	// kept holds the good rows found by Check, if they are few enough.
+	kept []*Row
+}
+
+// Spool copies a stream to a temporary file in dir (the system's if empty), decompressing gzip, which it knows by its first
+// bytes. Damaged compression and files beyond MaxBytes are Invalid faults; a full disk is a Busy one. Errors of the stream come
+// back as they are.
+func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
+	file, err := os.CreateTemp(dir, "pcnfunding-import-*.csv")
+	if err != nil {
+		return nil, diskFault(err)
+	}
+	s := &Spooled{file: file}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	source := &noted{r: stream}
+	content, err := decompressed(source)
+	if err != nil {
+		return nil, source.explain(err)
+	}
+	hash := sha256.New()
+	out := &diskWriter{w: bufio.NewWriterSize(file, 1<<16)}
+	s.Bytes, err = io.Copy(io.MultiWriter(hash, out), io.LimitReader(content, MaxBytes+1))
+	if err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return nil, source.explain(err)
+	}
+	if s.Bytes > MaxBytes {
+		return nil, fault.New(fault.Invalid, rules.ReasonFileDamaged, "the file is larger than %d bytes after decompression", MaxBytes).
+			With("limit_bytes", MaxBytes)
+	}
+	s.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return s, nil
+}
+
+// Close removes the file.
+func (s *Spooled) Close() error {
+	if err := errors.Join(s.file.Close(), os.Remove(s.file.Name())); err != nil {
+		return fmt.Errorf("remove the spooled file: %w", err)
+	}
+	return nil
+}
+
+// open returns the content from its start.
+func (s *Spooled) open() io.Reader { return io.NewSectionReader(s.file, 0, s.Bytes) }
+
+// decompressed looks at the first bytes of a stream and reads through gzip if they say so.
+func decompressed(stream io.Reader) (io.Reader, error) {
+	buffered := bufio.NewReaderSize(stream, 1<<16)
+	magic, err := buffered.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
+		return buffered, nil
+	}
+	return gzip.NewReader(buffered)
+}
+
+// noted keeps the error of a stream, so that a broken upload is told from damaged compression.
+type noted struct {
+	r   io.Reader
+	err error
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	count, err := n.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return count, err
+}
+
+// explain turns an error met while spooling into what the caller may see.
+func (n *noted) explain(err error) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case n.err != nil:
+		return n.err
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
+		errors.As(err, &corrupt):
+		return fault.New(fault.Invalid, rules.ReasonFileDamaged, "the gzip compression of the file is damaged or ends too early").Because(err)
+	default:
+		return err
+	}
+}
+
+// diskWriter turns the errors of the temporary file into faults.
+type diskWriter struct{ w *bufio.Writer }
+
+func (d *diskWriter) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p)
+	return n, diskFault(err)
+}
+
+func (d *diskWriter) flush() error { return diskFault(d.w.Flush()) }
+
+func diskFault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.New(fault.Busy, sqldb.ReasonStorageFull, "there is no room to take the file in").Because(err)
+	default:
+		return fmt.Errorf("spool the file: %w", err)
+	}
+}
