@@ -238,7 +238,7 @@ func TestVerify_RefusesForgedTokens(t *testing.T) {
 		"no JSON in the payload":        {sign(t, jose.ES256, i.key, kid, "not json"), "payload"},
 		"a claim that stands twice":     {sign(t, jose.ES256, i.key, kid, strings.Replace(string(text), "{", `{"aud":"x",`, 1)), "payload"},
 		"16 KiB and more":               {strings.Repeat("a", 16<<10+1), "token"},
-		"naughty text":                  {"\xff\xfe.‮.\x00", "token"},
+		"naughty text":                  {"\xff\xfe.\u202e.\x00", "token"},
 	}
 	for name, c := range cases {
 		for kind, verifier := range i.verifiers {
@@ -408,7 +408,7 @@ func TestOpenLocalIssuer_RefusesABadKeyFile(t *testing.T) {
 	good := t.TempDir()
 	_, err := auth.OpenLocalIssuer(good, time.Now)
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(filepath.Join(good, "local-issuer.key"), 0o640)) //nolint:gosec // the mode under test
+	require.NoError(t, os.Chmod(filepath.Join(good, "local-issuer.key"), 0o640))
 	for name, c := range map[string]struct{ dir, says string }{
 		"readable by others": {good, "read by others"},
 		"empty":              {write("", 0o600), "PEM"},

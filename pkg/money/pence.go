@@ -81,7 +81,7 @@ func (a Pence) Plain() string { return a.GBP().FloatString(2) }
 
 func magnitude(n int64) uint64 {
 	if n < 0 {
-		return uint64(-(n + 1)) + 1
+		return uint64(-(n + 1)) + 1 //nolint:gosec // the value is not negative
 	}
 	return uint64(n)
 }

@@ -194,7 +194,7 @@ func OldestAge(ctx context.Context, db *sqldb.DB) (age time.Duration, err error)
 // Prune deletes events sent before a time and returns how many. Use a time at least Keep ago.
 func Prune(ctx context.Context, db *sqldb.DB, before time.Time) (total int64, err error) {
 	const q = `DELETE FROM outbox WHERE position IN (
-		SELECT position FROM outbox WHERE created_at < $1 AND sent_at < $1 ORDER BY created_at LIMIT $2)`
+		SELECT position FROM outbox WHERE created_at < $1 AND sent_at < $1 ORDER BY position LIMIT $2)`
 	for {
 		result, err := db.Exec(ctx, q, sqldb.Micros(before), pruneBatch)
 		if err != nil {

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// batchRows and batchBytes bound what is read, published and marked in one step.
+	// batchRows and batchBytes bound what is read, published and marked at once.
 	batchRows  = 512
 	batchBytes = 8 << 20
 
 	// pollEvery finds what no signal told of, such as events written by a process that died before it could.
 	pollEvery = time.Second
 
-	// stepLimit bounds one step; a step under way when the relay is stopped may end within it.
+	// stepLimit bounds publishing or marking a batch; what is under way when the relay is stopped may end within it.
 	stepLimit = 15 * time.Second
 
 	backoffFirst = 100 * time.Millisecond
@@ -117,58 +117,71 @@ func (r *Relay) work(ctx context.Context) error {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for ctx.Err() == nil {
-		read, acked, err := r.step(ctx)
+		acked, err := r.pass(ctx)
 		if acked > 0 {
 			delay = backoff{}
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			r.complain(ctx, err)
 			delay.wait(ctx)
-		case read > 0:
-			r.failing = false
-		default:
-			r.failing = false
-			select {
-			case <-ctx.Done():
-			case <-poll.C:
-			case <-r.db.Signal(topic):
-			}
+			continue
+		}
+		r.failing = false
+		select {
+		case <-ctx.Done():
+		case <-poll.C:
+		case <-r.db.Signal(topic):
 		}
 	}
 	return context.Cause(ctx)
 }
 
-// step publishes the oldest unsent events and marks those that were acknowledged. It is not cut short when ctx ends, so that an
-// acknowledgement on its way is not lost.
-func (r *Relay) step(ctx context.Context) (read, acked int, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
-	defer cancel()
-	msgs, err := r.unsent(ctx)
-	if err != nil || len(msgs) == 0 {
-		return 0, 0, err
+// pass goes through the unsent events once, in their order, and returns how many were acknowledged. While a batch is published
+// the one before it is marked. An event that is refused stays unsent and is passed by; when nothing of a batch is acknowledged
+// the pass ends.
+func (r *Relay) pass(ctx context.Context) (acked int, err error) {
+	marking := make(chan error, 1)
+	marking <- nil
+	for after := int64(0); ctx.Err() == nil; {
+		batch, acks, batchErr := r.publish(ctx, after)
+		err = errors.Join(err, <-marking, batchErr)
+		if len(acks) == 0 {
+			return acked, err
+		}
+		acked += len(acks)
+		after = batch[len(batch)-1].position
+		go func() { marking <- r.mark(ctx, batch, acks) }()
 	}
-	acks, err := r.pub.Publish(ctx, msgs)
-	if err != nil {
-		err = fmt.Errorf("publish events: %w", err)
-		r.failed.Add(ctx, 1)
-	}
-	if markErr := r.mark(ctx, msgs, acks); markErr != nil {
-		return len(msgs), 0, errors.Join(err, markErr)
-	}
-	r.sent.Add(ctx, int64(len(acks)))
-	if err == nil && len(acks) < len(msgs) {
-		err = fmt.Errorf("publish events: the broker acknowledged %d of %d", len(acks), len(msgs))
-	}
-	return len(msgs), len(acks), err
+	return acked, errors.Join(err, <-marking)
 }
 
-// unsent reads the oldest events that are not marked.
-func (r *Relay) unsent(ctx context.Context) (msgs []Message, err error) {
-	const text = `SELECT ` + rowColumns + ` FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1`
+// publish reads the next batch and publishes it. It is not cut short when ctx ends, so that an acknowledgement on its way is not
+// lost; nor is mark.
+func (r *Relay) publish(ctx context.Context, after int64) (batch []Message, acks []Ack, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
+	defer cancel()
+	batch, err = r.unsent(ctx, after)
+	if err != nil || len(batch) == 0 {
+		return nil, nil, err
+	}
+	acks, err = r.pub.Publish(ctx, batch)
+	r.sent.Add(ctx, int64(len(acks)))
+	if err == nil && len(acks) < len(batch) {
+		err = fmt.Errorf("the broker acknowledged %d of %d", len(acks), len(batch))
+	}
+	if err != nil {
+		r.failed.Add(ctx, 1)
+		return batch, acks, fmt.Errorf("publish events: %w", err)
+	}
+	return batch, acks, nil
+}
+
+// unsent reads the oldest events behind a position that are not marked.
+func (r *Relay) unsent(ctx context.Context, after int64) (msgs []Message, err error) {
+	const text = `SELECT ` + rowColumns + ` FROM outbox WHERE sent_at IS NULL AND position > $2 ORDER BY position LIMIT $1`
 	err = r.db.Read(ctx, func(q sqldb.Querier) (err error) {
 		msgs = make([]Message, 0, batchRows)
-		rows, err := q.Query(ctx, text, batchRows)
+		rows, err := q.Query(ctx, text, batchRows, after)
 		if err != nil {
 			return err
 		}
@@ -191,9 +204,8 @@ func (r *Relay) unsent(ctx context.Context) (msgs []Message, err error) {
 
 // mark notes the acknowledged messages, and none else, as sent.
 func (r *Relay) mark(ctx context.Context, msgs []Message, acks []Ack) error {
-	if len(acks) == 0 {
-		return nil
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
+	defer cancel()
 	acked := make(map[string]bool, len(acks))
 	for _, a := range acks {
 		acked[a.ID] = true

@@ -178,7 +178,7 @@ func shorten(ctx context.Context, otherwise time.Duration) (context.Context, con
 	if !has {
 		return context.WithTimeout(ctx, otherwise)
 	}
-	remaining := time.Until(deadline)
+	remaining := time.Until(deadline) //nolint:forbidigo // a deadline is a time of the system's clock
 	return context.WithTimeout(ctx, remaining-min(deadlineMargin, remaining/2))
 }
 

@@ -15,11 +15,8 @@ import (
 // ReasonRequestMalformed refuses bytes that are no message of the kind the call takes.
 const ReasonRequestMalformed = "REQUEST_MALFORMED"
 
-// malformedField is the number of the unknown field that marks a request which could not be decoded. No contract of the suite
-// uses numbers this high.
-const malformedField = 536_870_911
-
-// malformedMark is that field, a varint of 1.
+// malformedMark is the unknown field that marks a request which could not be decoded: a varint of 1 under the highest number a
+// field can have, which no contract of the suite uses.
 var malformedMark = protoreflect.RawFields{0xf8, 0xff, 0xff, 0xff, 0x0f, 0x01}
 
 // strictCodec is the protobuf codec of servers. grpc-go answers INTERNAL to bytes it cannot decode, before any interceptor runs;

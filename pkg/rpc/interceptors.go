@@ -53,10 +53,11 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 			err = panicked(cause)
 		}
 		if err != nil {
+			// A trailer, for a header would tell the client that the answer has begun and forbid it to retry.
+			c.noted(ctx, grpc.SetTrailer(ctx, metadata.Pairs(KeyCorrelationID, id)))
 			resp, err = nil, c.refuse(ctx, info.FullMethod, id, err)
 		}
 	}()
-	c.header(ctx, grpc.SetHeader(ctx, metadata.Pairs(KeyCorrelationID, id)))
 	ctx, cancel := withDefaultTimeout(ctx, c.timeout)
 	defer cancel()
 	leave, err := c.unaries.enter(ctx)
@@ -75,9 +76,11 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err != nil {
 		return nil, err
 	}
+	header := metadata.Pairs(KeyCorrelationID, id)
 	if tag := etagOf(resp); tag != "" {
-		c.header(ctx, grpc.SetHeader(ctx, metadata.Pairs(KeyETag, tag)))
+		header.Set(KeyETag, tag)
 	}
+	c.noted(ctx, grpc.SetHeader(ctx, header))
 	return resp, nil
 }
 
@@ -93,10 +96,10 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 			err = panicked(cause)
 		}
 		if err != nil {
+			ss.SetTrailer(metadata.Pairs(KeyCorrelationID, id))
 			err = c.refuse(ctx, info.FullMethod, id, err)
 		}
 	}()
-	c.header(ctx, ss.SetHeader(metadata.Pairs(KeyCorrelationID, id)))
 	_, limited := ctx.Deadline()
 	ctx, cancel := withDefaultTimeout(ctx, c.bulk)
 	defer cancel()
@@ -113,7 +116,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 		return err
 	}
 	return handler(srv, &checkedStream{
-		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, limited: limited,
+		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, limited: limited, id: id,
 	})
 }
 
@@ -146,10 +149,10 @@ func (c *chain) admit(ctx context.Context, md metadata.MD, principal auth.Princi
 	return validate(c.validator, message)
 }
 
-// header notes that a response header could not be set. The answer goes out without it.
-func (c *chain) header(ctx context.Context, err error) {
+// noted logs that response metadata could not be set. The answer goes out without it.
+func (c *chain) noted(ctx context.Context, err error) {
 	if err != nil {
-		c.log.WarnContext(ctx, "response header not set", "error", err)
+		c.log.WarnContext(ctx, "response metadata not set", "error", err)
 	}
 }
 
@@ -190,7 +193,9 @@ type checkedStream struct {
 	md        metadata.MD
 	principal auth.Principal
 	method    string
+	id        string
 	limited   bool // the caller set a deadline, which gRPC itself enforces
+	answered  bool // a message has been sent; handlers send from one goroutine, as gRPC asks
 }
 
 // Context returns the context with the principal, the correlation id and the deadline.
@@ -202,6 +207,15 @@ func (s *checkedStream) RecvMsg(m any) error {
 		return err
 	}
 	return s.chain.admit(s.ctx, s.md, s.principal, s.method, m)
+}
+
+// SendMsg sends a message, the first with the correlation id as a header.
+func (s *checkedStream) SendMsg(m any) error {
+	if !s.answered {
+		s.answered = true
+		s.chain.noted(s.ctx, s.SetHeader(metadata.Pairs(KeyCorrelationID, s.id)))
+	}
+	return s.ServerStream.SendMsg(m)
 }
 
 // receive gives up at the deadline that the chain has set, of which gRPC knows nothing: a caller who neither sends nor leaves

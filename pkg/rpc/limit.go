@@ -106,7 +106,7 @@ func (r *rates) limiter(subject string, now time.Time) *rate.Limiter {
 // forget drops the buckets that are full, which are as good as new; if none is, all go.
 func (r *rates) forget(now time.Time) {
 	for subject, limiter := range r.subjects {
-		if limiter.TokensAt(now) >= float64(r.burst) {
+		if limiter.TokensAt(now) >= float64(r.burst) { //nolint:forbidigo // the library counts tokens so
 			delete(r.subjects, subject)
 		}
 	}

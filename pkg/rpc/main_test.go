@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -64,7 +65,7 @@ func (u uploads) register(srv *grpc.Server) { registerv1.RegisterRegisterService
 // readAll receives to the end.
 func readAll(stream grpc.ClientStreamingServer[registerv1.ImportRequest, registerv1.ImportResponse]) error {
 	for {
-		if _, err := stream.Recv(); err == io.EOF {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
 			return stream.SendAndClose(&registerv1.ImportResponse{})
 		} else if err != nil {
 			return err
@@ -76,7 +77,13 @@ func validClose() *corev1.CloseMonthRequest {
 	return &corev1.CloseMonthRequest{RequestId: "r1", CommissionerCode: "15N", Month: "2026-01"}
 }
 
-func requireFault(t *testing.T, err error, code codes.Code, reason string) *fault.Fault {
+func requireFault(t *testing.T, err error, code codes.Code, reason string) {
+	t.Helper()
+	_ = faultOf(t, err, code, reason)
+}
+
+// faultOf returns the fault of a call that must have been refused for the reason.
+func faultOf(t *testing.T, err error, code codes.Code, reason string) *fault.Fault {
 	t.Helper()
 	require.Error(t, err)
 	st := status.Convert(err)

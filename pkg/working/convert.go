@@ -20,14 +20,14 @@ func ToProto(w *Working) *typev1.Working {
 		out.Inputs[i] = &typev1.WorkingInput{
 			Name: in.Name, Value: money.Format(in.Value), Unit: in.Unit,
 			Origin: &typev1.Origin{
-				Kind: typev1.Origin_Kind(in.Origin.Kind), Ref: in.Origin.Ref, Source: in.Origin.Source,
+				Kind: typev1.Origin_Kind(in.Origin.Kind), Ref: in.Origin.Ref, Source: in.Origin.Source, //nolint:gosec // few values
 				Confidence: ConfidenceToProto(in.Origin.Confidence),
 			},
 		}
 	}
 	for i, step := range w.Steps {
 		out.Steps[i] = &typev1.WorkingStep{
-			Name: step.Name, Operation: typev1.Operation(step.Operation), Operands: step.Operands,
+			Name: step.Name, Operation: typev1.Operation(step.Operation), Operands: step.Operands, //nolint:gosec // few values
 			Rounding: typev1.Rounding(step.Rounding), Places: int32(step.Places), //nolint:gosec // checkArity bounds the places to 12
 			Result: money.Format(step.Result), Unit: step.Unit, Clause: step.Clause,
 		}
@@ -62,7 +62,9 @@ func FromProto(in *typev1.Working) (*Working, error) {
 }
 
 // ConfidenceToProto maps a confidence to its enum.
-func ConfidenceToProto(c Confidence) typev1.Confidence { return typev1.Confidence(c) }
+func ConfidenceToProto(c Confidence) typev1.Confidence {
+	return typev1.Confidence(c) //nolint:gosec // few values
+}
 
 // ConfidenceFromProto maps an enum to its confidence.
 func ConfidenceFromProto(c typev1.Confidence) Confidence { return Confidence(c) }

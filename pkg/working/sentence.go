@@ -73,14 +73,24 @@ func stepSentence(step Step, values map[string]*big.Rat) string {
 }
 
 func figure(value *big.Rat, unit string) string {
-	switch {
-	case unit == "GBP" && value.IsInt():
-		return "£" + value.FloatString(2)
-	case strings.HasPrefix(unit, "GBP"):
-		return "£" + shown(value) + words(strings.TrimPrefix(unit, "GBP"))
-	default:
-		return shown(value) + " " + words(unit)
+	if per, isMoney := strings.CutPrefix(unit, "GBP"); isMoney {
+		return pounds(value) + words(per)
 	}
+	return shown(value) + " " + words(unit)
+}
+
+// pounds writes an amount or a rate with at least two decimals.
+func pounds(value *big.Rat) string {
+	text := shown(value)
+	if value != nil {
+		if places, exact := value.FloatPrec(); exact && places < 2 {
+			text = value.FloatString(2)
+		}
+	}
+	if amount, negative := strings.CutPrefix(text, "-"); negative {
+		return "-£" + amount
+	}
+	return "£" + text
 }
 
 // shown writes a value for reading: exactly where it ends within twelve decimals, else to twelve with an ellipsis.

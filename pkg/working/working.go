@@ -5,6 +5,7 @@ package working
 import (
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 )
@@ -114,6 +115,12 @@ type Term struct {
 // Builder computes a working as it is written down, so that what is shown is what was done.
 type Builder struct{ working Working }
 
+// Grow makes room for so many more inputs and steps, for builders that know how many they will note.
+func (b *Builder) Grow(inputs, steps int) {
+	b.working.Inputs = slices.Grow(b.working.Inputs, inputs)
+	b.working.Steps = slices.Grow(b.working.Steps, steps)
+}
+
 // Input notes a figure and returns it for use in steps. Names are unique within a working.
 func (b *Builder) Input(name string, value *big.Rat, unit string, origin Origin) Term {
 	b.working.Inputs = append(b.working.Inputs, Input{name, value, unit, origin})
@@ -132,9 +139,11 @@ func (b *Builder) Round(name string, mode money.Rounding, places int, unit, clau
 
 func (b *Builder) add(step Step, operands []Term) Term {
 	step.Operands = make([]string, len(operands))
-	values := make([]*big.Rat, len(operands))
+	var few [4]*big.Rat // most steps have few operands, and these then need no memory of their own
+	values := few[:0]
 	for i, term := range operands {
-		step.Operands[i], values[i] = term.Name, term.Value
+		step.Operands[i] = term.Name
+		values = append(values, term.Value)
 	}
 	result, err := apply(step, values)
 	if err != nil {
@@ -152,38 +161,44 @@ func apply(step Step, values []*big.Rat) (*big.Rat, error) {
 	if err := checkArity(step, len(values)); err != nil {
 		return nil, err
 	}
-	result := new(big.Rat).Set(values[0])
+	result := new(big.Rat)
 	switch step.Operation {
 	case Add:
-		for _, v := range values[1:] {
-			result.Add(result, v)
-		}
+		return sum(result, values), nil
 	case Subtract:
+		result.Set(values[0])
 		for _, v := range values[1:] {
 			result.Sub(result, v)
 		}
 	case Multiply:
-		for _, v := range values[1:] {
+		if len(values) == 1 {
+			return result.Set(values[0]), nil
+		}
+		result.Mul(values[0], values[1])
+		for _, v := range values[2:] {
 			result.Mul(result, v)
 		}
 	case Divide:
 		if values[1].Sign() == 0 {
 			return nil, fmt.Errorf("step %s divides by zero", step.Name)
 		}
-		result.Quo(result, values[1])
+		result.Quo(values[0], values[1])
 	case Minimum:
+		result.Set(values[0])
 		for _, v := range values[1:] {
 			if v.Cmp(result) < 0 {
 				result.Set(v)
 			}
 		}
 	case Maximum:
+		result.Set(values[0])
 		for _, v := range values[1:] {
 			if v.Cmp(result) > 0 {
 				result.Set(v)
 			}
 		}
 	case Clamp:
+		result.Set(values[0])
 		if result.Cmp(values[1]) < 0 {
 			result.Set(values[1])
 		}
@@ -191,9 +206,25 @@ func apply(step Step, values []*big.Rat) (*big.Rat, error) {
 			result.Set(values[2])
 		}
 	case Round:
-		return money.Round(result, step.Rounding, step.Places), nil
+		return money.Round(values[0], step.Rounding, step.Places), nil
 	}
 	return result, nil
+}
+
+// sum adds values. Patients and beds are whole numbers, whose sum needs no common denominator.
+func sum(result *big.Rat, values []*big.Rat) *big.Rat {
+	whole := new(big.Int)
+	for i, v := range values {
+		if !v.IsInt() {
+			result.SetInt(whole)
+			for _, rest := range values[i:] {
+				result.Add(result, rest)
+			}
+			return result
+		}
+		whole.Add(whole, v.Num())
+	}
+	return result.SetInt(whole)
 }
 
 func checkArity(step Step, n int) error {

@@ -21,6 +21,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/internal/check"
 )
 
@@ -281,4 +282,26 @@ func TestQuotations_NameTheFieldThatIsMalformed(t *testing.T) {
 	requireFault(t, err, fault.Invalid, "DECIMAL_MALFORMED", "health_inequality_share")
 	_, err = s.QuoteNeedWeight(ctx, &corev1.QuoteNeedWeightRequest{PrimaryMedicalCareWeighted: "", HealthInequalityWeighted: "1", HealthInequalityShare: "0"})
 	requireFault(t, err, fault.Invalid, "DECIMAL_MALFORMED", "primary_medical_care_weighted")
+}
+
+// TestEnumerations_EqualTheContract holds that the enumerations of the rules carry the numbers of the contract.
+func TestEnumerations_EqualTheContract(t *testing.T) {
+	t.Parallel()
+	require.EqualValues(t, corev1.Convention_PCN_ANNUAL, rules.PCNAnnual)
+	require.EqualValues(t, corev1.Convention_RESIDUAL_LAST, rules.ResidualLast)
+	for number, name := range corev1.Convention_name {
+		if number != 0 {
+			require.Equal(t, name, rules.Convention(number).String())
+		}
+	}
+	for number, name := range corev1.Unit_name {
+		if number != 0 {
+			require.Equal(t, name, strings.ToUpper(rules.Unit(number).String()))
+		}
+	}
+	for number, name := range corev1.Timing_name {
+		if number != 0 {
+			require.Equal(t, name, strings.ToUpper(rules.Timing(number).String()))
+		}
+	}
 }

@@ -65,7 +65,7 @@ func TestCall_ForwardsHeaders(t *testing.T) {
 func TestCall_MakesUpACorrelationID(t *testing.T) {
 	t.Parallel()
 	s := newSuite(t)
-	for _, sent := range []string{"", "two words", strings.Repeat("x", 129)} {
+	for _, sent := range []string{"", "two words", strings.Repeat("x", 65)} {
 		a := s.get(t, "/v1/core/rates/r1", "X-Correlation-Id", sent)
 		require.Len(t, a.Header.Get("X-Correlation-Id"), 36)
 		require.Equal(t, []string{a.Header.Get("X-Correlation-Id")}, s.core.md.Get("x-correlation-id"))

@@ -26,7 +26,7 @@ import (
 const linesCSV = "/lines.csv"
 
 var (
-	correlationID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+	correlationID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	schedulePath  = regexp.MustCompile(`^/v1/[a-z]+/schedules/[^/]+$`)
 )
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -55,7 +56,7 @@ func (g *gateway) upload(w http.ResponseWriter, r *http.Request) {
 // importHeader reads what the file is from the query.
 func importHeader(r *http.Request) (*registerv1.ImportHeader, *problem) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !contains(uploadTypes(), media) {
+	if err != nil || !slices.Contains(uploadTypes(), media) {
 		return nil, newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia,
 			"The call takes a file as text/csv, application/gzip or application/octet-stream.")
 	}
@@ -74,15 +75,6 @@ func importHeader(r *http.Request) (*registerv1.ImportHeader, *problem) {
 		header.RequestId = key
 	}
 	return header, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // bodyError is an error of reading the caller's body, as opposed to one of the call.

@@ -15,7 +15,6 @@ CREATE TABLE outbox (
     sent_at            BIGINT
 );
 CREATE INDEX outbox_unsent ON outbox (position) WHERE sent_at IS NULL;
-CREATE INDEX outbox_by_age ON outbox (created_at);
 CREATE UNIQUE INDEX outbox_by_sequence ON outbox (aggregate, aggregate_sequence) WHERE id = event_id;
 
 CREATE TABLE outbox_sequence (

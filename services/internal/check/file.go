@@ -231,7 +231,7 @@ func (p problems) fault() error {
 func skipMark(r io.Reader) io.Reader {
 	mark := []byte("\xef\xbb\xbf")
 	start := make([]byte, len(mark))
-	n, _ := io.ReadFull(r, start) //nolint:errcheck // a failure to read shows again when the rest is read
+	n, _ := io.ReadFull(r, start) // a failure to read shows again when the rest is read
 	if bytes.Equal(start[:n], mark) {
 		return r
 	}

@@ -96,8 +96,8 @@ const (
 // a figure for with a fault of kind Refused (RATE_UNKNOWN, MONTHLY_RATE_MISSING, POPULATION_MISSING), and returns a fault of
 // kind Invalid for input that no payment can have.
 //
-// Rule: docs domain page "Core PCN funding and the other per-head and per-bed entitlements", section 4; cases CDP-001 to
-// CDP-084 and LM-001 to LM-008 in testdata/examples.csv of the service.
+// Worked examples CDP-001 to CDP-084 and LM-001 to LM-008 in testdata/examples.csv of the service show it; many of them are
+// totals that were published.
 func Instalment(in InstalmentInput) (money.Pence, *working.Working, error) {
 	if in.Convention == 0 {
 		in.Convention = PCNAnnual
@@ -106,12 +106,13 @@ func Instalment(in InstalmentInput) (money.Pence, *working.Working, error) {
 		return 0, nil, err
 	}
 	i := instalment{in: in}
+	i.b.Grow(i.figures())
 	if in.Instalments > 1 {
 		origin := in.ConventionOrigin
 		if origin.Kind == 0 {
 			origin.Kind = working.FromContract
 		}
-		i.months = i.b.Input(nameMonths, big.NewRat(int64(in.Instalments), 1), nameMonths, origin)
+		i.months = i.b.Input(nameMonths, new(big.Rat).SetInt64(int64(in.Instalments)), nameMonths, origin)
 	}
 	var amount working.Term
 	var err error
@@ -212,6 +213,19 @@ type instalment struct {
 	months working.Term
 }
 
+// figures returns how many inputs and steps the working is going to have, at the least.
+func (i *instalment) figures() (inputs, steps int) {
+	inputs, steps = 1, 2
+	for _, term := range i.in.Terms {
+		practices := len(term.Population.Practices)
+		inputs, steps = inputs+1+max(practices, 1), steps+1
+		if i.in.Convention == PracticeSum {
+			steps += 3 * practices
+		}
+	}
+	return inputs, steps
+}
+
 // annual rounds rate × population ÷ months.
 func (i *instalment) annual() (working.Term, error) {
 	month, err := i.month()
@@ -278,7 +292,7 @@ func (i *instalment) residual() (working.Term, error) {
 	month := i.b.Step(nameMonth, working.Divide, unitGBP, "", whole, i.months)
 	each := i.b.Round("each_before", money.HalfUp, 2, unitGBP, clauseResidual, month)
 	total := i.b.Round("period_rounded", money.HalfUp, 2, unitGBP, clauseResidualYear, whole)
-	before := i.b.Input("instalments_before", big.NewRat(int64(i.in.Instalments-1), 1), "instalments", working.Origin{Kind: working.FromContract})
+	before := i.b.Input("instalments_before", new(big.Rat).SetInt64(int64(i.in.Instalments-1)), "instalments", working.Origin{Kind: working.FromContract})
 	paid := i.b.Step("paid_before", working.Multiply, unitGBP, "", each, before)
 	return i.b.Step(nameInstalment, working.Subtract, unitGBP, clauseResidualLast, total, paid), nil
 }

@@ -168,8 +168,8 @@ func FuzzInstalment(f *testing.F) {
 	f.Add("-1", "-0", "x", "1e9", 0, -1, 9)
 	f.Fuzz(func(t *testing.T, rate, monthly, first, second string, instalments, number, convention int) {
 		term := Term{Per: "weighted_patient"}
-		term.RateGBP, _ = money.ParseDecimal(rate)           //nolint:errcheck // a malformed figure is a missing one here
-		term.MonthlyRateGBP, _ = money.ParseDecimal(monthly) //nolint:errcheck // likewise
+		term.RateGBP, _ = money.ParseDecimal(rate) // a malformed figure is a missing one here
+		term.MonthlyRateGBP, _ = money.ParseDecimal(monthly)
 		for i, text := range []string{first, second} {
 			if value, err := money.ParseDecimal(text); err == nil {
 				term.Population.Practices = append(term.Population.Practices, PracticePopulation{Code: strconv.Itoa(i), Value: value})

@@ -120,9 +120,9 @@ func TestInstalment_ShowsItsWorking(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"months is 12 months (setting S-1; PCN_ANNUAL).",
-		"rate is £1.5 per registered patient (rate R-1; the page; confidence: secondary).",
+		"rate is £1.50 per registered patient (rate R-1; the page; confidence: secondary).",
 		"population is 32875 patients (register load L-1).",
-		"whole period = rate 1.5 × population 32875 = £49312.5 (Network Contract DES 2022/23: core PCN funding).",
+		"whole period = rate 1.5 × population 32875 = £49312.50 (Network Contract DES 2022/23: core PCN funding).",
 		"one month = whole period 49312.5 ÷ months 12 = £4109.375.",
 		"instalment = one month 4109.375 rounded half up to 2 decimals = £4109.38 (PCN_ANNUAL: monthly instalments rounded half up, no true-up).",
 	}, working.Sentences(steps))
@@ -213,7 +213,7 @@ func TestInstalment_IsLoudOverAPopulationThatIsNotItsSum(t *testing.T) {
 	t.Parallel()
 	term := byPractice(t, "1", "1", "2")
 	term.Population.Value = decimal(t, "4")
-	require.Panics(t, func() { _, _, _ = Instalment(InstalmentInput{Terms: []Term{term}, Instalments: 1, Number: 1}) }) //nolint:errcheck // it panics
+	require.Panics(t, func() { _, _, _ = Instalment(InstalmentInput{Terms: []Term{term}, Instalments: 1, Number: 1}) })
 }
 
 func TestEnumerations_ReadWhatTheyWrite(t *testing.T) {

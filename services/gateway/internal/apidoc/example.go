@@ -1,10 +1,12 @@
 package apidoc
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -29,7 +31,7 @@ var texts = map[string]string{
 	"file_name": "gp-reg-pat-prac-map.csv", "final_weighted": "51874.36", "first_month": "2022-04", "first_paid_month": "",
 	"for_month": "2022-04", "from_month": "2022-04", "funding_source": "PCN DES", "health_inequality_share": "0.15",
 	"health_inequality_weighted": "50120.4", "hours_rounded_to_quarter": "26.25", "kind": "PRACTICE_MAPPING",
-	"known_from": "2022-03-31", "known_from_basis": "publication", "line_id": "line-7f0c2b9a41d85e63",
+	"known_from": "2022-03-31", "known_from_basis": "publication", "line_id": "core-7f0c2b9a41d85e6390b1c2d3e4f50617",
 	"lines_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 	"load_id":      "0197d5a0-7f3c-7c52-9a4e-3b1f0c2d4e5f", "loaded_by": "operator@england.example", "location_code": "15N",
 	"membership_date": "2022-04-01", "method": "/pcnfunding.core.v1.CoreService/CloseMonth",
@@ -73,88 +75,18 @@ var choices = map[protoreflect.FullName]string{
 	"pcnfunding.core.v1.DeclarationState":     "ACCEPTED",
 }
 
-// whole are examples that only make sense as a whole, as JSON of the message or, after a slash, of one field of it. A field set
-// to null here stays empty.
-var whole = map[string]string{
-	"pcnfunding.type.v1.Working": `{
-		"inputs": [
-			{"name": "rate", "value": "1.5", "unit": "GBP_per_patient", "origin": {"kind": "KIND_RATE", "ref": "core-pcn-2022-04-01-1", "source": "Network Contract DES 2022/23", "confidence": "CONFIDENCE_OFFICIAL"}},
-			{"name": "population", "value": "52310", "unit": "patients", "origin": {"kind": "KIND_SNAPSHOT", "ref": "0197d5a0-7f3c-7c52-9a4e-3b1f0c2d4e5f", "source": "NHS England, registered lists of 1 January 2022", "confidence": "CONFIDENCE_OFFICIAL"}},
-			{"name": "months", "value": "12", "unit": "months", "origin": {"kind": "KIND_CONTRACT"}}],
-		"steps": [
-			{"name": "year", "operation": "OPERATION_MULTIPLY", "operands": ["rate", "population"], "result": "78465", "unit": "GBP"},
-			{"name": "month", "operation": "OPERATION_DIVIDE", "operands": ["year", "months"], "result": "6538.75", "unit": "GBP"},
-			{"name": "amount", "operation": "OPERATION_ROUND", "operands": ["month"], "rounding": "ROUNDING_HALF_UP", "places": 2, "result": "6538.75", "unit": "GBP"}]}`,
-	"pcnfunding.type.v1.Payee":                                          `{"code": "L83001", "name": "Example Surgery"}`,
-	"pcnfunding.type.v1.AuditEntry/roles":                               `["finance_preparer"]`,
-	"pcnfunding.type.v1.PaymentLine/holds":                              `[]`,
-	"pcnfunding.type.v1.PaymentLine/practice_code":                      `""`,
-	"pcnfunding.type.v1.PaymentSchedule/withheld":                       `[]`,
-	"pcnfunding.type.v1.PaymentSchedule/refusals":                       `[]`,
-	"pcnfunding.core.v1.PcnMonth/withheld":                              `[]`,
-	"pcnfunding.core.v1.PcnMonth/refusals":                              `[]`,
-	"pcnfunding.core.v1.PcnMonth/schedule_ids":                          `["core-15N-2022-04-1"]`,
-	"pcnfunding.type.v1.Refusal/reason":                                 `"POPULATION_MISSING"`,
-	"pcnfunding.type.v1.Refusal/candidate_pence":                        `null`,
-	"pcnfunding.core.v1.ExplainedLine/sentences":                        `["The rate of 1.5 pounds per patient times 52,310 patients is 78,465 pounds for the year.", "Divided by 12 months it is 6,538.75 pounds a month."]`,
-	"pcnfunding.core.v1.ExplainedLine/verified":                         `true`,
-	"pcnfunding.core.v1.ReemitScheduleResponse":                         `{"event_ids": ["0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6"]}`,
-	"pcnfunding.core.v1.Rate/name":                                      `"Core PCN funding"`,
-	"pcnfunding.core.v1.Rate/commissioner_code":                         `"england"`,
-	"pcnfunding.core.v1.Setting/name":                                   `"CONVENTION"`,
-	"pcnfunding.core.v1.Setting/value":                                  `"PCN_ANNUAL"`,
-	"pcnfunding.core.v1.Setting/reason":                                 `"As agreed with the PCNs on 15 March 2022"`,
-	"pcnfunding.core.v1.SetSettingRequest/name":                         `"CONVENTION"`,
-	"pcnfunding.core.v1.SetSettingRequest/value":                        `"PCN_ANNUAL"`,
-	"pcnfunding.core.v1.SetSettingRequest/reason":                       `"As agreed with the PCNs on 15 March 2022"`,
-	"pcnfunding.core.v1.Withholding/reason":                             `"Annual declaration not received"`,
-	"pcnfunding.core.v1.WithholdPaymentRequest/reason":                  `"Annual declaration not received"`,
-	"pcnfunding.core.v1.ReleasePaymentRequest/reason":                   `"Declaration received on 3 May 2022"`,
-	"pcnfunding.core.v1.DecideDeclarationRequest/reason":                `""`,
-	"pcnfunding.core.v1.DecideDeclarationRequest/accept":                `true`,
-	"pcnfunding.core.v1.Declaration/payment_code":                       `"CAIP_ACCESS"`,
-	"pcnfunding.core.v1.RecordDeclarationRequest/payment_code":          `"CAIP_ACCESS"`,
-	"pcnfunding.core.v1.Component":                                      `{"rate_gbp": "1.5", "population": "52310"}`,
-	"pcnfunding.core.v1.Stream":                                         `{"payment_code": "CORE_PCN", "components": [{"rate_gbp": "1.5", "population": "52310"}], "instalments": 12, "convention": "PCN_ANNUAL"}`,
-	"pcnfunding.core.v1.QuotedStream/instalments_pence":                 `["653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875", "653875"]`,
-	"pcnfunding.core.v1.QuotedStream/remaining_instalments":             `11`,
-	"pcnfunding.core.v1.QuoteCorrectionRequest/after":                   `{"payment_code": "CORE_PCN", "components": [{"rate_gbp": "1.53", "population": "52310"}], "instalments": 12, "convention": "PCN_ANNUAL"}`,
-	"pcnfunding.core.v1.QuoteCorrectionResponse":                        `{"before_monthly_pence": "653875", "after_monthly_pence": "666953", "paid_before_pence": "1961625", "paid_after_pence": "6002577", "arrears_pence": "39234", "next_payment_pence": "706187", "total_without_arrears_pence": "7964202", "total_pence": "8003436"}`,
-	"pcnfunding.core.v1.QuoteBedsRequest":                               `{"rate_gbp": "120", "instalments": 12, "beds_by_month": {"2022-04": "240", "2022-10": "252"}, "first_month": "2022-04"}`,
-	"pcnfunding.core.v1.QuoteBedsResponse":                              `{"months_pence": ["240000", "240000", "240000", "240000", "240000", "240000", "252000", "252000", "252000", "252000", "252000", "252000"], "total_pence": "2952000", "working": {"inputs": [{"name": "rate", "value": "120", "unit": "GBP_per_bed", "origin": {"kind": "KIND_REQUEST"}}, {"name": "beds", "value": "240", "unit": "beds", "origin": {"kind": "KIND_REQUEST"}}, {"name": "months", "value": "12", "unit": "months", "origin": {"kind": "KIND_REQUEST"}}], "steps": [{"name": "year", "operation": "OPERATION_MULTIPLY", "operands": ["rate", "beds"], "result": "28800", "unit": "GBP"}, {"name": "month", "operation": "OPERATION_DIVIDE", "operands": ["year", "months"], "result": "2400", "unit": "GBP"}, {"name": "amount", "operation": "OPERATION_ROUND", "operands": ["month"], "rounding": "ROUNDING_HALF_UP", "places": 2, "result": "2400", "unit": "GBP"}]}}`,
-	"pcnfunding.core.v1.QuoteImprovementRequest":                        `{"adjusted_population": "52310", "part_rates_gbp": {"CAIP_ACCESS": "0.635", "CAIP_RISK": "0.635"}, "declared_parts": ["CAIP_ACCESS"]}`,
-	"pcnfunding.core.v1.QuoteImprovementResponse":                       `{"parts_pence": {"CAIP_ACCESS": "3321685"}, "amount_pence": "3321685", "maximum_pence": "6643370"}`,
-	"pcnfunding.core.v1.QuotePerHeadRequest":                            `{"rates_gbp": {"CORE_PCN": "1.5", "LEADERSHIP": "0.699", "EXTENDED_ACCESS": "1.821"}}`,
-	"pcnfunding.core.v1.QuotePerHeadResponse":                           `{"sum_gbp": "4.02"}`,
-	"pcnfunding.core.v1.QuoteServiceHoursResponse":                      `{"minutes_per_week": "1569.3", "hours_rounded_to_quarter": "26.25"}`,
-	"pcnfunding.core.v1.QuoteImpliedPopulationResponse":                 `{"population_nearest_thousand": "60000000"}`,
-	"pcnfunding.core.v1.QuoteShareRequest":                              `{"pool_pence": "1000000", "populations": {"U12345": "52310", "U12346": "41200"}}`,
-	"pcnfunding.core.v1.QuoteShareResponse":                             `{"shares_pence": {"U12345": "559405", "U12346": "440595"}, "total_pence": "1000000"}`,
-	"pcnfunding.core.v1.QuoteNeedWeightResponse":                        `{"final_weighted": "51874.46"}`,
-	"pcnfunding.core.v1.MonthSummary/refusals":                          `[]`,
-	"pcnfunding.core.v1.MonthSummary/practices":                         `5`,
-	"pcnfunding.register.v1.Load/warnings":                              `[]`,
-	"pcnfunding.register.v1.Load/rows_passed_over":                      `{"TOTALS_ROW": "1"}`,
-	"pcnfunding.register.v1.Load/applied_from_month":                    `""`,
-	"pcnfunding.register.v1.ImportHeader/extract_date":                  `""`,
-	"pcnfunding.register.v1.ImportHeader/applied_from_month":            `""`,
-	"pcnfunding.register.v1.ImportResponse/bad_rows":                    `[]`,
-	"pcnfunding.register.v1.QuarantinedRow/value":                       `"-12"`,
-	"pcnfunding.register.v1.QuarantinedRow/reason":                      `"NUMBER_OUT_OF_RANGE"`,
-	"pcnfunding.register.v1.QuarantinedRow/detail":                      `"Patients are counted from 0 upwards"`,
-	"pcnfunding.register.v1.Commissioner/name":                          `"NHS Devon CCG"`,
-	"pcnfunding.register.v1.SnapshotPractice/name":                      `"Example Surgery"`,
-	"pcnfunding.register.v1.Relationship/other_code":                    `"15N"`,
-	"pcnfunding.register.v1.Relationship/other_name":                    `"NHS Devon CCG"`,
-	"pcnfunding.register.v1.Relationship/effective_to":                  `"2022-06-30"`,
-	"pcnfunding.register.v1.Snapshot/findings":                          `[]`,
-	"pcnfunding.register.v1.Coverage/findings":                          `[]`,
-	"pcnfunding.register.v1.RecordPopulationRequest/applied_from_month": `""`,
-	"pcnfunding.register.v1.RecordMembershipRequest/effective_to":       `""`,
-	"pcnfunding.register.v1.QuoteOptOutRequest/windows":                 `[]`,
-	"pcnfunding.register.v1.OptOutWindow/source":                        `"Network Contract DES 2022/23"`,
-	"pcnfunding.register.v1.QuoteOptOutResponse/inside_window":          `true`,
-}
+//go:embed examples.json
+var examplesJSON []byte
+
+// whole are examples that only make sense as a whole: JSON of a message or, after a slash, of one field of it. What stands here
+// as an empty value or null stays empty.
+var whole = sync.OnceValues(func() (map[string]json.RawMessage, error) {
+	var out map[string]json.RawMessage
+	if err := json.Unmarshal(examplesJSON, &out); err != nil {
+		return nil, fmt.Errorf("read examples.json: %w", err)
+	}
+	return out, nil
+})
 
 // skippedInQuery are the query fields whose example stays empty: filters and tokens that most calls leave out.
 var skippedInQuery = []string{"page_token", "known_at"}
@@ -217,8 +149,12 @@ func exampleOf(m protoreflect.MessageDescriptor, depth int) (proto.Message, erro
 		return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
 	}
 	message := kind.New()
-	if text, ok := whole[string(m.FullName())]; ok {
-		if err := protojson.Unmarshal([]byte(text), message.Interface()); err != nil {
+	stated, err := whole()
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := stated[string(m.FullName())]; ok {
+		if err := protojson.Unmarshal(text, message.Interface()); err != nil {
 			return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
 		}
 		return message.Interface(), nil
@@ -237,7 +173,11 @@ func exampleOf(m protoreflect.MessageDescriptor, depth int) (proto.Message, erro
 
 func fill(message protoreflect.Message, f protoreflect.FieldDescriptor, depth int) error {
 	full := string(f.ContainingMessage().FullName()) + "/" + string(f.Name())
-	if text, ok := whole[full]; ok {
+	stated, err := whole()
+	if err != nil {
+		return err
+	}
+	if text, ok := stated[full]; ok {
 		patch := fmt.Sprintf("{%q: %s}", f.Name(), text)
 		part := message.New()
 		if err := protojson.Unmarshal([]byte(patch), part.Interface()); err != nil {
@@ -250,14 +190,14 @@ func fill(message protoreflect.Message, f protoreflect.FieldDescriptor, depth in
 	case f.IsMap():
 		return nil // a map's keys carry meaning: where one is wanted it is stated as a whole
 	case f.IsList():
-		v, err := exampleValue(message, f, depth)
+		v, err := exampleValue(f, depth)
 		if err != nil || !v.IsValid() {
 			return err
 		}
 		message.Mutable(f).List().Append(v)
 		return nil
 	}
-	v, err := exampleValue(message, f, depth)
+	v, err := exampleValue(f, depth)
 	if err != nil {
 		return err
 	}
@@ -268,7 +208,7 @@ func fill(message protoreflect.Message, f protoreflect.FieldDescriptor, depth in
 }
 
 // exampleValue returns one value for a field; an invalid value leaves it empty.
-func exampleValue(_ protoreflect.Message, f protoreflect.FieldDescriptor, depth int) (protoreflect.Value, error) {
+func exampleValue(f protoreflect.FieldDescriptor, depth int) (protoreflect.Value, error) {
 	name := string(f.Name())
 	switch f.Kind() {
 	case protoreflect.StringKind:
@@ -338,6 +278,8 @@ func queryExample(f protoreflect.FieldDescriptor) any {
 const (
 	importExample = "PUBLICATION,EXTRACT_DATE,PRACTICE_CODE,PRACTICE_NAME,ONS_CCG_CODE,CCG_CODE,CCG_NAME,STP_CODE,STP_NAME,PCN_CODE,PCN_NAME\n" +
 		"GP_PRAC_PAT_LIST,01APR2022,L83001,EXAMPLE SURGERY,E38000230,15N,NHS DEVON CCG,QJK,DEVON,U12345,EXAMPLE PCN\n"
-	linesExample = "line_id,for_month,payment_code,pcn_code,practice_code,payee_code,instruction,amount_pence\n" +
-		"line-7f0c2b9a41d85e63,2022-04,CORE_PCN,U12345,,L83001,PAY,653875\n"
+	linesExample = "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
+		"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
+		"core-15N-2022-04-1,15N,2022-04,1,core-7f0c2b9a41d85e6390b1c2d3e4f50617,2022-04,CORE_PCN,U12345,Example PCN,,L83001," +
+		"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n"
 )

@@ -41,7 +41,7 @@ func parameters() object {
 			{"in", "header"},
 			{"required", false},
 			{"description", "Identifier that follows the call through all logs; made up if none is sent."},
-			{"schema", append(text(128), member{"pattern", "^[A-Za-z0-9._:-]{1,128}$"})},
+			{"schema", append(text(64), member{"pattern", "^[A-Za-z0-9._-]{1,64}$"})},
 			{"example", correlationExample},
 		}},
 	}

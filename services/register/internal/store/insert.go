@@ -219,46 +219,51 @@ func AddMembership(ctx context.Context, tx *sqldb.Tx, l Load, m rules.RecordedMe
 	return addSightings(ctx, tx, l)
 }
 
-// sightingSources says which columns of which tables show an organisation, by kind of load.
+// sightingSources are the queries that show organisations, by kind of load; $1 is the load.
 var sightingSources = map[rules.Kind][]string{
 	rules.PracticeMapping:     mappingSightings,
-	rules.AdjustedPopulations: append([]string{`SELECT 'practice' AS kind, organisation_code AS code, '' AS name FROM populations`}, mappingSightings...),
+	rules.AdjustedPopulations: mappingSightings,
 	rules.PCNPartners: {
-		`SELECT 'practice' AS kind, practice_code AS code, practice_name AS name FROM dated_memberships`,
-		`SELECT 'PCN' AS kind, pcn_code AS code, pcn_name AS name FROM dated_memberships`,
-		`SELECT 'location' AS kind, practice_location_code AS code, practice_location_name AS name FROM dated_memberships`,
-		`SELECT 'location' AS kind, pcn_location_code AS code, pcn_location_name AS name FROM dated_memberships`,
+		`SELECT 'practice' AS kind, practice_code AS code, practice_name AS name FROM dated_memberships WHERE load_position = $1`,
+		`SELECT 'PCN' AS kind, pcn_code AS code, pcn_name AS name FROM dated_memberships WHERE load_position = $1`,
+		`SELECT 'location' AS kind, practice_location_code AS code, practice_location_name AS name FROM dated_memberships WHERE load_position = $1`,
+		`SELECT 'location' AS kind, pcn_location_code AS code, pcn_location_name AS name FROM dated_memberships WHERE load_position = $1`,
 	},
 	rules.PCNDetails: {
-		`SELECT 'PCN' AS kind, pcn_code AS code, name FROM pcn_details`,
-		`SELECT 'location' AS kind, location_code AS code, location_name AS name FROM pcn_details`,
+		`SELECT 'PCN' AS kind, pcn_code AS code, name FROM pcn_details WHERE load_position = $1`,
+		`SELECT 'location' AS kind, location_code AS code, location_name AS name FROM pcn_details WHERE load_position = $1`,
 	},
-	rules.RegisteredLists: {`SELECT 'practice' AS kind, organisation_code AS code, '' AS name FROM populations`},
-	rules.WeightedLists:   {`SELECT 'practice' AS kind, organisation_code AS code, '' AS name FROM populations`},
-	rules.Commissioners:   {`SELECT kind, code, name FROM commissioners`},
+	rules.RegisteredLists: {listSightings},
+	rules.WeightedLists:   {listSightings},
+	rules.Commissioners: {
+		`SELECT kind, code, name FROM commissioners c WHERE load_position = $1 AND opened = (
+			SELECT max(opened) FROM commissioners d WHERE d.load_position = c.load_position AND d.code = c.code)`,
+	},
 	rules.Recorded: {
-		`SELECT 'practice' AS kind, practice_code AS code, '' AS name FROM recorded_memberships`,
-		`SELECT 'PCN' AS kind, pcn_code AS code, '' AS name FROM recorded_memberships`,
+		`SELECT 'practice' AS kind, practice_code AS code, '' AS name FROM recorded_memberships WHERE load_position = $1`,
+		`SELECT 'PCN' AS kind, pcn_code AS code, '' AS name FROM recorded_memberships WHERE load_position = $1`,
 	},
 }
+
+const listSightings = `SELECT 'practice' AS kind, organisation_code AS code, '' AS name FROM populations WHERE load_position = $1`
 
 var mappingSightings = []string{
-	`SELECT 'practice' AS kind, practice_code AS code, practice_name AS name FROM published_mappings`,
-	`SELECT 'PCN' AS kind, pcn_code AS code, pcn_name AS name FROM published_mappings`,
-	`SELECT 'location' AS kind, location_code AS code, location_name AS name FROM places`,
-	`SELECT 'system' AS kind, system_code AS code, system_name AS name FROM places`,
-	`SELECT 'region' AS kind, region_code AS code, region_name AS name FROM places`,
+	`SELECT 'practice' AS kind, practice_code AS code, practice_name AS name FROM published_mappings WHERE load_position = $1`,
+	`SELECT 'PCN' AS kind, pcn_code AS code, pcn_name AS name FROM published_mappings WHERE load_position = $1`,
+	`SELECT 'location' AS kind, location_code AS code, location_name AS name FROM places WHERE load_position = $1`,
+	`SELECT 'system' AS kind, system_code AS code, system_name AS name FROM places WHERE load_position = $1`,
+	`SELECT 'region' AS kind, region_code AS code, region_name AS name FROM places WHERE load_position = $1`,
 }
 
-// addSightings notes codes and names that the load shows and the latest sighting of the code does not.
+// addSightings notes codes not seen before, and names other than the latest known.
 func addSightings(ctx context.Context, tx *sqldb.Tx, l Load) error {
 	for _, source := range sightingSources[l.Kind] {
 		_, err := tx.Exec(ctx, `INSERT INTO sightings (kind, code, name, seen_on, load_position)
-			SELECT f.kind, f.code, max(f.name), $2, $1 FROM (`+source+` WHERE load_position = $1) f
-			WHERE f.code <> '' AND NOT EXISTS (
-				SELECT 1 FROM sightings s WHERE s.kind = f.kind AND s.code = f.code AND (f.name = '' OR s.name = f.name)
-				AND NOT EXISTS (SELECT 1 FROM sightings t WHERE t.kind = s.kind AND t.code = s.code AND t.name <> '' AND f.name <> ''
-					AND (t.seen_on > s.seen_on OR (t.seen_on = s.seen_on AND t.load_position > s.load_position))))
+			SELECT f.kind, f.code, max(f.name), $2, $1 FROM (`+source+`) f
+			WHERE f.code <> '' AND CASE WHEN f.name = ''
+				THEN NOT EXISTS (SELECT 1 FROM sightings s WHERE s.kind = f.kind AND s.code = f.code)
+				ELSE f.name <> COALESCE((SELECT s.name FROM sightings s WHERE s.kind = f.kind AND s.code = f.code AND s.name <> ''
+					ORDER BY s.seen_on DESC, s.load_position DESC LIMIT 1), '') END
 			GROUP BY f.kind, f.code ON CONFLICT DO NOTHING`, l.Position, l.ExtractDate.String())
 		if err != nil {
 			return fmt.Errorf("note the organisations of a load: %w", err)

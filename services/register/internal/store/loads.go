@@ -13,8 +13,8 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
 )
 
-// lockLoads is held while a load gets its number, so that numbers follow the order in which loads become known.
-const lockLoads = "register/loads"
+// LockLoads is the key held while a load gets its number, so that numbers follow the order in which loads become known.
+const LockLoads = "register/loads"
 
 // Load is one version of reference data with its counts.
 type Load struct {
@@ -56,7 +56,7 @@ func scanLoad(row scanner) (Load, error) {
 
 // AddLoad numbers a load, sets the moment it becomes known, and writes it. Facts are added after it in the same transaction.
 func AddLoad(ctx context.Context, tx *sqldb.Tx, l *Load) error {
-	if err := tx.Lock(ctx, lockLoads); err != nil {
+	if err := tx.Lock(ctx, LockLoads); err != nil {
 		return err
 	}
 	var last, lastKnown sql.NullInt64

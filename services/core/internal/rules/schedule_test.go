@@ -1,0 +1,420 @@
+package rules_test
+
+import (
+	"maps"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
+)
+
+// books is what a commissioner has scheduled so far, with what a later close needs of it.
+type books struct {
+	commissioner string
+	lines        []rules.ScheduledLine
+	workings     map[string]*working.Working
+	closed       map[period.Month]bool
+	sequences    map[period.Month]int
+	waiting      map[rules.Group]string
+	rails        []rules.Rail
+}
+
+func newBooks(commissioner string) *books {
+	return &books{
+		commissioner: commissioner, workings: make(map[string]*working.Working), closed: make(map[period.Month]bool),
+		sequences: make(map[period.Month]int), waiting: make(map[rules.Group]string),
+	}
+}
+
+// close schedules a month: what each month closed so far, and the month itself, comes to by the inputs given.
+func (b *books) close(t require.TestingT, month period.Month, inputs func(period.Month) rules.ForMonth) []rules.Line {
+	due := make(map[period.Month]*rules.Entitled)
+	for m := range maps.Keys(b.closed) {
+		due[m] = b.entitle(t, inputs(m))
+	}
+	due[month] = b.entitle(t, inputs(month))
+	lines := b.schedule(t, month, due)
+	b.closed[month] = true
+	return lines
+}
+
+func (b *books) entitle(t require.TestingT, in rules.ForMonth) *rules.Entitled {
+	entitled, err := rules.Entitle(b.commissioner, in)
+	require.NoError(t, err)
+	return entitled
+}
+
+func (b *books) schedule(t require.TestingT, month period.Month, due map[period.Month]*rules.Entitled) []rules.Line {
+	b.sequences[month]++
+	differences, err := rules.Differences(rules.Close{
+		CommissionerCode: b.commissioner, Month: month, Sequence: b.sequences[month], Months: due, Closed: b.closed,
+		Scheduled: b.lines, Rails: b.rails, Waiting: func(g rules.Group) string { return b.waiting[g] },
+	})
+	require.NoError(t, err)
+	lines, err := rules.Explain(differences, b.workings)
+	require.NoError(t, err)
+	for _, line := range lines {
+		b.lines = append(b.lines, rules.ScheduledLine{
+			LineID: line.LineID, Key: line.Key, PCNName: line.PCNName, PayeeName: line.PayeeName, Amount: line.Amount,
+			Sequence: int64(month.Sub(period.Month{})*1000 + b.sequences[month]),
+		})
+		b.workings[line.LineID] = line.Working
+	}
+	for _, entitled := range due {
+		for _, r := range entitled.Refusals {
+			b.waiting[r.Group] = r.Reason
+		}
+		for _, w := range entitled.Withheld {
+			b.waiting[w.Group] = w.Reason
+		}
+	}
+	return lines
+}
+
+func (b *books) total(forMonth period.Month) money.Pence {
+	var sum money.Pence
+	for _, line := range b.lines {
+		if line.ForMonth == forMonth {
+			sum += line.Amount
+		}
+	}
+	return sum
+}
+
+func rat(text string) *big.Rat {
+	value, err := money.ParseDecimal(text)
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func month(text string) period.Month {
+	m, err := period.ParseMonth(text)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+func rate(id, payment, gbp, from, to string, unit rules.Unit) rules.Rate {
+	r := rules.Rate{
+		ID: id, PaymentCode: payment, Name: payment, From: month(from), To: month(to), Unit: unit, Timing: rules.Monthly,
+		FundingSource: "PRIMARY_MEDICAL_ALLOCATION", Source: "test", Confidence: working.Official, CommissionerCode: rules.England,
+	}
+	if gbp == "" {
+		r.Confidence = working.Unknown
+	} else {
+		r.RateGBP = rat(gbp)
+	}
+	return r
+}
+
+func practice(code, payer string, unit rules.Unit, population string) rules.Practice {
+	return rules.Practice{
+		Code: code, Name: "Practice " + code, PayerCode: payer, Participating: true,
+		Populations: map[rules.Unit]rules.Figure{unit: {Value: rat(population), LoadID: "load-1"}},
+	}
+}
+
+func network(code, payer string, practices ...rules.Practice) rules.PCN {
+	return rules.PCN{
+		Code: code, Name: "Network " + code, PayerCode: payer, Payee: rules.Payee{Code: "P" + code, Name: "Payee of " + code}, Practices: practices,
+	}
+}
+
+func picture(m period.Month, pcns ...rules.PCN) *rules.Picture {
+	return &rules.Picture{SnapshotID: "s", Day: m.First(), ListDate: m.FinancialYear().ListDate(), PCNs: pcns}
+}
+
+// enhancedAccess is CDP-054: a rate revised from 7.674 to 7.975, backdated, for an adjusted population of 36,977.
+func enhancedAccess(revised bool) func(period.Month) rules.ForMonth {
+	rates := []rules.Rate{rate("EA-FIRST", "ENHANCED_ACCESS", "7.674", "2024-04", "2025-03", rules.AdjustedPatient)}
+	if revised {
+		rates = append(rates, rate("EA-REVISED", "ENHANCED_ACCESS", "7.975", "2024-04", "2025-03", rules.AdjustedPatient))
+	}
+	return func(m period.Month) rules.ForMonth {
+		return rules.ForMonth{
+			Month: m, PaidMonth: m, Rates: rates,
+			Picture: picture(m, network("U1", "QAA", practice("A1", "QAA", rules.AdjustedPatient, "36977"))),
+		}
+	}
+}
+
+func TestDifferences_PayBackdatedRateMonthByMonth(t *testing.T) {
+	t.Parallel()
+	b := newBooks("QAA")
+	for m := month("2024-04"); m.Before(month("2024-11")); m = m.Add(1) {
+		lines := b.close(t, m, enhancedAccess(false))
+		require.Len(t, lines, 1)
+		require.Equal(t, money.Pence(2364679), lines[0].Amount)
+		require.Equal(t, rules.NoCause, lines[0].Cause)
+	}
+	lines := b.close(t, month("2024-11"), enhancedAccess(true))
+	require.Len(t, lines, 8, "one line of the month and seven of arrears")
+	var arrears money.Pence
+	for _, line := range lines {
+		if line.ForMonth == month("2024-11") {
+			require.Equal(t, money.Pence(2457430), line.Amount)
+			require.Empty(t, line.Adjusts)
+			continue
+		}
+		require.Equal(t, rules.CauseRate, line.Cause)
+		require.NotEmpty(t, line.Adjusts)
+		arrears += line.Amount
+	}
+	require.Equal(t, money.Pence(649257), arrears, "CDP-054")
+	require.Empty(t, b.close(t, month("2024-11"), enhancedAccess(true)), "nothing is left to schedule")
+}
+
+func TestDifferences_KeepWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBooks("QAA")
+	b.close(t, month("2024-04"), enhancedAccess(false))
+	unknown := func(m period.Month) rules.ForMonth {
+		in := enhancedAccess(false)(m)
+		in.Rates = append(slices.Clone(in.Rates), rate("EA-REVISED", "ENHANCED_ACCESS", "", "2024-04", "2025-03", rules.AdjustedPatient))
+		return in
+	}
+	require.Empty(t, b.close(t, month("2024-05"), unknown), "neither paid nor taken back")
+	entitled := b.entitle(t, unknown(month("2024-05")))
+	require.Len(t, entitled.Refusals, 1)
+	require.Equal(t, rules.ReasonRateUnknown, entitled.Refusals[0].Reason)
+	require.Contains(t, entitled.Refusals[0].Missing, "EA-REVISED")
+	require.Zero(t, entitled.Refusals[0].Quantity.Cmp(rat("36977")))
+	lines := b.close(t, month("2024-06"), enhancedAccess(true))
+	require.Len(t, lines, 3, "May and June in full, April's difference")
+	for _, line := range lines {
+		if line.ForMonth == month("2024-05") {
+			require.Equal(t, rules.CauseFigureEntered, line.Cause)
+		}
+	}
+}
+
+func TestDifferences_MoveAPayment(t *testing.T) {
+	t.Parallel()
+	rates := []rules.Rate{rate("R", "CORE_PCN", "1.50", "2022-04", "2023-03", rules.RegisteredPatient)}
+	in := func(payee string) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			pcn := network("U1", "15N", practice("A1", "15N", rules.RegisteredPatient, "41085"))
+			pcn.Payee.Code = payee
+			return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, pcn)}
+		}
+	}
+	b := newBooks("15N")
+	b.close(t, month("2022-04"), in("X1"))
+	lines := b.close(t, month("2022-04"), in("X2"))
+	require.Len(t, lines, 2)
+	byPayee := map[string]rules.Line{lines[0].PayeeCode: lines[0], lines[1].PayeeCode: lines[1]}
+	require.Equal(t, money.Pence(-513563), byPayee["X1"].Amount)
+	require.Equal(t, money.Pence(513563), byPayee["X2"].Amount)
+	require.Equal(t, rules.CausePayee, byPayee["X1"].Cause)
+	require.Equal(t, rules.CausePayee, byPayee["X2"].Cause)
+	require.Equal(t, money.Pence(513563), b.total(month("2022-04")))
+}
+
+func TestDifferences_FollowAPracticeThatMoves(t *testing.T) {
+	t.Parallel()
+	rates := []rules.Rate{
+		rate("R", "CORE_PCN", "1.50", "2022-04", "2023-03", rules.RegisteredPatient),
+	}
+	in := func(moved bool) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			a, c := practice("A1", "15N", rules.RegisteredPatient, "10000"), practice("C1", "15N", rules.RegisteredPatient, "8000")
+			mover := practice("B1", "15N", rules.RegisteredPatient, "6000")
+			one, two := network("U1", "15N", a, mover), network("U2", "15N", c)
+			if moved {
+				one, two = network("U1", "15N", a), network("U2", "15N", c, mover)
+			}
+			return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, one, two)}
+		}
+	}
+	b := newBooks("15N")
+	b.close(t, month("2022-04"), in(false))
+	before := b.total(month("2022-04"))
+	lines := b.close(t, month("2022-05"), in(true))
+	adjustments := slices.DeleteFunc(lines, func(l rules.Line) bool { return l.ForMonth != month("2022-04") })
+	require.Len(t, adjustments, 2)
+	for _, line := range adjustments {
+		require.Equal(t, rules.CauseMembership, line.Cause)
+	}
+	require.Equal(t, before, b.total(month("2022-04")), "the practice takes its list along")
+}
+
+func TestEntitle_WithholdsAndReleases(t *testing.T) {
+	t.Parallel()
+	in := func(withheld bool) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			out := enhancedAccess(false)(m)
+			if withheld {
+				out.Withholdings = []rules.Withholding{{ID: "w1", PCNCode: "U1", PaymentCode: "ENHANCED_ACCESS", From: month("2024-05"), Reason: "service not shown"}}
+			}
+			return out
+		}
+	}
+	b := newBooks("QAA")
+	require.Len(t, b.close(t, month("2024-04"), in(true)), 1, "withheld from May only")
+	require.Empty(t, b.close(t, month("2024-05"), in(true)))
+	lines := b.close(t, month("2024-06"), in(false))
+	require.Len(t, lines, 2)
+	for _, line := range lines {
+		if line.ForMonth == month("2024-05") {
+			require.Equal(t, rules.CauseRelease, line.Cause)
+			require.Equal(t, money.Pence(2364679), line.Amount)
+		}
+	}
+}
+
+func TestEntitle_CareHomePremiumFollowsBedsAndCoding(t *testing.T) {
+	t.Parallel()
+	rates := []rules.Rate{rate("CH", "CARE_HOME_PREMIUM", "60.00", "2020-08", "2021-03", rules.CareHomeBed)}
+	at := func(beds *rules.Beds) *rules.Entitled {
+		pcn := network("U1", "15N")
+		pcn.Beds = beds
+		entitled, err := rules.Entitle("15N", rules.ForMonth{Month: month("2020-11"), PaidMonth: month("2020-11"), Rates: rates, Picture: picture(month("2020-11"), pcn)})
+		require.NoError(t, err)
+		return entitled
+	}
+	paid := at(&rules.Beds{Count: 196, StatedMonth: month("2020-11"), CodingSatisfied: true})
+	require.Equal(t, money.Pence(147000), paid.Entitlements[0].Amount, "CDP-048, November")
+	uncoded := at(&rules.Beds{Count: 196, StatedMonth: month("2020-11")})
+	require.Empty(t, uncoded.Entitlements)
+	require.Equal(t, rules.ReasonCodingNotSatisfied, uncoded.Withheld[0].Reason)
+	require.Equal(t, money.Pence(147000), uncoded.Withheld[0].Amount)
+	require.Equal(t, rules.ReasonBedsMissing, at(nil).Refusals[0].Reason)
+}
+
+func TestEntitle_ParticipationGoesToPracticesByTheirOwnCommissioner(t *testing.T) {
+	t.Parallel()
+	npp := rate("NPP", "NPP", "1.761", "2021-04", "2022-03", rules.WeightedPatient)
+	npp.PaidToPractice = true
+	out := practice("C1", "15N", rules.WeightedPatient, "5000")
+	out.Participating = false
+	pcn := network("U1", "15N",
+		practice("A1", "15N", rules.WeightedPatient, "10456"), practice("B1", "11N", rules.WeightedPatient, "14002"), out,
+		rules.Practice{Code: "D1", PayerCode: "15N", Participating: true})
+	in := rules.ForMonth{Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp}, Picture: picture(month("2021-04"), pcn)}
+	own, err := rules.Entitle("15N", in)
+	require.NoError(t, err)
+	require.Len(t, own.Entitlements, 1, "A1: B1 is another's, C1 opted out, D1 has no weight")
+	require.Equal(t, money.Pence(153442), own.Entitlements[0].Amount, "CDP-074")
+	require.Equal(t, "A1", own.Entitlements[0].PayeeCode)
+	require.Equal(t, []string{"D1"}, own.Refusals[0].Practices)
+	neighbour, err := rules.Entitle("11N", in)
+	require.NoError(t, err)
+	require.Equal(t, money.Pence(205479), neighbour.Entitlements[0].Amount, "CDP-075")
+}
+
+func TestEntitle_RefusesNetworksThatAreClosed(t *testing.T) {
+	t.Parallel()
+	pcn := network("U1", "15N", practice("A1", "15N", rules.RegisteredPatient, "9258"))
+	pcn.Closed = period.NewDate(2022, time.March, 31)
+	entitled, err := rules.Entitle("15N", rules.ForMonth{
+		Month: month("2022-04"), PaidMonth: month("2022-04"), Picture: picture(month("2022-04"), pcn),
+		Rates: []rules.Rate{rate("R", "CORE_PCN", "1.50", "2022-04", "2023-03", rules.RegisteredPatient)},
+	})
+	require.NoError(t, err)
+	require.Empty(t, entitled.Entitlements)
+	require.Equal(t, rules.ReasonPCNNotInForce, entitled.Refusals[0].Reason)
+	require.Contains(t, entitled.Refusals[0].Missing, "closed 2022-03-31")
+}
+
+func TestGoverning_PrefersOwnThenLatest(t *testing.T) {
+	t.Parallel()
+	first := rate("FIRST", "CASP", "2.765", "2023-04", "2024-03", rules.AdjustedPatient)
+	own := rate("OWN", "CASP", "2.9", "2023-04", "2024-03", rules.AdjustedPatient)
+	own.CommissionerCode = "QAA"
+	later := rate("LATER", "CASP", "2.8", "2023-04", "2024-03", rules.AdjustedPatient)
+	rates := []rules.Rate{first, own, later}
+	require.Equal(t, "OWN", rules.Governing(rates, "QAA", month("2023-06"))[0][0].ID)
+	require.Equal(t, "LATER", rules.Governing(rates, "QBB", month("2023-06"))[0][0].ID)
+	require.Empty(t, rules.Governing(rates, "QAA", month("2024-04")))
+}
+
+func TestInstruct_FollowsTheRail(t *testing.T) {
+	t.Parallel()
+	rails := []rules.Rail{{PaymentCode: "CORE_PCN", From: month("2022-10"), Instruction: rules.ReconcileOnly}}
+	require.Equal(t, rules.Pay, rules.Instruct(rails, "CORE_PCN", month("2022-09")))
+	require.Equal(t, rules.ReconcileOnly, rules.Instruct(rails, "CORE_PCN", month("2022-10")))
+	require.Equal(t, rules.Pay, rules.Instruct(rails, "CAIP_ACCESS", month("2025-10")))
+}
+
+func TestDifferences_PayArrearsOfLateFiguresInTheRailsPlace(t *testing.T) {
+	t.Parallel()
+	rates := []rules.Rate{rate("EA", "ENHANCED_ACCESS", "8.427", "2025-04", "2026-03", rules.AdjustedPatient)}
+	in := func(population string, from period.Month) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			p := practice("A1", "QAA", rules.AdjustedPatient, population)
+			p.Populations[rules.AdjustedPatient] = rules.Figure{Value: rat(population), LoadID: "load-" + population, AppliedFrom: from}
+			return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, network("U1", "QAA", p))}
+		}
+	}
+	b := newBooks("QAA")
+	b.rails = []rules.Rail{{PaymentCode: "ENHANCED_ACCESS", From: month("2022-10"), Instruction: rules.ReconcileOnly}}
+	b.close(t, month("2025-04"), in("50000", period.Month{}))
+	b.close(t, month("2025-05"), in("50000", period.Month{}))
+	lines := b.close(t, month("2025-06"), in("50640", month("2025-06")))
+	var arrears money.Pence
+	for _, line := range lines {
+		if line.ForMonth == month("2025-06") {
+			require.Equal(t, rules.ReconcileOnly, line.Instruction)
+			continue
+		}
+		require.Equal(t, rules.Pay, line.Instruction, "the commissioner makes good April and May")
+		require.Equal(t, rules.CausePopulation, line.Cause)
+		arrears += line.Amount
+	}
+	require.Equal(t, money.Pence(89888), arrears, "CDP-056")
+}
+
+// After every close, what is scheduled for a month is what the inputs then known come to, whatever was known before.
+func TestDifferences_AlwaysReachWhatIsDue(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBooks("15N")
+		months := []period.Month{month("2022-04"), month("2022-05"), month("2022-06")}
+		for range rapid.IntRange(1, 8).Draw(t, "closes") {
+			in := drawInputs(t)
+			m := rapid.SampledFrom(months).Draw(t, "month")
+			b.close(t, m, in)
+			for closedMonth := range b.closed {
+				entitled := b.entitle(t, in(closedMonth))
+				var due money.Pence
+				for _, e := range entitled.Entitlements {
+					due += e.Amount
+				}
+				require.Equal(t, due, b.total(closedMonth))
+			}
+			require.Empty(t, b.close(t, m, in), "closing again without a change schedules nothing")
+		}
+	})
+}
+
+// drawInputs makes two networks whose four practices, lists, payees and rate are drawn.
+func drawInputs(t *rapid.T) func(period.Month) rules.ForMonth {
+	gbp := rapid.SampledFrom([]string{"1.50", "1.51", "0.736", "0.51430"}).Draw(t, "rate")
+	where := rapid.SliceOfN(rapid.IntRange(0, 1), 4, 4).Draw(t, "networks of practices")
+	lists := rapid.SliceOfN(rapid.IntRange(0, 60000), 4, 4).Draw(t, "lists")
+	payees := rapid.SliceOfN(rapid.SampledFrom([]string{"", "X1", "X2"}), 2, 2).Draw(t, "payees")
+	rates := []rules.Rate{rate("R-"+gbp, "CORE_PCN", gbp, "2022-04", "2023-03", rules.RegisteredPatient)}
+	return func(m period.Month) rules.ForMonth {
+		pcns := []rules.PCN{network("U1", "15N"), network("U2", "15N")}
+		for i := range pcns {
+			pcns[i].Payee.Code = payees[i]
+		}
+		for i, n := range where {
+			p := practice(string(rune('A'+i))+"1", "15N", rules.RegisteredPatient, big.NewInt(int64(lists[i])).String())
+			pcns[n].Practices = append(pcns[n].Practices, p)
+		}
+		present := slices.DeleteFunc(pcns, func(p rules.PCN) bool { return len(p.Practices) == 0 })
+		return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, present...)}
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+)
+
+const docsDir = "../../../docs/"
+
+// eventNames returns the full name of every event of the contracts.
+func eventNames() (out []string) {
+	for _, file := range []protoreflect.FileDescriptor{
+		corev1.File_pcnfunding_core_v1_events_proto, registerv1.File_pcnfunding_register_v1_events_proto,
+	} {
+		for i := range file.Messages().Len() {
+			out = append(out, string(file.Messages().Get(i).FullName()))
+		}
+	}
+	return out
+}
+
+type reference struct {
+	Ref string `yaml:"$ref"`
+}
+
+type asyncAPI struct {
+	Channels map[string]struct {
+		Address    string               `yaml:"address"`
+		Parameters map[string]reference `yaml:"parameters"`
+		Messages   map[string]reference `yaml:"messages"`
+	} `yaml:"channels"`
+	Operations map[string]struct {
+		Action  string    `yaml:"action"`
+		Channel reference `yaml:"channel"`
+	} `yaml:"operations"`
+	Components struct {
+		Messages map[string]struct {
+			Name    string      `yaml:"name"`
+			Traits  []reference `yaml:"traits"`
+			Payload struct {
+				Schema reference `yaml:"schema"`
+			} `yaml:"payload"`
+		} `yaml:"messages"`
+	} `yaml:"components"`
+}
+
+func TestAsyncAPI_DescribesEveryEvent(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(docsDir + "asyncapi.yaml")
+	require.NoError(t, err)
+	var doc asyncAPI
+	require.NoError(t, yaml.Unmarshal(data, &doc))
+	addresses, names, sent := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, op := range doc.Operations {
+		require.Equal(t, "send", op.Action)
+		sent[op.Channel.Ref] = true
+	}
+	for key, channel := range doc.Channels {
+		addresses[channel.Address] = true
+		require.True(t, sent["#/channels/"+key], "no operation on %s", key)
+		require.Contains(t, channel.Parameters, "commissioner_code")
+		for _, m := range channel.Messages {
+			message, ok := doc.Components.Messages[strings.TrimPrefix(m.Ref, "#/components/messages/")]
+			require.True(t, ok, m.Ref)
+			require.Equal(t, channel.Address, message.Name+".{commissioner_code}")
+		}
+	}
+	for key, message := range doc.Components.Messages {
+		names[message.Name] = true
+		require.NotEmpty(t, message.Traits, key)
+		_, err := os.Stat(docsDir + message.Payload.Schema.Ref)
+		require.NoError(t, err, key)
+	}
+	for _, name := range eventNames() {
+		require.True(t, names[name], "message %s", name)
+		require.True(t, addresses[name+".{commissioner_code}"], "channel of %s", name)
+	}
+	require.Len(t, doc.Channels, len(eventNames()))
+	require.Len(t, doc.Components.Messages, len(eventNames()))
+}
+
+func TestEventsPage_NamesEveryEvent(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(docsDir + "events.md")
+	require.NoError(t, err)
+	for _, name := range eventNames() {
+		require.Contains(t, string(data), "| `"+name+"` |")
+	}
+}

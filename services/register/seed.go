@@ -1,0 +1,96 @@
+package register
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pcnfunding/pcnfunding/pkg/audit"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/files"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/store"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/tables"
+)
+
+// seedActor stands in the audit log for the program itself.
+const seedActor = "pcnfunding"
+
+// seed remembers that the program's own table of commissioners is loaded.
+type seed struct {
+	mu   sync.Mutex
+	done bool
+}
+
+// Seed loads the program's own table of commissioners, unless it is loaded already; a new edition of the program brings it as
+// a new load. Every call of the service that needs the table does this first, so calling it at the start is optional.
+func (s *Service) Seed(ctx context.Context) error {
+	s.seed.mu.Lock()
+	defer s.seed.mu.Unlock()
+	if s.seed.done {
+		return nil
+	}
+	if err := s.loadSeed(ctx); err != nil {
+		return fmt.Errorf("load the table of commissioners: %w", err)
+	}
+	s.seed.done = true
+	return nil
+}
+
+func (s *Service) loadSeed(ctx context.Context) error {
+	hash := tables.CommissionersSHA256()
+	err := s.db.Read(ctx, func(q sqldb.Querier) error {
+		_, err := store.LoadByContent(ctx, q, rules.Commissioners, hash)
+		return err
+	})
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	table, err := tables.Commissioners()
+	if err != nil {
+		return err
+	}
+	var newest period.Date
+	for _, c := range table {
+		if c.Opened.After(newest) {
+			newest = c.Opened
+		}
+	}
+	rows := func(yield func(*files.Row, error) bool) {
+		for i := range table {
+			if !yield(&files.Row{Commissioner: &table[i]}, nil) {
+				return
+			}
+		}
+	}
+	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
+		load := store.Load{
+			Load:     rules.Load{ID: loadID(rules.Commissioners, hash), Kind: rules.Commissioners, Source: tables.CommissionersSource, ExtractDate: newest},
+			FileName: tables.CommissionersFile, SHA256: hash, RowsRead: int64(len(table)), RowsStored: int64(len(table)), LoadedBy: seedActor,
+		}
+		if err := tx.Lock(ctx, store.LockLoads); err != nil {
+			return err
+		}
+		// Another process may have been first.
+		if _, err := store.LoadByContent(ctx, tx, rules.Commissioners, hash); !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := store.AddLoad(ctx, tx, &load); err != nil {
+			return err
+		}
+		if err := store.AddFacts(ctx, tx, load, rows); err != nil {
+			return err
+		}
+		entry := audit.Entry{Actor: seedActor, Method: "seed", Resource: loadResource(load.ID), Summary: summaryOf(load)}
+		if err := audit.Add(ctx, tx, entry); err != nil {
+			return err
+		}
+		_, err := outbox.Add(ctx, tx, outbox.Event{Aggregate: aggregate, Message: &registerv1.LoadRecorded{Load: loadToProto(load)}})
+		return err
+	})
+}

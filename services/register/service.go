@@ -1,0 +1,64 @@
+package register
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+
+	"google.golang.org/grpc"
+
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/store"
+	"github.com/pcnfunding/pcnfunding/services/register/internal/tables"
+)
+
+// Name is the name of the service: of its subcommand, its database schema and its stream.
+const Name = "register"
+
+// aggregate names the register as a whole in its events.
+const aggregate = "register"
+
+// Deps is what the service needs.
+type Deps struct {
+	// DB is the service's database, migrated with Migrations.
+	DB *sqldb.DB
+	// Logger receives what goes wrong beside answers; nil discards it.
+	Logger *slog.Logger
+	// SpoolDir is where uploads are kept while they are read; empty means the system's directory for temporary files.
+	SpoolDir string
+}
+
+// Service is the register.
+type Service struct {
+	registerv1.UnimplementedRegisterServiceServer
+
+	db       *sqldb.DB
+	logger   *slog.Logger
+	spoolDir string
+	windows  []rules.Window
+	pictures *pictures
+	seed     seed
+}
+
+// New makes the service. It panics if a table built into the program is wrong, which a test excludes.
+func New(d Deps) *Service {
+	if d.DB == nil {
+		panic(errors.New("register: no database given"))
+	}
+	windows, err := tables.Windows()
+	if err != nil {
+		panic(err)
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{db: d.DB, logger: d.Logger, spoolDir: d.SpoolDir, windows: windows, pictures: newPictures()}
+}
+
+// Register adds the service to a server.
+func (s *Service) Register(server *grpc.Server) { registerv1.RegisterRegisterServiceServer(server, s) }
+
+// Migrations returns the numbered files that make the service's tables.
+func Migrations() fs.FS { return store.Migrations() }
