@@ -61,12 +61,14 @@ type Bus struct {
 	streams []Stream // those ensured, to be made again if they vanish
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 // Open connects to the broker at Config.URL, or starts the embedded one. A broker elsewhere need not be up: the connection is
 // made once it is.
 func Open(_ context.Context, c Config) (*Bus, error) {
 	b := &Bus{config: c, logger: c.Logger}
 	if b.logger == nil {
-		b.logger = slog.New(slog.DiscardHandler)
+		b.logger = discard
 	}
 	if c.Name == "" {
 		c.Name = "pcnfunding"

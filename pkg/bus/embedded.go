@@ -82,21 +82,34 @@ func (e *embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("start the embedded broker: %w", err)
 	}
-	s.SetLoggerV2(serverLogger{e.logger}, false, false, false)
+	log := serverLogger{e.logger, make(chan string, 1)}
+	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(startLimit) {
+	if err := awaitReady(s, log.fatal); err != nil {
 		s.Shutdown()
-		return errors.New("start the embedded broker: it is not ready in time; its log says why")
-	}
-	if !s.JetStreamEnabled() {
-		s.Shutdown()
-		return fmt.Errorf("start the embedded broker: it cannot keep streams in %s; its log says why", options.StoreDir)
+		return fmt.Errorf("start the embedded broker in %s: %w", options.StoreDir, err)
 	}
 	e.server = s
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		e.options.Port = addr.Port // a restart keeps the address
 	}
 	return nil
+}
+
+// awaitReady waits until the server takes connections, or gives up.
+func awaitReady(s *server.Server, fatal <-chan string) error {
+	const step = 50 * time.Millisecond
+	for range startLimit / step {
+		if s.ReadyForConnections(step) {
+			return nil
+		}
+		select {
+		case reason := <-fatal:
+			return errors.New(reason)
+		default:
+		}
+	}
+	return fmt.Errorf("it is not ready after %s", startLimit)
 }
 
 func (e *embedded) stop() {
@@ -156,21 +169,36 @@ func (e *embedded) clientURL() string {
 	return e.server.ClientURL()
 }
 
-// serverLogger passes the server's log on. Its notices are of use only when looking for a fault.
-type serverLogger struct{ *slog.Logger }
+// serverLogger passes the server's log on, and keeps why it could not start. Its notices are of use only when looking for a fault.
+type serverLogger struct {
+	*slog.Logger
+	fatal chan string
+}
 
+// Noticef implements server.Logger.
 func (l serverLogger) Noticef(format string, v ...any) {
 	l.Debug("broker: " + fmt.Sprintf(format, v...))
 }
 
+// Warnf implements server.Logger.
 func (l serverLogger) Warnf(format string, v ...any) { l.Warn("broker: " + fmt.Sprintf(format, v...)) }
 
-func (l serverLogger) Fatalf(format string, v ...any) {
-	l.Error("broker: " + fmt.Sprintf(format, v...))
-}
-
+// Errorf implements server.Logger.
 func (l serverLogger) Errorf(format string, v ...any) {
 	l.Error("broker: " + fmt.Sprintf(format, v...))
 }
+
+// Fatalf implements server.Logger. The server goes on after it, but never becomes ready.
+func (l serverLogger) Fatalf(format string, v ...any) {
+	l.Errorf(format, v...)
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+// Debugf implements server.Logger.
 func (serverLogger) Debugf(string, ...any) {}
+
+// Tracef implements server.Logger.
 func (serverLogger) Tracef(string, ...any) {}

@@ -56,7 +56,7 @@ func compareLists(path string, f protoreflect.FieldDescriptor, a, b protoreflect
 			continue
 		}
 		item := fmt.Sprintf("%s[%d]", path, i)
-		more := false
+		var more bool
 		if f.Message() != nil {
 			more = compareMessages(item+".", a.Get(i).Message(), b.Get(i).Message(), report)
 		} else {

@@ -14,6 +14,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -56,11 +57,11 @@ func TestDial_PassesOnTheCall(t *testing.T) {
 	var outer time.Time
 	inner := testkit.Serve(t, closing(func(ctx context.Context, _ *corev1.CloseMonthRequest) (*typev1.PaymentSchedule, error) {
 		p, _ := auth.From(ctx)
-		require.Equal(t, "preparer@example.test", p.Subject)
-		require.Equal(t, "abc-1", telemetry.Correlation(ctx))
+		assert.Equal(t, "preparer@example.test", p.Subject)
+		assert.Equal(t, "abc-1", telemetry.Correlation(ctx))
 		deadline, ok := ctx.Deadline()
-		require.True(t, ok)
-		require.LessOrEqual(t, deadline, outer.Add(-400*time.Millisecond))
+		assert.True(t, ok)
+		assert.LessOrEqual(t, deadline, outer.Add(-400*time.Millisecond))
 		return &typev1.PaymentSchedule{Month: "2026-01"}, nil
 	}))
 	conn := testkit.Serve(t, closing(func(ctx context.Context, req *corev1.CloseMonthRequest) (*typev1.PaymentSchedule, error) {

@@ -17,6 +17,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,13 +31,13 @@ func TestUnary_ServesAnAuthorisedCall(t *testing.T) {
 	t.Parallel()
 	conn := testkit.Serve(t, closing(func(ctx context.Context, req *corev1.CloseMonthRequest) (*typev1.PaymentSchedule, error) {
 		p, ok := auth.From(ctx)
-		require.True(t, ok)
-		require.Equal(t, "preparer@example.test", p.Subject)
-		require.NotEmpty(t, p.Token)
-		require.Equal(t, "abc-1", telemetry.Correlation(ctx))
+		assert.True(t, ok)
+		assert.Equal(t, "preparer@example.test", p.Subject)
+		assert.NotEmpty(t, p.Token)
+		assert.Equal(t, "abc-1", telemetry.Correlation(ctx))
 		_, has := ctx.Deadline()
-		require.True(t, has, "every call has a deadline")
-		require.Equal(t, "15N", req.GetCommissionerCode())
+		assert.True(t, has, "every call has a deadline")
+		assert.Equal(t, "15N", req.GetCommissionerCode())
 		rpc.MarkReplay(ctx)
 		return &typev1.PaymentSchedule{}, nil
 	}))
@@ -199,8 +200,8 @@ func TestUnary_FillsFromMetadata(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := testkit.Serve(t, core{confirm: func(_ context.Context, req *corev1.ConfirmRateRequest) (*corev1.Rate, error) {
-				require.Equal(t, c.wantID, req.GetRequestId())
-				require.Equal(t, c.wantEtag, req.GetEtag())
+				assert.Equal(t, c.wantID, req.GetRequestId())
+				assert.Equal(t, c.wantEtag, req.GetEtag())
 				return &corev1.Rate{Etag: "v8"}, nil
 			}}.register)
 			ctx := testkit.As(t.Context(), testkit.Approver("15N"))
@@ -239,10 +240,10 @@ func TestStream_AdmitsEachMessage(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		require.Equal(t, "k1", opening.GetHeader().GetRequestId(), "the key reaches the header of the upload")
+		assert.Equal(t, "k1", opening.GetHeader().GetRequestId(), "the key reaches the header of the upload")
 		p, ok := auth.From(stream.Context())
-		require.True(t, ok)
-		require.Equal(t, "operator@example.test", p.Subject)
+		assert.True(t, ok)
+		assert.Equal(t, "operator@example.test", p.Subject)
 		return readAll(stream)
 	}}.register)
 	send := func(ctx context.Context, messages ...*registerv1.ImportRequest) error {

@@ -30,10 +30,9 @@ func NewLocal(srv *grpc.Server) *Local {
 	return l
 }
 
-// Dial makes a client connection to the server; the target and dialler of the options are replaced.
+// Dial makes a client connection to the server; the dialler of the options is replaced. It needs TLS if the server has it.
 func (l *Local) Dial(o DialOptions) (*grpc.ClientConn, error) {
 	o.Dialer = func(ctx context.Context) (net.Conn, error) { return l.listener.DialContext(ctx) }
-	o.TLS = nil
 	return Dial(localTarget, o)
 }
 

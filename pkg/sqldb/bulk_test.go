@@ -64,8 +64,8 @@ func TestBulkInsert_AnErrorLeavesNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		broken := errors.New("row 400 is broken")
 		failing := func(yield func([]any, error) bool) {
-			for row := range thingRows(400, "") {
-				if !yield(row, nil) {
+			for row, err := range thingRows(400, "") {
+				if !yield(row, err) {
 					return
 				}
 			}

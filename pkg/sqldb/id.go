@@ -19,7 +19,7 @@ func (tx *Tx) NewID() string {
 func newID(now time.Time, counter uint16) string {
 	var id uuid.UUID
 	us := now.UnixMicro()
-	binary.BigEndian.PutUint64(id[:8], uint64(us/1000)<<16|uint64(us%1000*4096/1000)) //nolint:gosec // times after 1970
+	binary.BigEndian.PutUint64(id[:8], uint64(us/1000)<<16|uint64(us%1000*4096/1000))
 	binary.BigEndian.PutUint16(id[8:], counter)
 	_, _ = rand.Read(id[10:]) // never fails
 	id[6] = id[6]&0x0f | 0x70

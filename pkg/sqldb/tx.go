@@ -20,7 +20,7 @@ type Querier interface {
 type querier struct{ tx *sql.Tx }
 
 func (q querier) Query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return q.tx.QueryContext(ctx, text, args...) //nolint:sqlclosecheck // the caller closes the rows
+	return q.tx.QueryContext(ctx, text, args...)
 }
 
 func (q querier) QueryRow(ctx context.Context, text string, args ...any) *sql.Row {

@@ -41,12 +41,12 @@ func (n *National) populationFindings() {
 		finding FindingKind
 		words   string
 	}{
-		{Registered, PracticeWithoutList, "registered list"},
-		{Weighted, PracticeWithoutWeight, "contractor weighted population"},
-		{Adjusted, PracticeWithoutAdjusted, "adjusted population"},
+		{Registered, PracticeWithoutList, "a registered list"},
+		{Weighted, PracticeWithoutWeight, "a contractor weighted population"},
+		{Adjusted, PracticeWithoutAdjusted, "an adjusted population"},
 	} {
 		if !held[lack.kind] {
-			n.find(Finding{Kind: lack.finding, Detail: fmt.Sprintf("no practice has a %s of %s", lack.words, n.Reference)})
+			n.find(Finding{Kind: lack.finding, Detail: fmt.Sprintf("no practice has %s of %s", lack.words, n.Reference)})
 			continue
 		}
 		for _, pcn := range n.PCNs {
@@ -65,7 +65,7 @@ func (n *National) lacking(pcn PCN, kind PopulationKind, finding FindingKind, wo
 		if !slices.ContainsFunc(practice.Populations, hasKind) {
 			n.find(Finding{
 				Kind: finding, PCN: pcn.Code, Practice: practice.Code,
-				Detail: fmt.Sprintf("practice %s has no %s of %s", practice.Code, words, n.Reference),
+				Detail: fmt.Sprintf("practice %s lacks %s of %s", practice.Code, words, n.Reference),
 			})
 		}
 	}

@@ -10,20 +10,21 @@ import (
 // parent in the dated relationships, the location or the payer that all its practices share. A location that was closed on the
 // day is passed over: no line is addressed to a body that did not exist.
 func (b *builder) lead(p *PCN) {
-	places := b.n.places
-	if d, ok := b.details[b.plan.DetailsBefore][p.Code]; ok && places.stood(d.Location) {
-		b.settle(p, d.Location, b.plan.DetailsBefore)
-		return
-	}
-	if d, ok := b.details[b.plan.DetailsAfter][p.Code]; ok && places.stood(d.Location) {
-		b.settle(p, d.Location, b.plan.DetailsAfter)
-		b.carriedBack(*p, b.detailDates[b.plan.DetailsAfter])
-		return
-	}
-	if parent := b.pcnParents[p.Code]; places.stood(parent) {
-		b.settle(p, parent, b.plan.Edition)
-		if b.editionDate.After(b.day) {
-			b.carriedBack(*p, b.editionDate)
+	for _, observed := range []struct {
+		location string
+		load     int64
+		date     period.Date
+	}{
+		{b.details[b.plan.DetailsBefore][p.Code].Location, b.plan.DetailsBefore, b.detailDates[b.plan.DetailsBefore]},
+		{b.details[b.plan.DetailsAfter][p.Code].Location, b.plan.DetailsAfter, b.detailDates[b.plan.DetailsAfter]},
+		{b.pcnParents[p.Code], b.plan.Edition, b.editionDate},
+	} {
+		if !b.n.places.stood(observed.location) || b.outdated(*p, observed.location, observed.date) {
+			continue
+		}
+		b.settle(p, observed.location, observed.load)
+		if observed.date.After(b.day) {
+			b.carriedBack(*p, observed.date)
 		}
 		return
 	}
@@ -39,6 +40,20 @@ func (b *builder) lead(p *PCN) {
 		Kind: LeadCommissionerUnknown, PCN: p.Code,
 		Detail: fmt.Sprintf("the lead commissioner of PCN %s on %s is not recorded and its practices do not settle it: load PCN details (ePCN)", p.Code, b.day),
 	})
+}
+
+// outdated tells whether a later publication, not after the day, shows every member of a PCN outside the location its lead was
+// observed in, as when a location is dissolved.
+func (b *builder) outdated(p PCN, location string, observed period.Date) bool {
+	if !b.locatedOn.After(observed) {
+		return false
+	}
+	for _, practice := range p.Practices {
+		if practice.Location == location || practice.Location == "" {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *builder) settle(p *PCN, location string, load int64) {

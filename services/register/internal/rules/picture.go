@@ -59,6 +59,8 @@ type builder struct {
 	participations map[string]Participation
 	beds           map[string]Beds
 	mapped         map[string]bool
+	// locatedOn is the day of the latest mapping with locations up to the day.
+	locatedOn period.Date
 }
 
 // sourceRow is a practice's row in the published mapping of the day.
@@ -82,7 +84,7 @@ func newBuilder(n *National, facts Facts, plan Plan) *builder {
 		pcnParents: make(map[string]string), details: make(map[int64]map[string]Detail), detailDates: make(map[int64]period.Date),
 		populations: latestPopulations(facts.Populations), payees: payeesOn(facts.Payees, n.Day),
 		participations: participationsOn(facts.Participations, n.Day), beds: bedsIn(facts.Beds, n.Day.Month()),
-		mapped: make(map[string]bool),
+		mapped: make(map[string]bool), locatedOn: facts.Mappings[plan.LocatedBefore].Load.ExtractDate,
 	}
 	b.readEdition(facts.Editions[plan.Edition])
 	for _, position := range []int64{plan.LocatedAfter, plan.LocatedBefore, plan.Published} {

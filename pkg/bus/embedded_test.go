@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+)
+
+// After three failures of its store the embedded broker is a new one, and this connection, its subscriptions and the streams go on.
+func TestEmbedded_StartsAgainUnderItsClients(t *testing.T) {
+	t.Parallel()
+	b, err := Open(t.Context(), Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer b.Close()
+	require.NoError(t, b.EnsureStream(t.Context(), Stream{Name: "EVENTS", Subjects: []string{"events.>"}}))
+	message := outbox.Message{ID: "1", Subject: "events.one"}
+	_, err = b.Publish(t.Context(), []outbox.Message{message})
+	require.NoError(t, err)
+	heard := make(chan *nats.Msg, 1)
+	_, err = b.Conn().ChanSubscribe("elsewhere", heard)
+	require.NoError(t, err)
+	before, address := b.embedded.server, b.ClientURL()
+
+	require.NoError(t, b.embedded.storeFailed())
+	require.NoError(t, b.embedded.storeFailed())
+	b.embedded.storeWorks()
+	require.NoError(t, b.embedded.storeFailed())
+	require.NoError(t, b.embedded.storeFailed())
+	assert.Same(t, before, b.embedded.server, "only failures in a row count")
+	require.NoError(t, b.embedded.storeFailed())
+	assert.NotSame(t, before, b.embedded.server)
+	assert.Equal(t, address, b.ClientURL())
+
+	require.Eventually(t, func() bool {
+		acks, err := b.Publish(t.Context(), []outbox.Message{message})
+		return err == nil && acks[0].Duplicate
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, b.Conn().Publish("elsewhere", nil))
+	select {
+	case <-heard:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the subscription did not outlast the restart")
+	}
+}
+
+func TestEmbedded_SyncsEveryMessage(t *testing.T) {
+	t.Parallel()
+	e, err := startEmbedded(Config{StoreDir: t.TempDir()}, discard)
+	require.NoError(t, err)
+	defer e.stop()
+	assert.True(t, e.options.SyncAlways)
+	assert.True(t, e.server.JetStreamConfig().SyncAlways, "the server has taken the setting")
+	assert.True(t, e.options.DontListen)
+}
