@@ -176,7 +176,7 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 			return nil, err
 		}
 		out := rateToProto(row, false)
-		if _, err := tx.Announce(ctx, "rate/"+row.PaymentCode, req.GetCommissionerCode(), &corev1.RateAdded{Rate: out}); err != nil {
+		if _, err := tx.Announce(ctx, "rate/"+row.CommissionerCode+"/"+row.PaymentCode, req.GetCommissionerCode(), &corev1.RateAdded{Rate: out}); err != nil {
 			return nil, err
 		}
 		return out, tx.Record(ctx, "core/rates/"+row.ID, req.GetCommissionerCode(), fmt.Sprintf("added %s %s: £%s", row.PaymentCode, row.Version, decimal(row.Rate.RateGBP)))
@@ -257,7 +257,7 @@ func (s *Service) ConfirmRate(ctx context.Context, req *corev1.ConfirmRateReques
 		}
 		out := rateToProto(row, false)
 		event := &corev1.RateConfirmed{Rate: out, ReplacesRateId: req.GetRateId()}
-		if _, err := tx.Announce(ctx, "rate/"+row.PaymentCode, req.GetCommissionerCode(), event); err != nil {
+		if _, err := tx.Announce(ctx, "rate/"+row.CommissionerCode+"/"+row.PaymentCode, req.GetCommissionerCode(), event); err != nil {
 			return nil, err
 		}
 		return out, tx.Record(ctx, "core/rates/"+row.ID, req.GetCommissionerCode(), fmt.Sprintf("confirmed %s: £%s (%s)", req.GetRateId(), out.GetRateGbp(), req.GetSource()))

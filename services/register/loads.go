@@ -115,8 +115,8 @@ func (s *Service) ListQuarantinedRows(
 	return out, nil
 }
 
-// ListAuditEntries returns decisions recorded by the register, newest first: those of one commissioner and national ones, or all
-// that the caller may see.
+// ListAuditEntries returns decisions recorded by the register, newest first: those recorded for one commissioner, or all that the
+// caller may see.
 func (s *Service) ListAuditEntries(
 	ctx context.Context, req *registerv1.ListAuditEntriesRequest,
 ) (*registerv1.ListAuditEntriesResponse, error) {

@@ -34,9 +34,10 @@ type pictures struct {
 }
 
 type heldPicture struct {
-	once sync.Mutex
-	made *picture
-	used int64
+	// making is held while the picture is read; made is nil until that has succeeded once.
+	making sync.Mutex
+	made   *picture
+	used   int64
 }
 
 func newPictures() *pictures { return &pictures{held: make(map[pictureKey]*heldPicture)} }
@@ -67,8 +68,8 @@ func (p *pictures) at(key pictureKey) *heldPicture {
 // picture returns the national picture of a day and a reference date, as loads up to a number tell it.
 func (s *Service) picture(ctx context.Context, day, reference period.Date, position int64) (*picture, error) {
 	held := s.pictures.at(pictureKey{day, reference, position})
-	held.once.Lock()
-	defer held.once.Unlock()
+	held.making.Lock()
+	defer held.making.Unlock()
 	if held.made != nil {
 		return held.made, nil
 	}

@@ -36,6 +36,8 @@ type statement struct {
 	day     period.Date
 	applied period.Month
 	summary string
+	// pcn is a PCN the fact names beside the organisation; a commissioner may only name one the register has seen.
+	pcn string
 	// row is the fact as a row of a file; nil where membership is set.
 	row        *files.Row
 	membership *rules.RecordedMembership
@@ -97,15 +99,12 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 		if len(st.kinds) == 0 {
 			return nil
 		}
-		var known bool
-		err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-			known, err = store.Sighted(ctx, q, st.organisation, st.kinds...)
+		return s.checkSighted(ctx, st.organisation, st.kinds...)
+	}
+	if st.pcn != "" {
+		if err := s.checkSighted(ctx, st.pcn, store.KindPCN); err != nil {
 			return err
-		})
-		if err == nil && !known {
-			err = organisationUnknown(st.organisation)
 		}
-		return err
 	}
 	now, position, err := s.knownAt(ctx, nil)
 	if err != nil {
@@ -120,6 +119,19 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 		return organisationUnknown(st.organisation).With("commissioner_code", commissioner)
 	}
 	return nil
+}
+
+// checkSighted refuses a code that no load shows as one of some kinds.
+func (s *Service) checkSighted(ctx context.Context, code string, kinds ...string) error {
+	var known bool
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		known, err = store.Sighted(ctx, q, code, kinds...)
+		return err
+	})
+	if err == nil && !known {
+		err = organisationUnknown(code)
+	}
+	return err
 }
 
 var populationsFromProto = map[typev1.PopulationKind]rules.PopulationKind{
@@ -180,7 +192,7 @@ func (s *Service) RecordMembership(ctx context.Context, req *registerv1.RecordMe
 		where = "in PCN " + m.PCN
 	}
 	return s.record(ctx, req, statement{
-		organisation: m.Practice, day: starts, membership: m,
+		organisation: m.Practice, pcn: m.PCN, day: starts, membership: m,
 		summary: fmt.Sprintf("recorded practice %s %s from %s%s", m.Practice, where, starts, until(ends)),
 	})
 }

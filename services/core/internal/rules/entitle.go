@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
@@ -159,17 +160,14 @@ func (e *entitling) monthly(components []Rate, pcn *PCN) error {
 		return nil
 	}
 	lead := components[0]
-	convention, origin, err := e.convention(lead)
+	amount, steps, refusal, err := e.instalment(lead, terms)
 	if err != nil {
 		return err
 	}
-	amount, steps, err := Instalment(InstalmentInput{
-		PaymentCode: lead.PaymentCode, Terms: terms,
-		Instalments: lead.Months(), Number: e.in.Month.Sub(lead.From) + 1,
-		Convention: convention, ConventionOrigin: origin, Clause: clause(lead, e.in.Month),
-	})
-	if err != nil {
-		return err
+	if refusal != nil {
+		refusal.Group = group
+		e.refuse(*refusal)
+		return nil
 	}
 	if lead.Unit == CareHomeBed && !pcn.Beds.CodingSatisfied {
 		e.withhold(Withheld{
@@ -241,23 +239,20 @@ func (e *entitling) practice(rate Rate, pcn *PCN, practice *Practice) error {
 		})
 		return nil
 	}
-	terms := []Term{term(rate, Population{Value: figure.Value, Origin: snapshotOrigin(figure.LoadID)})}
+	terms := []Term{term(rate, Population{Practices: []PracticePopulation{{practice.Code, figure.Value, snapshotOrigin(figure.LoadID)}}})}
 	if refusal := e.unpayable([]Rate{rate}, terms); refusal != nil {
 		refusal.Group, refusal.Practices = group, []string{practice.Code}
 		e.refuse(*refusal)
 		return nil
 	}
-	convention, origin, err := e.convention(rate)
+	amount, steps, refusal, err := e.instalment(rate, terms)
 	if err != nil {
 		return err
 	}
-	amount, steps, err := Instalment(InstalmentInput{
-		PaymentCode: rate.PaymentCode, Terms: terms,
-		Instalments: rate.Months(), Number: e.in.Month.Sub(rate.From) + 1,
-		Convention: convention, ConventionOrigin: origin, Clause: clause(rate, e.in.Month),
-	})
-	if err != nil {
-		return err
+	if refusal != nil {
+		refusal.Group, refusal.Practices = group, []string{practice.Code}
+		e.refuse(*refusal)
+		return nil
 	}
 	if e.withheldByDecision(group, amount) {
 		return nil
@@ -272,6 +267,27 @@ func (e *entitling) practice(rate Rate, pcn *PCN, practice *Practice) error {
 		Amount: amount, Working: steps, LateFigure: figure.AppliedFrom.After(e.in.Month),
 	})
 	return nil
+}
+
+// instalment computes the month's instalment by the convention in force. A figure that the convention needs and that is
+// not published is a refusal.
+func (e *entitling) instalment(lead Rate, terms []Term) (money.Pence, *working.Working, *Refusal, error) {
+	convention, origin, err := e.convention(lead)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	amount, steps, err := Instalment(InstalmentInput{
+		PaymentCode: lead.PaymentCode, Terms: terms,
+		Instalments: lead.Months(), Number: e.in.Month.Sub(lead.From) + 1,
+		Convention: convention, ConventionOrigin: origin, Clause: clause(lead, e.in.Month),
+	})
+	if f, ok := fault.As(err); ok && f.Kind == fault.Refused {
+		return 0, nil, &Refusal{
+			Reason: f.Reason, Missing: f.Meta["missing"], Remedy: "enter the figure, or set another instalment convention",
+			Quantity: terms[0].Population.Total(), Unit: terms[0].Unit,
+		}, nil
+	}
+	return amount, steps, nil, err
 }
 
 func registeredOf(practice *Practice) *big.Rat {
@@ -314,7 +330,7 @@ func (e *entitling) declared(rate Rate, pcn *PCN) error {
 
 func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Month) (money.Pence, *working.Working, error) {
 	var b working.Builder
-	population := b.Input("population", t.Population.Value, t.Unit, t.Population.Origin)
+	population := b.Input("population", t.Population.Total(), t.Unit, t.Population.Origin)
 	rateTerm := b.Input("rate", t.RateGBP, "GBP_per_"+rate.Unit.Singular(), t.RateOrigin)
 	share := b.Input("share", declaration.Share, "share", working.Origin{Kind: working.FromDeclaration, Ref: declaration.ID})
 	full := b.Step("full_value", working.Multiply, "GBP", clause(rate, month), rateTerm, population)
@@ -417,7 +433,7 @@ func (e *entitling) unpayable(components []Rate, terms []Term) *Refusal {
 		}
 		refusal := &Refusal{
 			Missing:  fmt.Sprintf("rate of %s for %s to %s (%s)", name, rate.From, rate.To, rate.ID),
-			Quantity: terms[i].Population.Value, Unit: terms[i].Unit,
+			Quantity: terms[i].Population.Total(), Unit: terms[i].Unit,
 		}
 		if rate.Confidence != working.Candidate || rate.RateGBP == nil {
 			refusal.Reason, refusal.Remedy = ReasonRateUnknown, "enter the figure with its source: confirm rate "+rate.ID
@@ -428,7 +444,7 @@ func (e *entitling) unpayable(components []Rate, terms []Term) *Refusal {
 		if rate.Timing == Monthly {
 			instalments = int64(rate.Months())
 		}
-		would := new(big.Rat).Mul(rate.RateGBP, terms[i].Population.Value)
+		would := new(big.Rat).Mul(rate.RateGBP, terms[i].Population.Total())
 		if pence, err := money.RoundHalfUp(would.Quo(would, big.NewRat(instalments, 1))); err == nil {
 			refusal.Candidate = &pence
 		}

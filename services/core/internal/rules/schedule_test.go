@@ -418,3 +418,28 @@ func drawInputs(t *rapid.T) func(period.Month) rules.ForMonth {
 		return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, present...)}
 	}
 }
+
+func TestEntitle_RefusesAConventionThatLacksItsFigure(t *testing.T) {
+	t.Parallel()
+	in := enhancedAccess(false)(month("2024-04"))
+	in.Settings = []rules.Setting{{CommissionerCode: rules.England, Name: rules.SettingConvention, Value: "PCN_MONTHLY_RATE", From: month("2024-04")}}
+	entitled, err := rules.Entitle("QAA", in)
+	require.NoError(t, err, "other payments of the month are not held up")
+	require.Equal(t, rules.ReasonMonthlyRateMissing, entitled.Refusals[0].Reason)
+	require.Equal(t, "monthly rate of ENHANCED_ACCESS", entitled.Refusals[0].Missing)
+}
+
+func TestEntitle_RoundsParticipationByAnyConvention(t *testing.T) {
+	t.Parallel()
+	npp := rate("NPP", "NPP", "1.761", "2021-04", "2022-03", rules.WeightedPatient)
+	npp.PaidToPractice = true
+	for _, convention := range []string{"PCN_ANNUAL", "PRACTICE_SUM"} {
+		entitled, err := rules.Entitle("15N", rules.ForMonth{
+			Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp},
+			Picture:  picture(month("2021-04"), network("U1", "15N", practice("A1", "15N", rules.WeightedPatient, "10456"))),
+			Settings: []rules.Setting{{CommissionerCode: "15N", Name: rules.SettingConvention, Value: convention, From: month("2021-04")}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, money.Pence(153442), entitled.Entitlements[0].Amount, convention)
+	}
+}

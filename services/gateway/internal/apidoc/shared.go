@@ -179,7 +179,7 @@ func info(version string) object {
 		{"version", version},
 		{"summary", "What every primary care network of England is owed each month, and why, to the penny."},
 		{"description", introduction},
-		{"license", object{{"name", "MIT"}, {"identifier", "MIT"}}},
+		{"license", object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}},
 	}
 }
 
