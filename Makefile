@@ -11,7 +11,7 @@ help: ## Print the targets
 
 .PHONY: build
 build: ## Build bin/pcnfunding
-	CGO_ENABLED=0 go build -trimpath -o bin/pcnfunding ./services/cmd/pcnfunding
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/pcnfunding ./services/cmd/pcnfunding
 
 .PHONY: run
 run: build ## Start the whole suite on real sample data and keep serving

@@ -172,7 +172,10 @@ func (n note) answer(ctx context.Context, tx *sqldb.Tx, resp proto.Message) erro
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	const q = `UPDATE idempotency SET response = $4 WHERE caller = $1 AND method = $2 AND request_id = $3`
+	// The row is there, and the conflict finds it: an UPDATE would do the same, but would count as having read what other requests
+	// write next to it, and Postgres would undo some of them for that.
+	const q = `INSERT INTO idempotency (caller, method, request_id, fingerprint, request, response, created_at)
+		VALUES ($1, $2, $3, '', '', $4, 0) ON CONFLICT (caller, method, request_id) DO UPDATE SET response = excluded.response`
 	if _, err := tx.Exec(ctx, q, n.caller.Subject, n.caller.Method, n.requestID, body); err != nil {
 		return fmt.Errorf("note the answer: %w", err)
 	}

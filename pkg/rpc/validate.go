@@ -40,7 +40,7 @@ var validator = sync.OnceValues(func() (protovalidate.Validator, error) {
 func validate(v protovalidate.Validator, req proto.Message) error {
 	err := v.Validate(req)
 	if err == nil {
-		return nil
+		return checkText(req)
 	}
 	var broken *protovalidate.ValidationError
 	if !errors.As(err, &broken) {

@@ -27,6 +27,7 @@ const (
 const (
 	pgSerializationFailure = "40001"
 	pgDeadlock             = "40P01"
+	pgLockTimeout          = "55P03"
 	pgUniqueViolation      = "23505"
 	pgForeignKeyViolation  = "23503"
 	pgCheckViolation       = "23514"
@@ -37,7 +38,7 @@ const (
 var busyCodes = map[string]bool{
 	pgSerializationFailure: true,
 	pgDeadlock:             true,
-	"55P03":                true, // lock_timeout
+	pgLockTimeout:          true,
 	"57014":                true, // statement_timeout, or cancelled by an operator
 	"25P03":                true, // idle_in_transaction_session_timeout
 	"25P04":                true, // transaction_timeout

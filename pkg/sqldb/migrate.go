@@ -112,7 +112,7 @@ func (db *DB) migrateWith(ctx context.Context, target *sql.DB, files fs.FS, vers
 func retryLocked(ctx context.Context, fn func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := fn()
-		if err == nil || attempt == migrationAttempts || !isCode(err, "55P03") {
+		if err == nil || attempt == migrationAttempts || !isCode(err, pgLockTimeout) {
 			return explain(err)
 		}
 		if err := pause(ctx, attempt); err != nil {

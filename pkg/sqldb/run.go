@@ -13,8 +13,16 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 )
 
-// maxAttempts bounds how often a transaction is run when Postgres cannot fit it into a serial order with others.
-const maxAttempts = 5
+const (
+	// maxAttempts bounds how often a transaction is run when Postgres cannot fit it into a serial order with others.
+	maxAttempts = 5
+	// queueAfter is the failed attempt after which a transaction queues with all others that fail again and again.
+	queueAfter = 2
+	// queueKey is what they queue for.
+	queueKey = "*"
+	// lockWaits is how many lock time-outs a retry waits for a lock.
+	lockWaits = 3
+)
 
 // Read runs fn in one read-only transaction: all its queries see the same snapshot.
 func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
@@ -53,12 +61,8 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		return explain(fmt.Errorf("begin to write: %w", err))
 	}
 	defer conn.Close() //nolint:errcheck // it only goes back to the pool
-	var held []string
-	defer func() {
-		if len(held) > 0 {
-			unlockAll(ctx, conn)
-		}
-	}()
+	var keys []string // held on the connection from the second attempt on
+	defer func() { unlock(ctx, conn, keys) }()
 	for attempt := 1; ; attempt++ {
 		locks, err := db.writeOnce(ctx, conn, fn)
 		if err == nil {
@@ -70,7 +74,9 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		if err := pause(ctx, attempt); err != nil {
 			return explain(err)
 		}
-		if held, err = db.holdLocks(ctx, conn, held, locks); err != nil {
+		unlock(ctx, conn, keys)
+		keys = retryKeys(attempt, append(keys, locks...))
+		if err := db.lock(ctx, conn, keys); err != nil {
 			return explain(err)
 		}
 	}
@@ -100,25 +106,42 @@ func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error)
 	return nil, nil
 }
 
-// holdLocks takes, for the next attempts, the locks that the failed attempt used, before its snapshot is taken. A
-// transaction that waits for a lock inside itself wakes with an old snapshot and fails once more if the one before it
-// changed what it reads; with many waiters each would use up its attempts.
-func (db *DB) holdLocks(ctx context.Context, conn *sql.Conn, held, locks []string) ([]string, error) {
-	slices.Sort(locks) // one order for all, so that two transactions cannot wait for each other
-	for _, key := range slices.Compact(locks) {
-		if slices.Contains(held, key) {
-			continue
-		}
-		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", db.lockName(key)); err != nil {
-			return held, fmt.Errorf("lock %s: %w", key, err)
-		}
-		held = append(held, key)
+// retryKeys returns the locks to hold before the next attempt begins. They are those that the failed ones used: a transaction that
+// waits for a lock inside itself wakes with an old snapshot, and fails once more if the one before it changed what it reads, so
+// that of many waiters each would use up its attempts. A transaction that has failed repeatedly also queues with others
+// of its kind, which may undo each other without a lock in common. That key comes first, and the others have an order, so that no
+// two transactions can each hold what the other waits for.
+func retryKeys(failed int, keys []string) []string {
+	keys = slices.DeleteFunc(keys, func(k string) bool { return k == queueKey })
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	if failed >= queueAfter {
+		keys = slices.Insert(keys, 0, queueKey)
 	}
-	return held, nil
+	return keys
 }
 
-// unlockAll frees the connection's own locks; a connection on which that fails is closed, which frees them too.
-func unlockAll(ctx context.Context, conn *sql.Conn) {
+// lock holds keys on the connection itself, beyond the end of a transaction.
+func (db *DB) lock(ctx context.Context, conn *sql.Conn, keys []string) error {
+	for _, key := range keys {
+		for wait := 1; ; wait++ {
+			_, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", db.lockName(key))
+			if err == nil {
+				break
+			}
+			if wait == lockWaits || !isCode(err, pgLockTimeout) {
+				return fmt.Errorf("lock %s: %w", key, err)
+			}
+		}
+	}
+	return nil
+}
+
+// unlock frees the connection's own locks; a connection on which that fails is closed, which frees them too.
+func unlock(ctx context.Context, conn *sql.Conn, keys []string) {
+	if len(keys) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockLimit)
 	defer cancel()
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()"); err != nil {

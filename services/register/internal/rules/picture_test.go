@@ -430,7 +430,7 @@ func TestCut_LetsANewICBTakeOverDebts(t *testing.T) {
 
 func TestPicture_EqualFactsGiveEqualPictures(t *testing.T) {
 	t.Parallel()
-	make := func() Snapshot {
+	build := func() Snapshot {
 		n := newWorld(t).
 			mapping("2022-01-01", [4]string{"P2", "U2", "L02", "Q02"}, [4]string{"P1", "U1", "L01", "Q01"}, [4]string{"P3", "", "L01", "Q01"}).
 			lists([2]string{"P1", "1"}, [2]string{"P2", "2"}, [2]string{"P8", "8"}, [2]string{"P7", "7"}).
@@ -439,9 +439,9 @@ func TestPicture_EqualFactsGiveEqualPictures(t *testing.T) {
 		require.NoError(t, err)
 		return s
 	}
-	first := make()
+	first := build()
 	for range 20 {
-		require.Equal(t, first, make())
+		require.Equal(t, first, build())
 	}
 }
 
