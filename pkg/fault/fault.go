@@ -42,7 +42,7 @@ type Violation struct {
 }
 
 // Fault is an error a caller may see. Message must not hold personal pay data.
-type Fault struct {
+type Fault struct { //nolint:errname // a fault is what the whole suite calls it
 	Kind       Kind
 	Reason     string
 	Message    string

@@ -61,7 +61,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		return explain(fmt.Errorf("begin to write: %w", err))
 	}
 	defer conn.Close() //nolint:errcheck // it only goes back to the pool
-	var keys []string // held on the connection from the second attempt on
+	var keys []string  // held on the connection from the second attempt on
 	defer func() { unlock(ctx, conn, keys) }()
 	for attempt := 1; ; attempt++ {
 		locks, err := db.writeOnce(ctx, conn, fn)

@@ -148,8 +148,9 @@ func lineToProto(l *store.LineRow) *typev1.PaymentLine {
 	out := &typev1.PaymentLine{
 		LineId: l.LineID, ForMonth: l.ForMonth.String(), PaymentCode: l.PaymentCode, PcnCode: l.PCNCode, PcnName: l.PCNName,
 		PracticeCode: l.PracticeCode, LocationCode: l.LocationCode, FundingSource: l.FundingSource,
-		Instruction: typev1.Instruction(l.Instruction), AmountPence: int64(l.Amount), SourceItem: l.Item, AdjustsLineId: l.Adjusts,
-		AdjustmentCause: typev1.AdjustmentCause(l.Cause), Confidence: working.ConfidenceToProto(l.Confidence),
+		Instruction: typev1.Instruction(l.Instruction), AdjustmentCause: typev1.AdjustmentCause(l.Cause), //nolint:gosec // enums
+		AmountPence: int64(l.Amount), SourceItem: l.Item, AdjustsLineId: l.Adjusts,
+		Confidence: working.ConfidenceToProto(l.Confidence),
 	}
 	if l.PayeeCode != "" {
 		out.Payee = &typev1.Payee{Code: l.PayeeCode, Name: l.PayeeName}
@@ -182,7 +183,7 @@ func rateToProto(r store.RateRow, superseded bool) *corev1.Rate {
 	return &corev1.Rate{
 		RateId: r.ID, PaymentCode: r.PaymentCode, Component: r.Component, Name: r.Name,
 		EffectiveFrom: r.From.First().String(), EffectiveTo: r.To.Last().String(),
-		RateGbp: decimal(r.Rate.RateGBP), MonthlyRateGbp: decimal(r.MonthlyRateGBP),
+		RateGbp: decimal(r.RateGBP), MonthlyRateGbp: decimal(r.MonthlyRateGBP),
 		Unit: corev1.Unit(r.Unit), Timing: corev1.Timing(r.Timing), FirstPaidMonth: r.FirstPaidMonth.String(), //nolint:gosec // enums
 		PopulationDate: r.PopulationDate.String(), PaidToPractice: r.PaidToPractice, FundingSource: r.FundingSource,
 		Source: r.Source, Version: r.Version, Confidence: working.ConfidenceToProto(r.Confidence),

@@ -165,7 +165,7 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 			return nil, err
 		}
 		row := model
-		row.From, row.To, row.Rate.RateGBP, row.MonthlyRateGBP = from.Month(), to.Month(), figures.rate, figures.monthly
+		row.From, row.To, row.RateGBP, row.MonthlyRateGBP = from.Month(), to.Month(), figures.rate, figures.monthly
 		row.Source, row.Version, row.Confidence, row.Note = req.GetSource(), req.GetVersion(), confidence, req.GetNote()
 		row.KnownFrom, row.KnownFromBasis = r.date(req.GetKnownFrom()), rules.KnownByPublication
 		if row.KnownFrom.IsZero() {
@@ -179,7 +179,7 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 		if _, err := tx.Announce(ctx, "rate/"+row.CommissionerCode+"/"+row.PaymentCode, req.GetCommissionerCode(), &corev1.RateAdded{Rate: out}); err != nil {
 			return nil, err
 		}
-		return out, tx.Record(ctx, "core/rates/"+row.ID, req.GetCommissionerCode(), fmt.Sprintf("added %s %s: £%s", row.PaymentCode, row.Version, decimal(row.Rate.RateGBP)))
+		return out, tx.Record(ctx, "core/rates/"+row.ID, req.GetCommissionerCode(), fmt.Sprintf("added %s %s: £%s", row.PaymentCode, row.Version, decimal(row.RateGBP)))
 	})
 }
 
@@ -244,9 +244,9 @@ func (s *Service) ConfirmRate(ctx context.Context, req *corev1.ConfirmRateReques
 			return nil, err
 		}
 		if figures.rate != nil {
-			row.Rate.RateGBP = figures.rate
+			row.RateGBP = figures.rate
 		}
-		if row.Rate.RateGBP == nil {
+		if row.RateGBP == nil {
 			return nil, fault.New(fault.Invalid, rules.ReasonRateFigureRequired, "%s has no figure yet: give it", req.GetRateId()).At("rate_gbp", "pounds per unit for the whole period")
 		}
 		row.Source, row.Confidence, row.Note, row.Version = req.GetSource(), confidence, req.GetNote(), "confirmed"

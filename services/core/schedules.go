@@ -1,11 +1,13 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/api/httpbody"
@@ -248,7 +250,11 @@ func (s *Service) GetPcnMonth(ctx context.Context, req *corev1.GetPcnMonthReques
 	return out, nil
 }
 
+// fillPCNMonth orders lines as a person reads them: payment by payment, the earliest month first.
 func fillPCNMonth(out *corev1.PcnMonth, lines []store.LineRow, schedules []store.ScheduleRow) error {
+	slices.SortStableFunc(lines, func(a, b store.LineRow) int {
+		return cmp.Or(cmp.Compare(a.PaymentCode, b.PaymentCode), a.ForMonth.Compare(b.ForMonth), cmp.Compare(a.PracticeCode, b.PracticeCode))
+	})
 	for i := range lines {
 		line, _, err := lineWithWorking(&lines[i])
 		if err != nil {

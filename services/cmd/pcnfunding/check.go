@@ -62,7 +62,7 @@ func inProcess(ctx context.Context) (grpc.ClientConnInterface, func() error, err
 		return nil, nil, err
 	}
 	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1}
-	command.storage.DataDir = dir
+	command.DataDir = dir
 	process, err := command.assemble(ctx)
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))

@@ -110,7 +110,7 @@ type WithholdingFilter struct {
 // Withholdings returns withholdings, newest first. As known at an earlier moment, later releases are not seen.
 func Withholdings(ctx context.Context, q sqldb.Querier, by WithholdingFilter) ([]WithholdingRow, error) {
 	var f filter
-	f.scope("commissioner_code", by.Commissioners)
+	f.scope(by.Commissioners)
 	if by.KnownAt != 0 {
 		f.where("withheld_at <= ?", by.KnownAt)
 	}
@@ -209,7 +209,7 @@ type DeclarationFilter struct {
 // Declarations returns declarations, newest first.
 func Declarations(ctx context.Context, q sqldb.Querier, by DeclarationFilter) ([]DeclarationRow, error) {
 	var f filter
-	f.scope("commissioner_code", by.Commissioners)
+	f.scope(by.Commissioners)
 	if by.State != 0 {
 		f.where("state = ?", int64(by.State))
 	}

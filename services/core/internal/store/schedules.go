@@ -119,7 +119,7 @@ type ScheduleFilter struct {
 // Schedules returns schedules, newest month first.
 func Schedules(ctx context.Context, q sqldb.Querier, by ScheduleFilter) ([]ScheduleRow, error) {
 	var f filter
-	f.scope("commissioner_code", by.Commissioners)
+	f.scope(by.Commissioners)
 	if by.Month != "" {
 		f.where("month = ?", by.Month)
 	}
@@ -212,7 +212,7 @@ type LineFilter struct {
 // Lines returns lines in order of line id.
 func Lines(ctx context.Context, q sqldb.Querier, by LineFilter) ([]LineRow, error) {
 	var f filter
-	f.scope("commissioner_code", by.Commissioners)
+	f.scope(by.Commissioners)
 	for _, condition := range []struct{ column, value string }{
 		{"schedule_id", by.ScheduleID}, {"line_id", by.LineID}, {"pcn_code", by.PCNCode}, {"month", by.Month}, {"for_month", by.ForMonth},
 	} {

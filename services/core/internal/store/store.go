@@ -87,9 +87,9 @@ func (f *filter) in(column string, values []string) {
 }
 
 // scope limits rows to commissioners; nil means all.
-func (f *filter) scope(column string, commissioners []string) {
+func (f *filter) scope(commissioners []string) {
 	if commissioners != nil {
-		f.in(column, commissioners)
+		f.in("commissioner_code", commissioners)
 	}
 }
 

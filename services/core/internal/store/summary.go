@@ -42,7 +42,7 @@ type PCNTotals struct {
 func Totals(ctx context.Context, q sqldb.Querier, month string, commissioners []string) (MonthTotals, error) {
 	var f filter
 	f.where("month = ?", month)
-	f.scope("commissioner_code", commissioners)
+	f.scope(commissioners)
 	var t MonthTotals
 	err := q.QueryRow(ctx, `SELECT COUNT(DISTINCT commissioner_code), CAST(COALESCE(SUM(CASE WHEN sequence = 1 THEN practices END), 0) AS BIGINT),
 		CAST(COALESCE(SUM(CASE WHEN sequence = 1 THEN registered_patients END), 0) AS BIGINT), CAST(COALESCE(SUM(line_count), 0) AS BIGINT),
@@ -63,7 +63,7 @@ func Totals(ctx context.Context, q sqldb.Querier, month string, commissioners []
 func TotalsByPayment(ctx context.Context, q sqldb.Querier, month string, commissioners []string) ([]PaymentTotals, error) {
 	var f filter
 	f.where("month = ?", month)
-	f.scope("commissioner_code", commissioners)
+	f.scope(commissioners)
 	rows, err := collect(ctx, q, func(rows *sql.Rows) (t PaymentTotals, err error) {
 		err = rows.Scan(&t.PaymentCode, &t.Instruction, &t.Lines, &t.Beneficiaries, &t.Amount, &t.Adjustments)
 		return t, err
@@ -80,7 +80,7 @@ func TotalsByPayment(ctx context.Context, q sqldb.Querier, month string, commiss
 func TotalsByPCN(ctx context.Context, q sqldb.Querier, month string, commissioners []string, smallest bool, limit int) ([]PCNTotals, error) {
 	var f filter
 	f.where("month = ?", month)
-	f.scope("commissioner_code", commissioners)
+	f.scope(commissioners)
 	order := "DESC"
 	if smallest {
 		order = "ASC"
