@@ -17,8 +17,10 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 )
@@ -204,6 +206,37 @@ func TestDo_StormHasOneEffectPerRequest(t *testing.T) {
 				assert.Equal(t, row[0], answer)
 			}
 		}
+	})
+}
+
+// Requests that have nothing to do with each other must not make Postgres undo one for the sake of the other.
+func TestDo_RunsUnrelatedRequestsOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		const clients, each = 10, 20
+		var runs atomic.Int64
+		var group sync.WaitGroup
+		for c := range clients {
+			group.Go(func() {
+				for i := range each {
+					_, _, err := idempotency.Do(t.Context(), db, caller, change(fmt.Sprintf(`{"request_id": "%d-%d"}`, c, i)),
+						func(ctx context.Context, tx *sqldb.Tx) (*wrapperspb.StringValue, error) {
+							runs.Add(1)
+							if err := audit.Add(ctx, tx, audit.Entry{Actor: "ann", Method: caller.Method}); err != nil {
+								return nil, err
+							}
+							if _, err := outbox.Add(ctx, tx, outbox.Event{Aggregate: tx.NewID(), Message: &emptypb.Empty{}}); err != nil {
+								return nil, err
+							}
+							return effect("1")(ctx, tx)
+						})
+					if !assert.NoError(t, err) {
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		assert.EqualValues(t, clients*each, runs.Load())
 	})
 }
 

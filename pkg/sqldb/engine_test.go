@@ -29,7 +29,7 @@ func TestOpen_RefusesWhatItCannotUse(t *testing.T) {
 		"other engine":  {url: "mysql://x", opts: sqldb.Options{Clock: time.Now}, want: "must begin with"},
 		"no file":       {url: "sqlite:", opts: sqldb.Options{Clock: time.Now}, want: "no file"},
 		"schema's name": {url: "postgres://x", opts: sqldb.Options{Clock: time.Now, Schema: "a; DROP"}, want: "identifier"},
-		"no directory":  {url: "sqlite:" + t.TempDir() + "/none/x.db", opts: sqldb.Options{Clock: time.Now}, want: "unable to open"},
+		"no directory":  {url: "sqlite:" + t.TempDir() + "/none/x.db", opts: sqldb.Options{Clock: time.Now}, want: "no such file"},
 	} {
 		_, err := sqldb.Open(t.Context(), c.url, c.opts)
 		assert.ErrorContains(t, err, c.want, name)
@@ -43,7 +43,9 @@ func TestSQLite_PathsAreTakenAsTheyAre(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Migrate(t.Context(), nil))
 	require.NoError(t, db.Close())
-	assert.FileExists(t, path)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode(), "the file is for its owner only")
 }
 
 // A copy of the files of a database in use is what a crash leaves behind.

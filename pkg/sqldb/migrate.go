@@ -85,10 +85,22 @@ func (db *DB) migrationPool(ctx context.Context) (pool *sql.DB, done func(), err
 	if err != nil {
 		return nil, nil, fmt.Errorf("wait for another migration: %w", err)
 	}
-	if _, err := guard.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+db.schema); err != nil {
+	if err := makeSchema(ctx, guard, db.schema); err != nil {
 		return nil, nil, fmt.Errorf("make the schema: %w", err)
 	}
 	return pool, func() { _ = guard.Close(); _ = pool.Close() }, nil
+}
+
+// makeSchema makes the schema if it is not there. It looks first, because CREATE SCHEMA IF NOT EXISTS asks for a right that a role
+// confined to its own schema does not have.
+func makeSchema(ctx context.Context, conn *sql.Conn, schema string) error {
+	var there bool
+	const q = `SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)`
+	if err := conn.QueryRowContext(ctx, q, schema).Scan(&there); err != nil || there {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "CREATE SCHEMA "+schema)
+	return err
 }
 
 // migrateWith runs the files of one set that are not yet noted in its table.

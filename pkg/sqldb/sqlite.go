@@ -22,6 +22,9 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	}
 	unclean := leftOpen(path)
 	db.dialect = SQLite
+	if err := makePrivate(path); err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
 	var err error
 	if db.writer, err = sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate")); err != nil {
 		return fmt.Errorf("sqlite %s: %w", path, err)
@@ -44,6 +47,15 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		return fmt.Errorf("sqlite %s: %w", path, err)
 	}
 	return nil
+}
+
+// makePrivate makes the file, if it is not there, for its owner only; the log beside it takes after it.
+func makePrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func sqliteDSN(path, extra string) string {
