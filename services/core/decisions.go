@@ -153,7 +153,7 @@ func (s *Service) WithholdPayment(ctx context.Context, req *corev1.WithholdPayme
 			return nil, err
 		}
 		out := withholdingToProto(row)
-		if _, err := tx.Announce(ctx, "pcn/"+row.PCNCode, row.CommissionerCode, &corev1.PaymentWithheld{Withholding: out}); err != nil {
+		if _, err := tx.Announce(ctx, "pcn/"+row.CommissionerCode+"/"+row.PCNCode, row.CommissionerCode, &corev1.PaymentWithheld{Withholding: out}); err != nil {
 			return nil, err
 		}
 		summary := fmt.Sprintf("withheld %s of %s from %s: %s", row.PaymentCode, row.PCNCode, from, row.Reason)
@@ -197,7 +197,7 @@ func (s *Service) ReleasePayment(ctx context.Context, req *corev1.ReleasePayment
 		}
 		row.Version++
 		out := withholdingToProto(row)
-		if _, err := tx.Announce(ctx, "pcn/"+row.PCNCode, row.CommissionerCode, &corev1.PaymentReleased{Withholding: out}); err != nil {
+		if _, err := tx.Announce(ctx, "pcn/"+row.CommissionerCode+"/"+row.PCNCode, row.CommissionerCode, &corev1.PaymentReleased{Withholding: out}); err != nil {
 			return nil, err
 		}
 		return out, tx.Record(ctx, "core/withholdings/"+row.ID, row.CommissionerCode, fmt.Sprintf("released %s of %s: %s", row.PaymentCode, row.PCNCode, req.GetReason()))
@@ -278,7 +278,7 @@ func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDecla
 			return nil, err
 		}
 		out := declarationToProto(row)
-		if _, err := tx.Announce(ctx, "pcn/"+row.PCNCode, row.CommissionerCode, &corev1.DeclarationRecorded{Declaration: out}); err != nil {
+		if _, err := tx.Announce(ctx, "pcn/"+row.CommissionerCode+"/"+row.PCNCode, row.CommissionerCode, &corev1.DeclarationRecorded{Declaration: out}); err != nil {
 			return nil, err
 		}
 		return out, tx.Record(ctx, "core/declarations/"+row.ID, row.CommissionerCode, fmt.Sprintf("declared %s of %s for %s", row.PaymentCode, row.PCNCode, month))
@@ -341,7 +341,7 @@ func (s *Service) DecideDeclaration(ctx context.Context, req *corev1.DecideDecla
 		}
 		row.Version++
 		out := declarationToProto(row)
-		if _, err := tx.Announce(ctx, "pcn/"+row.PCNCode, row.CommissionerCode, &corev1.DeclarationDecided{Declaration: out}); err != nil {
+		if _, err := tx.Announce(ctx, "pcn/"+row.CommissionerCode+"/"+row.PCNCode, row.CommissionerCode, &corev1.DeclarationDecided{Declaration: out}); err != nil {
 			return nil, err
 		}
 		return out, tx.Record(ctx, "core/declarations/"+row.ID, row.CommissionerCode, fmt.Sprintf("%s %s of %s, share %s", out.GetState(), row.PaymentCode, row.PCNCode, out.GetShare()))
