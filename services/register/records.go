@@ -89,8 +89,8 @@ func (s *Service) addRecorded(ctx context.Context, tx *change.Tx, load *store.Lo
 	return store.AddFacts(ctx, tx.Tx, *load, func(yield func(*files.Row, error) bool) { yield(st.row, nil) })
 }
 
-// checkOrganisation refuses organisations the register does not know, and those that do not belong today to the commissioner
-// on whose behalf a fact is recorded.
+// checkOrganisation refuses organisations the register does not know, and those that belong neither today nor on the day of
+// the fact to the commissioner on whose behalf it is recorded.
 func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st statement) error {
 	if err := codeField("organisation_code", st.organisation); err != nil {
 		return err
@@ -110,15 +110,19 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 	if err != nil {
 		return err
 	}
-	today := period.DateOf(now)
-	national, err := s.picture(ctx, today, today.Month().FinancialYear().ListDate(), position)
-	if err != nil {
-		return err
+	for _, day := range []period.Date{st.day, period.DateOf(now)} {
+		national, err := s.picture(ctx, day, day.Month().FinancialYear().ListDate(), position)
+		if fault.ReasonOf(err) == rules.ReasonMembershipNotLoaded {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if national.Commissions(commissioner, st.organisation) {
+			return nil
+		}
 	}
-	if !national.Commissions(commissioner, st.organisation) {
-		return organisationUnknown(st.organisation).With("commissioner_code", commissioner)
-	}
-	return nil
+	return organisationUnknown(st.organisation).With("commissioner_code", commissioner)
 }
 
 // checkSighted refuses a code that no load shows as one of some kinds.
