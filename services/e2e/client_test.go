@@ -44,6 +44,9 @@ type answer struct {
 	Body   []byte
 }
 
+// String returns the beginning of the body, for messages.
+func (a answer) String() string { return string(a.Body[:min(len(a.Body), 2000)]) }
+
 func (h *harness) send(ctx context.Context, r request) (answer, error) {
 	out, err := http.NewRequestWithContext(ctx, r.method, h.base+r.path, r.body)
 	if err != nil {
@@ -124,7 +127,7 @@ func (c caller) call(t testing.TB, r request) answer {
 	r.token = c.token
 	got, err := suite.send(context.Background(), r)
 	require.NoError(t, err, "%s %s", r.method, r.path)
-	require.Less(t, got.Status, 500, "%s %s: %s", r.method, r.path, got.Body)
+	require.Less(t, got.Status, 500, "%s %s: %s", r.method, r.path, got)
 	return got
 }
 
@@ -163,14 +166,14 @@ func (c caller) postRaw(t testing.TB, path string, body []byte, headers ...strin
 // ok requires success and reads the body.
 func (a answer) ok(t testing.TB, into any) {
 	t.Helper()
-	require.Equal(t, http.StatusOK, a.Status, "%s", a.Body)
+	require.Equal(t, http.StatusOK, a.Status, "%s", a)
 	a.read(t, into)
 }
 
 func (a answer) read(t testing.TB, into any) {
 	t.Helper()
 	require.Equal(t, "application/json", a.Header.Get("Content-Type"))
-	require.NoError(t, json.Unmarshal(a.Body, into), "%s", a.Body)
+	require.NoError(t, json.Unmarshal(a.Body, into), "%s", a)
 }
 
 // problem is an error as RFC 9457 has it, with the suite's members.
@@ -184,11 +187,11 @@ type problem struct {
 // refused requires a problem with a status and a reason, well formed in all its parts.
 func (a answer) refused(t testing.TB, status int, reason string) problem {
 	t.Helper()
-	require.Equal(t, status, a.Status, "want %s: %s", reason, a.Body)
-	require.Equal(t, "application/problem+json", a.Header.Get("Content-Type"), "%s", a.Body)
+	require.Equal(t, status, a.Status, "want %s: %s", reason, a)
+	require.Equal(t, "application/problem+json", a.Header.Get("Content-Type"), "%s", a)
 	var p problem
-	require.NoError(t, json.Unmarshal(a.Body, &p), "%s", a.Body)
-	require.Equal(t, reason, p.Reason, "%s", a.Body)
+	require.NoError(t, json.Unmarshal(a.Body, &p), "%s", a)
+	require.Equal(t, reason, p.Reason, "%s", a)
 	require.Equal(t, status, p.Status)
 	require.Equal(t, "urn:pcnfunding:problem:"+reason, p.Type)
 	require.NotEmpty(t, p.Title)

@@ -111,13 +111,13 @@ func (s *Service) knownAt(ctx context.Context, asked *timestamppb.Timestamp) (ti
 		return time.Time{}, 0, err
 	}
 	now := s.db.Now()
-	known := now
-	if asked != nil {
-		if err := asked.CheckValid(); err != nil {
-			return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonDateMalformed, "known_at is not a moment").At("known_at", err.Error())
-		}
-		known = asked.AsTime().Truncate(time.Microsecond)
+	if asked == nil {
+		return s.knownNow(ctx, now)
 	}
+	if err := asked.CheckValid(); err != nil {
+		return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonDateMalformed, "known_at is not a moment").At("known_at", err.Error())
+	}
+	known := asked.AsTime().Truncate(time.Microsecond)
 	if known.After(now.Add(clockLeeway)) {
 		return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonKnownAtInFuture, "known_at, %s, lies in the future: it is %s", moment(known), moment(now)).
 			At("known_at", "a moment up to now")
@@ -127,6 +127,18 @@ func (s *Service) knownAt(ctx context.Context, asked *timestamppb.Timestamp) (ti
 		position, err = store.PositionAt(ctx, q, known)
 		return err
 	})
+	return known, position, err
+}
+
+// knownNow returns the last load and the moment from which it counts: now, unless the clock has been set back since.
+func (s *Service) knownNow(ctx context.Context, now time.Time) (known time.Time, position int64, err error) {
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		position, known, err = store.LastKnown(ctx, q)
+		return err
+	})
+	if known.Before(now) {
+		known = now
+	}
 	return known, position, err
 }
 

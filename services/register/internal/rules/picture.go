@@ -23,6 +23,9 @@ func Picture(facts Facts, plan Plan, day, reference period.Date) *National {
 	b.addListed(all)
 	byPCN := make(map[string][]Practice)
 	for _, code := range slices.Sorted(maps.Keys(all)) {
+		if b.left(code, all[code]) {
+			continue
+		}
 		practice := b.practice(code, all[code])
 		if practice.PCN == "" {
 			n.Outside = append(n.Outside, practice)
@@ -59,6 +62,8 @@ type builder struct {
 	participations map[string]Participation
 	beds           map[string]Beds
 	mapped         map[string]bool
+	// hasLists says that registered lists of the reference date are loaded.
+	hasLists bool
 	// locatedOn is the day of the latest mapping with locations up to the day.
 	locatedOn period.Date
 }
@@ -85,6 +90,9 @@ func newBuilder(n *National, facts Facts, plan Plan) *builder {
 		populations: latestPopulations(facts.Populations), payees: payeesOn(facts.Payees, n.Day),
 		participations: participationsOn(facts.Participations, n.Day), beds: bedsIn(facts.Beds, n.Day.Month()),
 		mapped: make(map[string]bool), locatedOn: facts.Mappings[plan.LocatedBefore].Load.ExtractDate,
+	}
+	for _, p := range facts.Populations {
+		b.hasLists = b.hasLists || p.Kind == Registered
 	}
 	b.readEdition(facts.Editions[plan.Edition])
 	for _, position := range []int64{plan.LocatedAfter, plan.LocatedBefore, plan.Published} {
@@ -176,6 +184,16 @@ func boolToInt(yes bool) int {
 		return 1
 	}
 	return 0
+}
+
+// left tells whether a practice that only an older mapping names has closed since: dated relationships show it in no PCN, as the
+// mapping's day does not contradict, and it has no list though others have.
+func (b *builder) left(code string, m membership) bool {
+	if m.pcn != "" || m.isDisputed || !b.plan.EditionSpeaks || !b.hasLists {
+		return false
+	}
+	_, listed := registeredOf(b.populations[code])
+	return !listed
 }
 
 // addListed adds practices that have a list on the reference date and that the sources of the day do not name: they belong to

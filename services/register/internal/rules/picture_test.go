@@ -353,6 +353,23 @@ func TestPicture_ReportsMissingPopulationsOncePerKindOrPractice(t *testing.T) {
 	require.Empty(t, weights[0].Practice)
 }
 
+func TestPicture_LeavesOutPracticesThatClosedSinceAnOlderMapping(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).
+		mapping("2021-01-01", [4]string{"P1", "U1", "L01", "Q01"}, [4]string{"P2", "U1", "L01", "Q01"}, [4]string{"P3", "", "L01", "Q01"}).
+		edition("2022-05-01", [6]string{"P1", "L01", "U1", "L01", "2019-10-01", ""}, [6]string{"P2", "L01", "U1", "L01", "2019-10-01", "2021-09-30"})
+	outside := func(n *National) []string {
+		var out []string
+		for _, p := range n.Outside {
+			out = append(out, p.Code)
+		}
+		return out
+	}
+	require.Equal(t, []string{"P2", "P3"}, outside(w.picture("2022-04-01")), "without lists nothing tells that they closed")
+	w.lists([2]string{"P1", "100"}, [2]string{"P3", "30"})
+	require.Equal(t, []string{"P3"}, outside(w.picture("2022-04-01")))
+}
+
 func TestCut_HoldsWhatConcernsTheCommissioner(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).

@@ -64,8 +64,8 @@ func AddLoad(ctx context.Context, tx *sqldb.Tx, l *Load) error {
 		return fmt.Errorf("number a load: %w", err)
 	}
 	l.Position = last.Int64 + 1
-	// Two loads never become known at one moment, so that a moment always tells which loads count.
-	known := max(sqldb.Micros(tx.Now()), lastKnown.Int64+1)
+	// A clock that was set back must not make a later load known before an earlier one.
+	known := max(sqldb.Micros(tx.Now()), lastKnown.Int64)
 	l.KnownFrom = sqldb.FromMicros(known)
 	passed, err := json.Marshal(orEmpty(l.PassedOver))
 	if err != nil {

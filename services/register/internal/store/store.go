@@ -83,3 +83,15 @@ func PositionAt(ctx context.Context, q sqldb.Querier, at time.Time) (int64, erro
 	}
 	return position.Int64, nil
 }
+
+// LastKnown returns the number of the last load and the moment it became known; 0 and the zero time if there is none.
+func LastKnown(ctx context.Context, q sqldb.Querier) (int64, time.Time, error) {
+	var position, known sql.NullInt64
+	if err := q.QueryRow(ctx, `SELECT max(position), max(known_from) FROM loads`).Scan(&position, &known); err != nil {
+		return 0, time.Time{}, fmt.Errorf("find the last load: %w", err)
+	}
+	if !known.Valid {
+		return 0, time.Time{}, nil
+	}
+	return position.Int64, sqldb.FromMicros(known.Int64), nil
+}
