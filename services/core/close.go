@@ -183,16 +183,16 @@ func earlierOrFail(err error) error {
 	return err
 }
 
-// owers lists the commissioner and the bodies of its system that owed something on the day.
+// owers lists the commissioner and the bodies whose debts of the day it took over.
 func owers(picture *rules.Picture, commissioner string) []string {
 	codes := map[string]bool{commissioner: true}
 	for i := range picture.PCNs {
 		pcn := &picture.PCNs[i]
-		if pcn.SystemCode == commissioner && pcn.PayerCode != "" {
+		if pcn.Owed && pcn.PayerCode != "" {
 			codes[pcn.PayerCode] = true
 		}
 		for j := range pcn.Practices {
-			if practice := &pcn.Practices[j]; practice.SystemCode == commissioner && practice.PayerCode != "" {
+			if practice := &pcn.Practices[j]; practice.Owed && practice.PayerCode != "" {
 				codes[practice.PayerCode] = true
 			}
 		}

@@ -52,16 +52,17 @@ func pictureFromProto(snapshot *registerv1.Snapshot) (*rules.Picture, error) {
 	}
 	for i, pcn := range snapshot.GetPcns() {
 		out.PCNs[i] = rules.PCN{
-			Code: pcn.GetPcnCode(), Name: pcn.GetName(), PayerCode: pcn.GetPayerCode(), SystemCode: pcn.GetSystemCode(),
+			Code: pcn.GetPcnCode(), Name: pcn.GetName(), PayerCode: pcn.GetPayerCode(),
 			LocationCode: pcn.GetLocationCode(), Payee: payeeFromProto(pcn.GetPayee()),
 			Opened: r.date(pcn.GetOpened()), Closed: r.date(pcn.GetClosed()), Beds: r.beds(pcn.GetBeds()),
 			Practices: make([]rules.Practice, len(pcn.GetPractices())), Populations: r.populations(pcn.GetPopulations()),
+			Owed: pcn.GetOwed(),
 		}
 		for j, practice := range pcn.GetPractices() {
 			out.PCNs[i].Practices[j] = rules.Practice{
 				Code: practice.GetPracticeCode(), Name: practice.GetName(), PayerCode: practice.GetPayerCode(),
-				SystemCode: practice.GetSystemCode(), LocationCode: practice.GetLocationCode(), Payee: payeeFromProto(practice.GetPayee()),
-				Participating: practice.GetParticipating(), Populations: r.populations(practice.GetPopulations()),
+				LocationCode: practice.GetLocationCode(), Payee: payeeFromProto(practice.GetPayee()),
+				Owed: practice.GetOwed(), Participating: practice.GetParticipating(), Populations: r.populations(practice.GetPopulations()),
 			}
 		}
 	}

@@ -168,7 +168,7 @@ func (s *Service) leads(ctx context.Context, commissioner, pcn string, month per
 		return err
 	}
 	for _, p := range snapshot.GetPcns() {
-		if p.GetPcnCode() == pcn && (p.GetPayerCode() == commissioner || p.GetSystemCode() == commissioner) {
+		if p.GetPcnCode() == pcn && p.GetOwed() {
 			return nil
 		}
 	}

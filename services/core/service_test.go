@@ -60,6 +60,10 @@ func (r *register) GetSnapshot(_ context.Context, req *registerv1.GetSnapshotReq
 			}
 		}
 		if pcn.GetPayerCode() == req.GetCommissionerCode() || pcn.GetSystemCode() == req.GetCommissionerCode() {
+			pcn.Owed = true
+			for _, practice := range pcn.GetPractices() {
+				practice.Owed = true
+			}
 			out.Pcns = append(out.Pcns, pcn)
 		}
 	}

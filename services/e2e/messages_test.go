@@ -146,18 +146,18 @@ func (p snapshotPractice) population(kind string) string {
 }
 
 type load struct {
-	LoadID          string           `json:"load_id"`
-	Kind            string           `json:"kind"`
-	Source          string           `json:"source"`
-	FileName        string           `json:"file_name"`
-	ExtractDate     string           `json:"extract_date"`
-	SHA256          string           `json:"sha256"`
-	RowsRead        int64            `json:"rows_read,string"`
-	RowsStored      int64            `json:"rows_stored,string"`
-	RowsQuarantined int64            `json:"rows_quarantined,string"`
+	LoadID          string            `json:"load_id"`
+	Kind            string            `json:"kind"`
+	Source          string            `json:"source"`
+	FileName        string            `json:"file_name"`
+	ExtractDate     string            `json:"extract_date"`
+	SHA256          string            `json:"sha256"`
+	RowsRead        int64             `json:"rows_read,string"`
+	RowsStored      int64             `json:"rows_stored,string"`
+	RowsQuarantined int64             `json:"rows_quarantined,string"`
 	RowsPassedOver  map[string]string `json:"rows_passed_over"`
-	Warnings        []string         `json:"warnings"`
-	LoadedBy        string           `json:"loaded_by"`
+	Warnings        []string          `json:"warnings"`
+	LoadedBy        string            `json:"loaded_by"`
 }
 
 type importAnswer struct {

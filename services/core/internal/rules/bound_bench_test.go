@@ -17,7 +17,7 @@ const (
 
 // boundLine is the least that a line with its working can be: one amount and the five numbers behind it, as text.
 type boundLine struct {
-	pence                                      uint64
+	pence                                       uint64
 	rate, population, period, month, instalment string
 }
 

@@ -74,8 +74,8 @@ func compareText(a, b string) int {
 	}
 }
 
-// Entitle computes what a commissioner owes for one month from the figures now known. The commissioner owes what its own
-// code owed in the month and, for a system, what the CCGs did whose debts it took over.
+// Entitle computes what a commissioner owes for one month from the figures now known: to the networks and practices that the
+// picture shows as owed by it.
 func Entitle(commissioner string, in ForMonth) (*Entitled, error) {
 	e := entitling{commissioner: commissioner, in: in, out: new(Entitled)}
 	for _, components := range Governing(in.Rates, commissioner, in.Month) {
@@ -97,11 +97,6 @@ type entitling struct {
 	out          *Entitled
 }
 
-// owes tells whether a debt of a payer in a system is the commissioner's.
-func (e *entitling) owes(payer, system string) bool {
-	return payer == e.commissioner || system == e.commissioner
-}
-
 func (e *entitling) payment(components []Rate, pcn *PCN) error {
 	lead := components[0]
 	switch {
@@ -117,7 +112,7 @@ func (e *entitling) payment(components []Rate, pcn *PCN) error {
 			})
 		}
 		return nil
-	case !e.owes(pcn.PayerCode, pcn.SystemCode):
+	case !pcn.Owed:
 		return nil
 	case lead.Timing == OnDeclaration:
 		return e.declared(lead, pcn)
@@ -212,7 +207,7 @@ func (e *entitling) withhold(w Withheld) { e.out.Withheld = append(e.out.Withhel
 func (e *entitling) practices(rate Rate, pcn *PCN) error {
 	for i := range pcn.Practices {
 		practice := &pcn.Practices[i]
-		if !practice.Participating || !e.owes(practice.PayerCode, practice.SystemCode) {
+		if !practice.Participating || !practice.Owed {
 			continue
 		}
 		if err := e.practice(rate, pcn, practice); err != nil {

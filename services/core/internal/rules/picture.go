@@ -18,7 +18,7 @@ type Picture struct {
 type PCN struct {
 	Code, Name   string
 	PayerCode    string // body that owes its payments on the day; empty when it cannot be told
-	SystemCode   string // STP or ICB, which takes over the debts of its CCGs
+	Owed         bool   // by the commissioner of the picture: as the payer, or as the body that took over the payer's debts
 	LocationCode string
 	Payee        Payee
 	Opened       period.Date // zero when not known
@@ -39,7 +39,7 @@ func (p *PCN) InForce(day period.Date) bool {
 type Practice struct {
 	Code, Name    string
 	PayerCode     string
-	SystemCode    string
+	Owed          bool // by the commissioner of the picture
 	LocationCode  string
 	Payee         Payee // zero means the practice itself
 	Participating bool

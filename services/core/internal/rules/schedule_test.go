@@ -120,14 +120,14 @@ func rate(id, payment, gbp, from, to string, unit rules.Unit) rules.Rate {
 
 func practice(code, payer string, unit rules.Unit, population string) rules.Practice {
 	return rules.Practice{
-		Code: code, Name: "Practice " + code, PayerCode: payer, Participating: true,
+		Code: code, Name: "Practice " + code, PayerCode: payer, Owed: payer != "", Participating: true,
 		Populations: map[rules.Unit]rules.Figure{unit: {Value: rat(population), LoadID: "load-1"}},
 	}
 }
 
 func network(code, payer string, practices ...rules.Practice) rules.PCN {
 	return rules.PCN{
-		Code: code, Name: "Network " + code, PayerCode: payer, Payee: rules.Payee{Code: "P" + code, Name: "Payee of " + code}, Practices: practices,
+		Code: code, Name: "Network " + code, PayerCode: payer, Owed: true, Payee: rules.Payee{Code: "P" + code, Name: "Payee of " + code}, Practices: practices,
 	}
 }
 
@@ -301,14 +301,19 @@ func TestEntitle_ParticipationGoesToPracticesByTheirOwnCommissioner(t *testing.T
 	pcn := network("U1", "15N",
 		practice("A1", "15N", rules.WeightedPatient, "10456"), practice("B1", "11N", rules.WeightedPatient, "14002"), out,
 		rules.Practice{Code: "D1", PayerCode: "15N", Participating: true})
-	in := rules.ForMonth{Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp}, Picture: picture(month("2021-04"), pcn)}
-	own, err := rules.Entitle("15N", in)
+	owedBy := func(commissioner string) rules.ForMonth {
+		for i := range pcn.Practices {
+			pcn.Practices[i].Owed = pcn.Practices[i].PayerCode == commissioner
+		}
+		return rules.ForMonth{Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp}, Picture: picture(month("2021-04"), pcn)}
+	}
+	own, err := rules.Entitle("15N", owedBy("15N"))
 	require.NoError(t, err)
 	require.Len(t, own.Entitlements, 1, "A1: B1 is another's, C1 opted out, D1 has no weight")
 	require.Equal(t, money.Pence(153442), own.Entitlements[0].Amount, "CDP-074")
 	require.Equal(t, "A1", own.Entitlements[0].PayeeCode)
 	require.Equal(t, []string{"D1"}, own.Refusals[0].Practices)
-	neighbour, err := rules.Entitle("11N", in)
+	neighbour, err := rules.Entitle("11N", owedBy("11N"))
 	require.NoError(t, err)
 	require.Equal(t, money.Pence(205479), neighbour.Entitlements[0].Amount, "CDP-075")
 }

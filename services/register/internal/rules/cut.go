@@ -11,32 +11,41 @@ import (
 // index notes which PCNs and practices a snapshot for a code must hold.
 func (n *National) index() {
 	n.touches, n.leads, n.outside = make(map[string][]int), make(map[string][]int), make(map[string][]int)
-	heirs := make(map[string][]string)
-	owners := func(location, payer, system string) []string {
-		known, ok := heirs[location]
-		if !ok && location != "" {
-			known = n.places.heirs(location)
-			heirs[location] = known
-		}
-		out := append([]string{payer}, known...)
-		// Before July 2022 an STP owed nothing; its code stands for the ICB only where no publication tells the ICB.
-		if len(known) == 0 || eraOfICBs(n.Day) {
-			out = append(out, system)
-		}
-		return out
-	}
+	n.heirs = make(map[string][]string)
 	for i, pcn := range n.PCNs {
-		led := owners(pcn.Location, pcn.Payer, pcn.System)
+		n.noteHeirs(pcn.Location)
+		led := n.owners(pcn.Location, pcn.Payer, pcn.System)
 		addIndex(n.leads, led, i)
 		all := slices.Clone(led)
 		for _, practice := range pcn.Practices {
-			all = append(all, owners(practice.Location, practice.Payer, practice.System)...)
+			n.noteHeirs(practice.Location)
+			all = append(all, n.owners(practice.Location, practice.Payer, practice.System)...)
 		}
 		addIndex(n.touches, all, i)
 	}
 	for i, practice := range n.Outside {
-		addIndex(n.outside, owners(practice.Location, practice.Payer, practice.System), i)
+		n.noteHeirs(practice.Location)
+		addIndex(n.outside, n.owners(practice.Location, practice.Payer, practice.System), i)
 	}
+}
+
+// noteHeirs remembers who took over the debts of a location, which is asked for often.
+func (n *National) noteHeirs(location string) {
+	if _, noted := n.heirs[location]; !noted && location != "" {
+		n.heirs[location] = n.places.heirs(location)
+	}
+}
+
+// owners returns the bodies that owe what is due to a PCN or practice: its payer on the day, and those that took over the
+// payer's debts.
+func (n *National) owners(location, payer, system string) []string {
+	known := n.heirs[location]
+	out := append([]string{payer}, known...)
+	// Before July 2022 an STP owed nothing; its code stands for the ICB only where no publication tells the ICB.
+	if len(known) == 0 || eraOfICBs(n.Day) {
+		out = append(out, system)
+	}
+	return out
 }
 
 func addIndex(index map[string][]int, codes []string, at int) {
@@ -58,6 +67,9 @@ func (n *National) Cut(code string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	s := Snapshot{Commissioner: code, CommissionerName: n.commissionerName(code), Day: n.Day, Reference: n.Reference}
+	s.Owes = func(location, payer, system string) bool {
+		return slices.Contains(n.owners(location, payer, system), code)
+	}
 	pcns, practices := make(map[string]bool), make(map[string]bool)
 	for _, i := range n.touches[code] {
 		s.PCNs = append(s.PCNs, n.PCNs[i])
@@ -76,7 +88,10 @@ func (n *National) Cut(code string) (Snapshot, error) {
 }
 
 func (n *National) england() Snapshot {
-	return Snapshot{Day: n.Day, Reference: n.Reference, PCNs: n.PCNs, Findings: n.Findings, Sources: n.sources(n.PCNs, n.Outside)}
+	return Snapshot{
+		Day: n.Day, Reference: n.Reference, PCNs: n.PCNs, Findings: n.Findings, Sources: n.sources(n.PCNs, n.Outside),
+		Owes: func(string, string, string) bool { return true },
+	}
 }
 
 // OutsideOf returns the practices in no PCN that a commissioner commissions; of all England for an empty code.

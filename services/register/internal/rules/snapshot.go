@@ -16,6 +16,7 @@ type National struct {
 	loads  map[int64]Load
 	// leads and touches index PCNs by the codes a snapshot may be cut for; leads holds those whose own payments the code owes.
 	touches map[string][]int
+	heirs   map[string][]string // bodies that took over the debts of a location
 	leads   map[string][]int
 	outside map[string][]int
 }
@@ -57,6 +58,9 @@ type Snapshot struct {
 	PCNs                           []PCN
 	Sources                        []Load
 	Findings                       []Finding
+	// Owes tells whether the commissioner owes what is due to a PCN or practice with a location, payer and system: as the payer
+	// on the day, or as the body that took over the payer's debts.
+	Owes func(location, payer, system string) bool
 }
 
 // FindingKind names what is odd; the names are those of FindingKind in the contract.

@@ -257,7 +257,10 @@ type SnapshotPcn struct {
 	// First day, YYYY-MM-DD; empty if not known.
 	Opened string `protobuf:"bytes,12,opt,name=opened,proto3" json:"opened,omitempty"`
 	// Last day, inclusive, YYYY-MM-DD; empty while open.
-	Closed        string `protobuf:"bytes,13,opt,name=closed,proto3" json:"closed,omitempty"`
+	Closed string `protobuf:"bytes,13,opt,name=closed,proto3" json:"closed,omitempty"`
+	// True if the commissioner the snapshot is cut for owes the PCN's payments: as the payer on the day, or as the body that has
+	// taken over the payer's debts. Always true for all of England.
+	Owed          bool `protobuf:"varint,14,opt,name=owed,proto3" json:"owed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +386,13 @@ func (x *SnapshotPcn) GetClosed() string {
 	return ""
 }
 
+func (x *SnapshotPcn) GetOwed() bool {
+	if x != nil {
+		return x.Owed
+	}
+	return false
+}
+
 // SnapshotPractice is one practice of a snapshot.
 type SnapshotPractice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -401,7 +411,9 @@ type SnapshotPractice struct {
 	// True unless an opt-out is recorded.
 	Participating bool `protobuf:"varint,7,opt,name=participating,proto3" json:"participating,omitempty"`
 	// Populations on the reference date.
-	Populations   []*SnapshotPopulation `protobuf:"bytes,8,rep,name=populations,proto3" json:"populations,omitempty"`
+	Populations []*SnapshotPopulation `protobuf:"bytes,8,rep,name=populations,proto3" json:"populations,omitempty"`
+	// True if the commissioner the snapshot is cut for owes the practice's participation payment, as for the PCN.
+	Owed          bool `protobuf:"varint,9,opt,name=owed,proto3" json:"owed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +502,13 @@ func (x *SnapshotPractice) GetPopulations() []*SnapshotPopulation {
 		return x.Populations
 	}
 	return nil
+}
+
+func (x *SnapshotPractice) GetOwed() bool {
+	if x != nil {
+		return x.Owed
+	}
+	return false
 }
 
 // SnapshotPopulation is one count.
@@ -935,7 +954,7 @@ const file_pcnfunding_register_v1_snapshot_proto_rawDesc = "" +
 	"\bknown_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\x127\n" +
 	"\x04pcns\x18\a \x03(\v2#.pcnfunding.register.v1.SnapshotPcnR\x04pcns\x12@\n" +
 	"\asources\x18\b \x03(\v2&.pcnfunding.register.v1.SnapshotSourceR\asources\x12;\n" +
-	"\bfindings\x18\t \x03(\v2\x1f.pcnfunding.register.v1.FindingR\bfindings\"\x92\x04\n" +
+	"\bfindings\x18\t \x03(\v2\x1f.pcnfunding.register.v1.FindingR\bfindings\"\xa6\x04\n" +
 	"\vSnapshotPcn\x12\x19\n" +
 	"\bpcn_code\x18\x01 \x01(\tR\apcnCode\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
@@ -954,7 +973,8 @@ const file_pcnfunding_register_v1_snapshot_proto_rawDesc = "" +
 	" \x03(\v2*.pcnfunding.register.v1.SnapshotPopulationR\vpopulations\x128\n" +
 	"\x04beds\x18\v \x01(\v2$.pcnfunding.register.v1.CareHomeBedsR\x04beds\x12\x16\n" +
 	"\x06opened\x18\f \x01(\tR\x06opened\x12\x16\n" +
-	"\x06closed\x18\r \x01(\tR\x06closed\"\xd5\x02\n" +
+	"\x06closed\x18\r \x01(\tR\x06closed\x12\x12\n" +
+	"\x04owed\x18\x0e \x01(\bR\x04owed\"\xe9\x02\n" +
 	"\x10SnapshotPractice\x12#\n" +
 	"\rpractice_code\x18\x01 \x01(\tR\fpracticeCode\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
@@ -965,7 +985,8 @@ const file_pcnfunding_register_v1_snapshot_proto_rawDesc = "" +
 	"systemCode\x12/\n" +
 	"\x05payee\x18\x06 \x01(\v2\x19.pcnfunding.type.v1.PayeeR\x05payee\x12$\n" +
 	"\rparticipating\x18\a \x01(\bR\rparticipating\x12L\n" +
-	"\vpopulations\x18\b \x03(\v2*.pcnfunding.register.v1.SnapshotPopulationR\vpopulations\"\xa9\x01\n" +
+	"\vpopulations\x18\b \x03(\v2*.pcnfunding.register.v1.SnapshotPopulationR\vpopulations\x12\x12\n" +
+	"\x04owed\x18\t \x01(\bR\x04owed\"\xa9\x01\n" +
 	"\x12SnapshotPopulation\x126\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\".pcnfunding.type.v1.PopulationKindR\x04kind\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x17\n" +
