@@ -101,11 +101,11 @@ func snapshotToProto(s rules.Snapshot, ids loadIDs) *registerv1.Snapshot {
 	return out
 }
 
-func (ids loadIDs) pcn(p rules.PCN, owes func(location, payer, system string) bool) *registerv1.SnapshotPcn {
+func (ids loadIDs) pcn(p rules.PCN, owes func(code string) bool) *registerv1.SnapshotPcn {
 	out := &registerv1.SnapshotPcn{
 		PcnCode: p.Code, Name: p.Name, LocationCode: p.Location, PayerCode: p.Payer, PayerName: p.PayerName, SystemCode: p.System,
 		RegionCode: p.Region, Payee: payeeToProto(p.Payee), Populations: ids.populations(p.Populations),
-		Opened: p.Opened.String(), Closed: p.Closed.String(), Owed: owes(p.Location, p.Payer, p.System),
+		Opened: p.Opened.String(), Closed: p.Closed.String(), Owed: owes(p.Code),
 		Practices: make([]*registerv1.SnapshotPractice, 0, len(p.Practices)),
 	}
 	if p.Beds != nil {
@@ -117,7 +117,7 @@ func (ids loadIDs) pcn(p rules.PCN, owes func(location, payer, system string) bo
 		out.Practices = append(out.Practices, &registerv1.SnapshotPractice{
 			PracticeCode: q.Code, Name: q.Name, LocationCode: q.Location, PayerCode: q.Payer, SystemCode: q.System,
 			Payee: payeeToProto(q.Payee), Participating: q.Participating, Populations: ids.populations(q.Populations),
-			Owed: owes(q.Location, q.Payer, q.System),
+			Owed: owes(q.Code),
 		})
 	}
 	return out

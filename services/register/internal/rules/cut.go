@@ -67,13 +67,16 @@ func (n *National) Cut(code string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	s := Snapshot{Commissioner: code, CommissionerName: n.commissionerName(code), Day: n.Day, Reference: n.Reference}
-	s.Owes = func(location, payer, system string) bool {
-		return slices.Contains(n.owners(location, payer, system), code)
-	}
+	s.owed = make(map[string]bool)
 	pcns, practices := make(map[string]bool), make(map[string]bool)
 	for _, i := range n.touches[code] {
-		s.PCNs = append(s.PCNs, n.PCNs[i])
-		pcns[n.PCNs[i].Code] = true
+		pcn := n.PCNs[i]
+		s.PCNs = append(s.PCNs, pcn)
+		s.owed[pcn.Code] = slices.Contains(n.owners(pcn.Location, pcn.Payer, pcn.System), code)
+		for _, p := range pcn.Practices {
+			s.owed[p.Code] = slices.Contains(n.owners(p.Location, p.Payer, p.System), code)
+		}
+		pcns[pcn.Code] = true
 	}
 	for _, i := range n.outside[code] {
 		practices[n.Outside[i].Code] = true
@@ -88,10 +91,7 @@ func (n *National) Cut(code string) (Snapshot, error) {
 }
 
 func (n *National) england() Snapshot {
-	return Snapshot{
-		Day: n.Day, Reference: n.Reference, PCNs: n.PCNs, Findings: n.Findings, Sources: n.sources(n.PCNs, n.Outside),
-		Owes: func(string, string, string) bool { return true },
-	}
+	return Snapshot{Day: n.Day, Reference: n.Reference, PCNs: n.PCNs, Findings: n.Findings, Sources: n.sources(n.PCNs, n.Outside)}
 }
 
 // OutsideOf returns the practices in no PCN that a commissioner commissions; of all England for an empty code.

@@ -58,10 +58,12 @@ type Snapshot struct {
 	PCNs                           []PCN
 	Sources                        []Load
 	Findings                       []Finding
-	// Owes tells whether the commissioner owes what is due to a PCN or practice with a location, payer and system: as the payer
-	// on the day, or as the body that took over the payer's debts.
-	Owes func(location, payer, system string) bool
+	owed                           map[string]bool
 }
+
+// Owes tells whether the commissioner owes what is due to a PCN or practice of the snapshot: as the payer on the day, or as
+// the body that took over the payer's debts. For all of England everything is owed.
+func (s *Snapshot) Owes(code string) bool { return s.Commissioner == "" || s.owed[code] }
 
 // FindingKind names what is odd; the names are those of FindingKind in the contract.
 type FindingKind string
