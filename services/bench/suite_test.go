@@ -127,8 +127,8 @@ func newSuite(b *testing.B, store string) *suite {
 	s.register, s.core = registerv1.NewRegisterServiceClient(s.conn), corev1.NewCoreServiceClient(s.conn)
 
 	s.registerDB = openDB(b, &s.closers, store, register.Migrations())
-	registering := register.New(register.Deps{DB: s.registerDB, Logger: telling.Logger})
-	require.NoError(b, registering.Seed(b.Context()))
+	registering, err := register.New(b.Context(), register.Deps{DB: s.registerDB, Logger: telling.Logger})
+	require.NoError(b, err)
 	registering.Register(server)
 	s.coreDB = openDB(b, &s.closers, store, core.Migrations())
 	deciding, err := core.New(b.Context(), core.Deps{DB: s.coreDB, Register: s.register, Logger: telling.Logger})

@@ -83,9 +83,6 @@ func (s *Service) importFile(
 	if answer, found, err := change.Stored[*registerv1.ImportResponse](ctx, s.db, request); err != nil || found {
 		return answer, err
 	}
-	if err := s.Seed(ctx); err != nil {
-		return nil, err
-	}
 	report, err := spooled.Check(options)
 	if err != nil {
 		return nil, fmt.Errorf("check %q: %w", header.GetFileName(), err)

@@ -30,9 +30,6 @@ func (s *Service) GetLoad(ctx context.Context, req *registerv1.GetLoadRequest) (
 }
 
 func (s *Service) load(ctx context.Context, id string) (load store.Load, err error) {
-	if err := s.Seed(ctx); err != nil {
-		return load, err
-	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		load, err = store.LoadByID(ctx, q, id)
 		return err
@@ -64,9 +61,6 @@ func numberKey(token string) (int64, error) {
 func (s *Service) ListLoads(ctx context.Context, req *registerv1.ListLoadsRequest) (*registerv1.ListLoadsResponse, error) {
 	before, err := numberKey(req.GetPageToken())
 	if err != nil {
-		return nil, err
-	}
-	if err := s.Seed(ctx); err != nil {
 		return nil, err
 	}
 	size := page.Size(req.GetPageSize(), defaultList)

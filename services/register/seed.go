@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"sync"
 
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
@@ -21,28 +19,8 @@ import (
 // seedActor stands in the audit log for the program itself.
 const seedActor = "pcnfunding"
 
-// seed remembers that the program's own table of commissioners is loaded.
-type seed struct {
-	mu   sync.Mutex
-	done bool
-}
-
-// Seed loads the program's own table of commissioners, unless it is loaded already; a new edition of the program brings it as
-// a new load. Every call of the service that needs the table does this first, so calling it at the start is optional.
-func (s *Service) Seed(ctx context.Context) error {
-	s.seed.mu.Lock()
-	defer s.seed.mu.Unlock()
-	if s.seed.done {
-		return nil
-	}
-	if err := s.loadSeed(ctx); err != nil {
-		return fmt.Errorf("load the table of commissioners: %w", err)
-	}
-	s.seed.done = true
-	return nil
-}
-
-func (s *Service) loadSeed(ctx context.Context) error {
+// seed loads the program's own table of commissioners as an ordinary load.
+func (s *Service) seed(ctx context.Context) error {
 	hash := tables.CommissionersSHA256()
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {
 		_, err := store.LoadByContent(ctx, q, rules.Commissioners, hash)

@@ -1,7 +1,8 @@
 package register
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 
@@ -39,22 +40,23 @@ type Service struct {
 	spoolDir string
 	windows  []rules.Window
 	pictures *pictures
-	seed     seed
 }
 
-// New makes the service. It panics if a table built into the program is wrong, which a test excludes.
-func New(d Deps) *Service {
-	if d.DB == nil {
-		panic(errors.New("register: no database given"))
-	}
+// New makes the service over a migrated database and loads the program's own table of commissioners, unless that was done
+// before; a new edition of the program brings it as a new load.
+func New(ctx context.Context, d Deps) (*Service, error) {
 	windows, err := tables.Windows()
 	if err != nil {
-		panic(err)
+		return nil, fmt.Errorf("table of opt-out windows: %w", err)
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{db: d.DB, logger: d.Logger, spoolDir: d.SpoolDir, windows: windows, pictures: newPictures()}
+	s := &Service{db: d.DB, logger: d.Logger, spoolDir: d.SpoolDir, windows: windows, pictures: newPictures()}
+	if err := s.seed(ctx); err != nil {
+		return nil, fmt.Errorf("load the table of commissioners: %w", err)
+	}
+	return s, nil
 }
 
 // Register adds the service to a server.

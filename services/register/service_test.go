@@ -49,7 +49,9 @@ func newFixtureOn(t testing.TB, clock *testkit.Clock, db *sqldb.DB) *fixture {
 	t.Helper()
 	require.NoError(t, db.Migrate(t.Context(), register.Migrations()))
 	f := &fixture{t: t, db: db, clock: clock, spool: t.TempDir()}
-	f.client = registerv1.NewRegisterServiceClient(testkit.Serve(t, register.New(register.Deps{DB: db, SpoolDir: f.spool}).Register))
+	service, err := register.New(t.Context(), register.Deps{DB: db, SpoolDir: f.spool})
+	require.NoError(t, err)
+	f.client = registerv1.NewRegisterServiceClient(testkit.Serve(t, service.Register))
 	return f
 }
 

@@ -107,9 +107,6 @@ type cutting struct {
 
 // knownAt returns the moment whose knowledge is wanted and the number of the last load known then.
 func (s *Service) knownAt(ctx context.Context, asked *timestamppb.Timestamp) (time.Time, int64, error) {
-	if err := s.Seed(ctx); err != nil {
-		return time.Time{}, 0, err
-	}
 	now := s.db.Now()
 	if asked == nil {
 		return s.knownNow(ctx, now)

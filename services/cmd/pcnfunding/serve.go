@@ -192,8 +192,8 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	}
 	switch name {
 	case register.Name:
-		service := register.New(register.Deps{DB: db, Logger: tell.Logger})
-		if err := service.Seed(ctx); err != nil {
+		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger})
+		if err != nil {
 			return nil, err
 		}
 		service.Register(server)
