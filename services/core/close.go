@@ -89,7 +89,8 @@ type basis struct {
 type basisMonth struct {
 	month, paid period.Month
 	picture     *rules.Picture
-	codes       []string // the commissioner and those whose debts it took over
+	payers      []string // the commissioner, and the payers of the day whose debts it took over
+	debtors     []string // those, and the bodies that owed the debts in between
 	payments    func(rules.Rate) bool
 }
 
@@ -164,7 +165,8 @@ func (s *Service) pictures(ctx context.Context, b *basis) error {
 			if m.picture, err = pictureFromProto(snapshot); err != nil {
 				return err
 			}
-			m.codes = owers(m.picture, b.commissioner)
+			m.payers = payersOf(m.picture, b.commissioner)
+			m.debtors = sorted(append(slices.Clone(m.payers), m.picture.Debtors...))
 			if m.month == b.month {
 				b.name, b.snapshotID = snapshot.GetCommissionerName(), snapshot.GetSnapshotId()
 			}
@@ -183,8 +185,8 @@ func earlierOrFail(err error) error {
 	return err
 }
 
-// owers lists the commissioner and the bodies whose debts of the day it took over.
-func owers(picture *rules.Picture, commissioner string) []string {
+// payersOf lists the commissioner and the bodies whose debts of the day it took over.
+func payersOf(picture *rules.Picture, commissioner string) []string {
 	codes := map[string]bool{commissioner: true}
 	for i := range picture.PCNs {
 		pcn := &picture.PCNs[i]
@@ -211,7 +213,7 @@ func (b *basis) keepScheduled() error {
 				return fault.New(fault.Refused, rules.ReasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", b.commissioner, b.month).
 					With("commissioner", b.commissioner).With("month", b.month)
 			}
-		case m.picture == nil, m.payments == nil && !slices.ContainsFunc(m.codes, func(code string) bool {
+		case m.picture == nil, m.payments == nil && !slices.ContainsFunc(m.debtors, func(code string) bool {
 			return b.closed[store.ClosedMonth{CommissionerCode: code, Month: m.month}]
 		}):
 			continue
@@ -259,11 +261,17 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, b *basis) (store.Sched
 	return s.write(ctx, tx, b, decided)
 }
 
+// ofOthers tells a line that is none of the commissioner's business: scheduled by a body that owed the debts later than the
+// day, for a beneficiary whom another successor owes.
+func (m *basisMonth) ofOthers(line rules.ScheduledLine) bool {
+	return !slices.Contains(m.payers, line.CommissionerCode) && !m.picture.Owed(line.PCNCode, line.PracticeCode)
+}
+
 // stillHolds tells whether the commissioner and its predecessors have closed no month that was not taken into account.
 func (b *basis) stillHolds(closed map[store.ClosedMonth]bool) bool {
 	mine := make(map[string]bool)
 	for _, m := range b.months {
-		for _, code := range m.codes {
+		for _, code := range m.debtors {
 			mine[code] = true
 		}
 	}
@@ -297,10 +305,9 @@ func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequenc
 	}
 	var codes []string
 	for _, m := range b.months {
-		codes = append(codes, m.codes...)
+		codes = append(codes, m.debtors...)
 	}
-	slices.Sort(codes)
-	codes = slices.Compact(codes)
+	codes = sorted(codes)
 	decisions, err := loadDecisions(ctx, q, codes, b.knownAt)
 	if err != nil {
 		return nil, err
@@ -314,17 +321,17 @@ func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequenc
 			return nil, err
 		}
 		closing.Months[m.month] = entitled
-		for _, code := range m.codes {
+		for _, code := range m.debtors {
 			closing.Closed[m.month] = closing.Closed[m.month] || b.closed[store.ClosedMonth{CommissionerCode: code, Month: m.month}]
 		}
 		if b.fromScratch {
 			continue
 		}
-		scheduled, err := store.Scheduled(ctx, q, m.codes, m.month)
+		scheduled, err := store.Scheduled(ctx, q, m.debtors, m.month)
 		if err != nil {
 			return nil, err
 		}
-		closing.Scheduled = append(closing.Scheduled, scheduled...)
+		closing.Scheduled = append(closing.Scheduled, slices.DeleteFunc(scheduled, m.ofOthers)...)
 	}
 	if closing.Waiting, err = loadWaiting(ctx, q, codes, closing.Closed); err != nil {
 		return nil, err

@@ -49,6 +49,7 @@ func pictureFromProto(snapshot *registerv1.Snapshot) (*rules.Picture, error) {
 		Day:        r.date(snapshot.GetMembershipDate()),
 		ListDate:   r.date(snapshot.GetPopulationReferenceDate()),
 		PCNs:       make([]rules.PCN, len(snapshot.GetPcns())),
+		Debtors:    snapshot.GetDebtorCodes(),
 	}
 	for i, pcn := range snapshot.GetPcns() {
 		out.PCNs[i] = rules.PCN{

@@ -61,6 +61,7 @@ func (r *register) GetSnapshot(_ context.Context, req *registerv1.GetSnapshotReq
 		}
 		if pcn.GetPayerCode() == req.GetCommissionerCode() || pcn.GetSystemCode() == req.GetCommissionerCode() {
 			pcn.Owed = true
+			out.DebtorCodes = []string{"15N", "QJK"}
 			for _, practice := range pcn.GetPractices() {
 				practice.Owed = true
 			}

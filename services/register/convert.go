@@ -89,6 +89,7 @@ func snapshotToProto(s rules.Snapshot, ids loadIDs) *registerv1.Snapshot {
 		CommissionerCode: s.Commissioner, CommissionerName: s.CommissionerName,
 		MembershipDate: s.Day.String(), PopulationReferenceDate: s.Reference.String(),
 		Pcns: make([]*registerv1.SnapshotPcn, 0, len(s.PCNs)), Findings: findingsToProto(s.Findings),
+		DebtorCodes: s.Debtors,
 	}
 	for _, p := range s.PCNs {
 		out.Pcns = append(out.Pcns, ids.pcn(p, s.Owes))

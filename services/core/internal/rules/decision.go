@@ -142,7 +142,8 @@ type Withheld struct {
 
 // ScheduledLine is a line scheduled earlier.
 type ScheduledLine struct {
-	LineID string
+	LineID           string
+	CommissionerCode string // who scheduled it
 	Key
 	PCNName      string
 	PayeeName    string

@@ -12,6 +12,24 @@ type Picture struct {
 	Day        period.Date // members, payers and payees of this day
 	ListDate   period.Date // populations of this day
 	PCNs       []PCN
+	// Debtors are the bodies that owed any of what the commissioner owes here, from the day on.
+	Debtors []string
+}
+
+// Owed tells whether the commissioner of the picture owes what is due to a network, or to a practice where one is named.
+func (p *Picture) Owed(pcnCode, practiceCode string) bool {
+	for i := range p.PCNs {
+		pcn := &p.PCNs[i]
+		if practiceCode == "" && pcn.Code == pcnCode {
+			return pcn.Owed
+		}
+		for j := range pcn.Practices {
+			if practiceCode != "" && pcn.Practices[j].Code == practiceCode {
+				return pcn.Practices[j].Owed
+			}
+		}
+	}
+	return false
 }
 
 // PCN is a network on the day of a picture.

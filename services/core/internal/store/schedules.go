@@ -260,7 +260,7 @@ func Scheduled(ctx context.Context, q sqldb.Querier, commissioners []string, for
 	out := make([]rules.ScheduledLine, len(rows))
 	for i, row := range rows {
 		out[i] = rules.ScheduledLine{
-			LineID: row.LineID, Key: row.Key, PCNName: row.PCNName, PayeeName: row.PayeeName, LocationCode: row.LocationCode,
+			LineID: row.LineID, CommissionerCode: row.CommissionerCode, Key: row.Key, PCNName: row.PCNName, PayeeName: row.PayeeName, LocationCode: row.LocationCode,
 			Amount: row.Amount, Sequence: int64(row.Month.Sub(period.Month{}))*10_000 + int64(row.Sequence),
 		}
 	}

@@ -72,9 +72,9 @@ func (n *National) Cut(code string) (Snapshot, error) {
 	for _, i := range n.touches[code] {
 		pcn := n.PCNs[i]
 		s.PCNs = append(s.PCNs, pcn)
-		s.owed[pcn.Code] = slices.Contains(n.owners(pcn.Location, pcn.Payer, pcn.System), code)
+		s.note(pcn.Code, n.owners(pcn.Location, pcn.Payer, pcn.System))
 		for _, p := range pcn.Practices {
-			s.owed[p.Code] = slices.Contains(n.owners(p.Location, p.Payer, p.System), code)
+			s.note(p.Code, n.owners(p.Location, p.Payer, p.System))
 		}
 		pcns[pcn.Code] = true
 	}
@@ -88,6 +88,18 @@ func (n *National) Cut(code string) (Snapshot, error) {
 	}
 	s.Sources = n.sources(s.PCNs, n.OutsideOf(code))
 	return s, nil
+}
+
+// note remembers whether the commissioner is one of the owners of a debt to a PCN or practice, and then the others.
+func (s *Snapshot) note(creditor string, owners []string) {
+	if s.owed[creditor] = slices.Contains(owners, s.Commissioner); !s.owed[creditor] {
+		return
+	}
+	for _, owner := range owners {
+		if at, found := slices.BinarySearch(s.Debtors, owner); !found && owner != "" {
+			s.Debtors = slices.Insert(s.Debtors, at, owner)
+		}
+	}
 }
 
 func (n *National) england() Snapshot {

@@ -58,7 +58,9 @@ type Snapshot struct {
 	PCNs                           []PCN
 	Sources                        []Load
 	Findings                       []Finding
-	owed                           map[string]bool
+	// Debtors are the bodies that owed any of what the commissioner owes here, from the day on, by code.
+	Debtors []string
+	owed    map[string]bool
 }
 
 // Owes tells whether the commissioner owes what is due to a PCN or practice of the snapshot: as the payer on the day, or as

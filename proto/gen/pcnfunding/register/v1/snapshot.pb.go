@@ -131,7 +131,10 @@ type Snapshot struct {
 	// Loads it was made from.
 	Sources []*SnapshotSource `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`
 	// What a payer must know before trusting it.
-	Findings      []*Finding `protobuf:"bytes,9,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,9,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Bodies that owed any of what the commissioner owes here, from the day on: the payers of the day, and whoever has taken over
+	// their debts since. Empty for all of England.
+	DebtorCodes   []string `protobuf:"bytes,10,rep,name=debtor_codes,json=debtorCodes,proto3" json:"debtor_codes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -225,6 +228,13 @@ func (x *Snapshot) GetSources() []*SnapshotSource {
 func (x *Snapshot) GetFindings() []*Finding {
 	if x != nil {
 		return x.Findings
+	}
+	return nil
+}
+
+func (x *Snapshot) GetDebtorCodes() []string {
+	if x != nil {
+		return x.DebtorCodes
 	}
 	return nil
 }
@@ -943,7 +953,7 @@ var File_pcnfunding_register_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"%pcnfunding/register/v1/snapshot.proto\x12\x16pcnfunding.register.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\x1a#pcnfunding/type/v1/population.proto\"\xd9\x03\n" +
+	"%pcnfunding/register/v1/snapshot.proto\x12\x16pcnfunding.register.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\x1a#pcnfunding/type/v1/population.proto\"\xfc\x03\n" +
 	"\bSnapshot\x12\x1f\n" +
 	"\vsnapshot_id\x18\x01 \x01(\tR\n" +
 	"snapshotId\x12+\n" +
@@ -954,7 +964,9 @@ const file_pcnfunding_register_v1_snapshot_proto_rawDesc = "" +
 	"\bknown_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\x127\n" +
 	"\x04pcns\x18\a \x03(\v2#.pcnfunding.register.v1.SnapshotPcnR\x04pcns\x12@\n" +
 	"\asources\x18\b \x03(\v2&.pcnfunding.register.v1.SnapshotSourceR\asources\x12;\n" +
-	"\bfindings\x18\t \x03(\v2\x1f.pcnfunding.register.v1.FindingR\bfindings\"\xa6\x04\n" +
+	"\bfindings\x18\t \x03(\v2\x1f.pcnfunding.register.v1.FindingR\bfindings\x12!\n" +
+	"\fdebtor_codes\x18\n" +
+	" \x03(\tR\vdebtorCodes\"\xa6\x04\n" +
 	"\vSnapshotPcn\x12\x19\n" +
 	"\bpcn_code\x18\x01 \x01(\tR\apcnCode\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
