@@ -80,7 +80,11 @@ func Open(_ context.Context, c Config) (*Bus, error) {
 		nats.ReconnectBufSize(-1), // while there is no broker, publishing fails at once and the outbox waits
 		nats.RetryOnFailedConnect(true),
 		nats.DrainTimeout(drainLimit),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.logger.Warn("the broker is out of reach", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is an end that was asked for
+				b.logger.Warn("the broker is out of reach", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { b.logger.Info("connected to the broker", "address", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.logger.Warn("the broker reports", "error", err) }),
 	}

@@ -100,10 +100,10 @@ func (r *Readiness) refresh(ctx context.Context) {
 
 func (r *Readiness) note(ctx context.Context, name string, err error) {
 	if err != nil {
-		r.log.WarnContext(ctx, "service not ready", "service", name, "error", err)
+		r.log.WarnContext(ctx, "service not ready", "grpc_service", name, "error", err)
 		return
 	}
-	r.log.InfoContext(ctx, "service ready", "service", name)
+	r.log.InfoContext(ctx, "service ready", "grpc_service", name)
 }
 
 func (r *Readiness) ask(ctx context.Context, name string) error {

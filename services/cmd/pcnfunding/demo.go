@@ -28,7 +28,7 @@ func (d *demoCommand) Run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
 	command.DataDir = dir
 	process, err := command.assemble(ctx)
 	if err != nil {

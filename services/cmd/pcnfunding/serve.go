@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,6 +49,8 @@ type serveCommand struct {
 
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
+
+	quiet bool
 }
 
 // Validate refuses combinations that cannot run.
@@ -88,6 +91,15 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	return errors.Join(process.group.Run(ctx), process.shutdown(context.WithoutCancel(ctx)))
 }
 
+// getenv reads the environment; a run of a command that ends by itself logs warnings only, unless told otherwise.
+func (s *serveCommand) getenv(name string) string {
+	value := os.Getenv(name)
+	if name == telemetry.EnvLogLevel && value == "" && s.quiet {
+		return "warn"
+	}
+	return value
+}
+
 // process is what one run is made of.
 type process struct {
 	command  *serveCommand
@@ -106,7 +118,7 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	telling, shutdown, err := telemetry.Open(ctx, "pcnfunding-"+s.Service, version)
+	telling, shutdown, err := telemetry.OpenWith(ctx, telemetry.Options{Service: "pcnfunding-" + s.Service, Version: version, Getenv: s.getenv})
 	if err != nil {
 		return nil, err
 	}
