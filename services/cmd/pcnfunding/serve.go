@@ -110,6 +110,9 @@ type process struct {
 	grpcAddr string
 	httpAddr string
 	natsURL  string
+	broker   *bus.Bus
+	stores   map[string]*sqldb.DB
+	checks   *rpc.Readiness
 }
 
 // assemble opens what the services chosen need and puts their parts in the order in which they start.
@@ -122,7 +125,7 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{command: s, shutdown: shutdown, telling: telling}
+	p := &process{command: s, shutdown: shutdown, telling: telling, stores: make(map[string]*sqldb.DB)}
 	p.group = lifecycle.New(lifecycle.Options{Logger: telling.Logger, Notice: s.Notice})
 	verifier, issuer, err := s.verifier(ctx, s.DataDir)
 	if err != nil {
@@ -150,7 +153,7 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 	if err != nil {
 		return err
 	}
-	p.natsURL = broker.ClientURL()
+	p.broker, p.natsURL = broker, broker.ClientURL()
 	p.group.Add("broker", nil, func(context.Context) error { broker.Close(); return nil })
 	server, err := rpc.NewServer(rpc.ServerOptions{Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now})
 	if err != nil {
@@ -172,10 +175,10 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 		}
 		checks["pcnfunding."+name+".v1."+strings.ToUpper(name[:1])+name[1:]+"Service"] = db.Ping
 	}
-	readiness := rpc.Health(server, tell.Logger, checks)
+	p.checks = rpc.Health(server, tell.Logger, checks)
 	reflection.Register(server)
-	p.group.OnDrain(readiness.Drain)
-	p.group.Add("health", readiness.Run, nil)
+	p.group.OnDrain(p.checks.Drain)
+	p.group.Add("health", p.checks.Run, nil)
 	p.group.Add("grpc", func(context.Context) error { return served(server.Serve(listener)) }, func(ctx context.Context) error {
 		return rpc.Stop(ctx, server, 20*time.Second)
 	})
@@ -196,6 +199,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	if err != nil {
 		return nil, err
 	}
+	p.stores[name] = db
 	p.group.Add(name+" database", nil, func(context.Context) error { return db.Close() })
 	if s.Migrate {
 		if err := migrate(ctx, db, name); err != nil {
@@ -275,7 +279,7 @@ func (p *process) addGateway(ctx context.Context) error {
 	}
 	deps := gateway.Deps{
 		Conn: func(name string) grpc.ClientConnInterface { return conns[name] }, Logger: tell.Logger,
-		Ready: p.ready, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now,
+		Ready: p.ready, Status: p.status, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now,
 	}
 	if p.issuer != nil {
 		deps.PublicJWKS = p.issuer.JWKS()
@@ -287,11 +291,50 @@ func (p *process) addGateway(ctx context.Context) error {
 	return p.addHTTP(handler)
 }
 
-func (p *process) ready(context.Context) error {
+// ready tells whether traffic may come: started, not stopping, and its own databases answer. Neither the broker nor other
+// services count, for that would spread one outage to all.
+func (p *process) ready(ctx context.Context) error {
 	if !p.group.Ready() {
 		return errors.New("starting or stopping")
 	}
-	return nil
+	if p.checks == nil {
+		return nil
+	}
+	return p.checks.Ready(ctx)
+}
+
+// part is the state of one part of a process.
+type part struct {
+	State  string `json:"state"` // ok or degraded
+	Detail string `json:"detail,omitempty"`
+}
+
+// outboxAlarm is the age at which an event that waits to be published counts as trouble.
+const outboxAlarm = time.Minute
+
+// status tells which parts are degraded, readiness aside.
+func (p *process) status(ctx context.Context) any {
+	parts := make(map[string]part)
+	note := func(name string, err error) {
+		parts[name] = part{State: "ok"}
+		if err != nil {
+			// The cause may hold addresses; it is for the log.
+			p.telling.Logger.WarnContext(ctx, "degraded", "part", name, "error", err)
+			parts[name] = part{State: "degraded", Detail: "see the log"}
+		}
+	}
+	for name, db := range p.stores {
+		note(name+" database", db.Ping(ctx))
+		age, err := outbox.OldestAge(ctx, db)
+		note(name+" outbox", err)
+		if err == nil && age > outboxAlarm {
+			parts[name+" outbox"] = part{State: "degraded", Detail: "the oldest event has waited " + age.Round(time.Second).String()}
+		}
+	}
+	if p.broker != nil {
+		note("broker", p.broker.Check(ctx))
+	}
+	return parts
 }
 
 // addOperations adds health and metrics for a service without a gateway.
