@@ -164,12 +164,11 @@ func importPeak(b *testing.B, rows int) float64 {
 	send("first.csv", lists(1)) // what is made once is there
 	debug.FreeOSMemory()
 	rest := liveHeap()
-	ctx, cancel := context.WithCancel(ctx)
+	watching, stop := context.WithCancel(b.Context())
 	peak := make(chan float64, 1)
-	go func() { peak <- watchHeap(ctx) }()
-	ctx = s.issuer.Context(b.Context(), testkit.Operator())
+	go func() { peak <- watchHeap(watching) }()
 	send("lists.csv", content)
-	cancel()
+	stop()
 	return <-peak - rest
 }
 

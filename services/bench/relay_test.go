@@ -195,7 +195,9 @@ type moments struct {
 	all  chan struct{}
 }
 
-func newMoments(n int) *moments { return &moments{at: make([]time.Time, n), left: n, all: make(chan struct{})} }
+func newMoments(n int) *moments {
+	return &moments{at: make([]time.Time, n), left: n, all: make(chan struct{})}
+}
 
 func (m *moments) note(i int) {
 	now := time.Now()

@@ -75,8 +75,11 @@ type named struct {
 // rounds are the rounds of one call.
 type rounds []measured
 
-func (r rounds) perSecond() []float64 { return pick(r, func(m measured) float64 { return m.perSecond }) }
-func (r rounds) p99() float64         { return median(pick(r, func(m measured) float64 { return m.p99 })) }
+func (r rounds) perSecond() []float64 {
+	return pick(r, func(m measured) float64 { return m.perSecond })
+}
+
+func (r rounds) p99() float64 { return median(pick(r, func(m measured) float64 { return m.p99 })) }
 
 func pick[T any](all []T, get func(T) float64) []float64 {
 	out := make([]float64, len(all))

@@ -92,15 +92,15 @@ func dropSchema(b *testing.B, schema string) {
 // relay to an embedded broker.
 type suite struct {
 	closers
-	store          string
-	address        string
-	registerDB     *sqldb.DB
-	coreDB         *sqldb.DB
-	conn           *grpc.ClientConn
-	register       registerv1.RegisterServiceClient
-	core           corev1.CoreServiceClient
-	issuer         *testkit.TokenSource
-	telling        *telemetry.Telemetry
+	store      string
+	address    string
+	registerDB *sqldb.DB
+	coreDB     *sqldb.DB
+	conn       *grpc.ClientConn
+	register   registerv1.RegisterServiceClient
+	core       corev1.CoreServiceClient
+	issuer     *testkit.TokenSource
+	telling    *telemetry.Telemetry
 }
 
 // newSuite starts a suite on empty stores.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,11 +130,13 @@ func TestBadValue_IsNamedByLineColumnAndReason(t *testing.T) {
 	require.Equal(t, before, loadsNow(t), "nothing was stored")
 }
 
-// repeated yields the same bytes again and again, and counts what was taken.
+// repeated yields the same bytes again and again, and counts what was taken. The client may go on reading for a moment after
+// the answer has come, so the count is atomic.
 type repeated struct {
-	part        []byte
-	left, taken int64
-	at          int
+	part  []byte
+	left  int64
+	at    int
+	taken atomic.Int64
 }
 
 func (r *repeated) Read(p []byte) (int, error) {
@@ -142,7 +145,8 @@ func (r *repeated) Read(p []byte) (int, error) {
 	}
 	n := copy(p[:min(int64(len(p)), r.left)], r.part[r.at:])
 	r.at = (r.at + n) % len(r.part)
-	r.left, r.taken = r.left-int64(n), r.taken+int64(n)
+	r.left -= int64(n)
+	r.taken.Add(int64(n))
 	return n, nil
 }
 
@@ -208,7 +212,7 @@ func TestHugeLine_PlainIsCutOffEarly(t *testing.T) {
 	})
 	require.NoError(t, err)
 	got.refused(t, http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE")
-	require.Less(t, line.taken, int64(64<<20), "the server reads on though it has refused")
+	require.Less(t, line.taken.Load(), int64(64<<20), "the server reads on though it has refused")
 	requireBounded(t, memory, most)
 	require.Equal(t, before, loadsNow(t))
 }

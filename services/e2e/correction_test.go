@@ -175,6 +175,14 @@ func TestCorrection_AfterSuccessionIsOwedByTheSuccessor(t *testing.T) {
 	require.Len(t, later.Lines, 3, "only the corrected list")
 	c.requireAdjustments(t, later.Lines, "2022-04", less(c.due(t, 77), c.due(t, 0)), c.lineIDs(t, first.Lines, "2022-04"))
 	require.Equal(t, "core-06Q-2022-04-1", closeMonth(t, c.preparer, "06Q", "2022-04").ScheduleID, "it is not scheduled twice")
+
+	c.record(t, 150)
+	byCCG := closeMonth(t, c.preparer, "06Q", "2022-04")
+	require.Len(t, byCCG.Lines, 3, "the commissioner of the time may correct its month too")
+	for payment, amount := range less(c.due(t, 150), c.due(t, 77)) {
+		require.Equal(t, amount, only(t, byCCG.Lines, c.pcn, payment, "2022-04").AmountPence)
+	}
+	require.Equal(t, later.ScheduleID, closeMonth(t, c.preparer, "QH8", "2025-04").ScheduleID, "nor the other way round")
 }
 
 func TestCorrection_IsKnownFromItsRecordingOn(t *testing.T) {

@@ -159,13 +159,35 @@ func TestRate_AddedInPlaceOfAnotherIsARateCorrection(t *testing.T) {
 	require.Equal(t, "1.62", inputValue(t, l.Line.Working, "rate"))
 }
 
+func TestRate_IsNotConfirmedByWhoAddedIt(t *testing.T) {
+	t.Parallel()
+	both := wearingBothHats(t, "QOC")
+	added := write[rate](t, both, "/v1/core/rates", fields{
+		"request_id": unique(), "commissioner_code": "QOC", "payment_code": "CASP", "effective_from": "2025-04-01", "effective_to": "2026-03-31",
+		"rate_gbp": "99", "source": "e2e", "confidence": "CONFIDENCE_CANDIDATE", "version": "local",
+	})
+	path := "/v1/core/rates/" + added.RateID + ":confirm"
+	body := fields{"request_id": unique(), "commissioner_code": "QOC", "source": "e2e", "confidence": "CONFIDENCE_OFFICIAL"}
+	got := both.post(t, path, body)
+	require.Equal(t, 403, got.Status, "the maker is never the checker: %s", got)
+	confirmed := write[rate](t, named(t, "another."+unique(), "finance_approver", "QOC"), path, body)
+	require.Equal(t, "99", confirmed.RateGBP)
+}
+
+// wearingBothHats returns one person who prepares and approves.
+func wearingBothHats(t testing.TB, commissioner string) caller {
+	t.Helper()
+	require.NotEmpty(t, suite.binary, "a token of two roles needs PCN_BIN")
+	token, err := suite.tokenBy(suite.dataDir, "--role", "finance_preparer", "--role", "finance_approver", "--commissioner", commissioner, "--subject", "both.hats")
+	require.NoError(t, err)
+	return caller{token: token}
+}
+
 func TestDeclaration_IsDecidedByAnotherPerson(t *testing.T) {
 	t.Parallel()
 	maker := named(t, "maker."+unique(), "finance_preparer", "QOX")
 	checker := named(t, "checker."+unique(), "finance_approver", "QOX")
-	token, err := suite.tokenBy(suite.dataDir, "--role", "finance_preparer", "--role", "finance_approver", "--commissioner", "QOX", "--subject", "both.hats")
-	require.NoError(t, err)
-	both := caller{token: token}
+	both := wearingBothHats(t, "QOX")
 	pcn := firstPCN(t, maker, "QOX", "2025-04")
 	body := fields{
 		"request_id": unique(), "commissioner_code": "QOX", "pcn_code": pcn.PCNCode, "payment_code": "CAIP_ACCESS", "month": "2025-06", "evidence": "e2e",
