@@ -24,7 +24,7 @@ const England = "england"
 // Limits of a List.
 const (
 	defaultLimit = 100
-	maxLimit     = 1000
+	maxLimit     = 1001 // a page of 1,000 and the row that tells whether there is another
 )
 
 // Entry says who did what to which thing.
@@ -60,7 +60,7 @@ type Filter struct {
 	CommissionerCodes []string
 	// Before is the ID of the last entry of the page before; empty begins with the newest.
 	Before string
-	// Limit bounds the number of rows; 0 means 100, and more than 1,000 means 1,000.
+	// Limit bounds the number of rows; 0 means 100, and more than 1,001 means 1,001.
 	Limit int
 }
 

@@ -145,7 +145,9 @@ func (c *chain) admit(ctx context.Context, md metadata.MD, principal auth.Princi
 	if err := auth.Authorise(ctx, principal, method, message); err != nil {
 		return err
 	}
-	fillFromMetadata(md, message)
+	if err := fillFromMetadata(md, message); err != nil {
+		return err
+	}
 	return validate(c.validator, message)
 }
 

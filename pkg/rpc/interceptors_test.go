@@ -190,7 +190,7 @@ func TestUnary_FillsFromMetadata(t *testing.T) {
 		wantID, wantEtag            string
 	}{
 		"both empty fields":          {key: "k1", match: `"v7"`, wantID: "k1", wantEtag: "v7"},
-		"fields of the request win":  {key: "k1", match: `"v7"`, requestID: "r1", etag: "v1", wantID: "r1", wantEtag: "v1"},
+		"both say the same":          {key: "k1", match: `"v7"`, requestID: "k1", etag: "v7", wantID: "k1", wantEtag: "v7"},
 		"nothing to fill with":       {},
 		"a tag without quotes":       {match: "v7", wantEtag: "v7"},
 		"a weak tag matches nothing": {match: `W/"v7"`, wantEtag: `W/"v7"`},
@@ -219,6 +219,18 @@ func TestUnary_FillsFromMetadata(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{`"v8"`}, header.Get(rpc.KeyETag))
 		})
+	}
+}
+
+func TestUnary_RefusesHeadersThatContradictTheMessage(t *testing.T) {
+	t.Parallel()
+	conn := testkit.Serve(t, core{}.register)
+	for key, value := range map[string]string{rpc.KeyIdempotencyKey: "k1", rpc.KeyIfMatch: `"v7"`} {
+		ctx := metadata.AppendToOutgoingContext(testkit.As(t.Context(), testkit.Approver("15N")), key, value)
+		_, err := corev1.NewCoreServiceClient(conn).ConfirmRate(ctx, &corev1.ConfirmRateRequest{
+			RequestId: "r1", Etag: "v1", CommissionerCode: "15N", RateId: "x", Source: "a page", Confidence: typev1.Confidence_CONFIDENCE_OFFICIAL,
+		})
+		require.Equal(t, rpc.ReasonContradiction, rpc.FaultFromStatus(status.Convert(err)).Reason, key)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -82,39 +83,55 @@ func plainID(id string) bool {
 	return true
 }
 
-// fillFromMetadata puts the idempotency key into an empty request_id and If-Match into an empty etag. A message that has no
-// request_id of its own passes it to those of its message fields that are set, as the header that opens an upload.
-func fillFromMetadata(md metadata.MD, req proto.Message) {
+// ReasonContradiction refuses a call whose headers say one thing and whose message another.
+const ReasonContradiction = "HEADER_CONTRADICTS_BODY"
+
+// fillFromMetadata puts the idempotency key into an empty request_id and If-Match into an empty etag; where both are given they
+// must agree. A message that has no request_id of its own passes it to those of its message fields that are set, as the header
+// that opens an upload.
+func fillFromMetadata(md metadata.MD, req proto.Message) error {
 	if key := first(md, KeyIdempotencyKey); key != "" {
-		fillRequestID(req.ProtoReflect(), key)
+		if err := fillRequestID(req.ProtoReflect(), key); err != nil {
+			return err
+		}
 	}
 	if match := first(md, KeyIfMatch); match != "" {
-		fillEmpty(req.ProtoReflect(), fieldETag, unquote(match))
+		_, err := fillEmpty(req.ProtoReflect(), fieldETag, unquote(match))
+		return err
 	}
+	return nil
 }
 
-func fillRequestID(m protoreflect.Message, key string) {
-	if fillEmpty(m, fieldRequestID, key) {
-		return
+func fillRequestID(m protoreflect.Message, key string) error {
+	if filled, err := fillEmpty(m, fieldRequestID, key); filled || err != nil {
+		return err
 	}
+	var failed error
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		if field.Kind() == protoreflect.MessageKind && !field.IsList() && !field.IsMap() {
-			fillEmpty(value.Message(), fieldRequestID, key)
+			_, failed = fillEmpty(value.Message(), fieldRequestID, key)
 		}
-		return true
+		return failed == nil
 	})
+	return failed
 }
 
-// fillEmpty sets a string field that is empty. It tells whether the message has the field.
-func fillEmpty(m protoreflect.Message, name protoreflect.Name, value string) bool {
+// fillEmpty sets a string field that is empty, and refuses one that holds something else. It tells whether the message has
+// the field.
+func fillEmpty(m protoreflect.Message, name protoreflect.Name, value string) (bool, error) {
 	field := m.Descriptor().Fields().ByName(name)
 	if field == nil || field.Kind() != protoreflect.StringKind || field.IsList() {
-		return false
+		return false, nil
 	}
-	if m.Get(field).String() == "" {
+	switch m.Get(field).String() {
+	case "":
 		m.Set(field, protoreflect.ValueOfString(value))
+	case value:
+	default:
+		return true, fault.New(fault.Invalid, ReasonContradiction, "the header and the field %s say different things", name).
+			At(string(name), "leave out one of the two, or make them the same")
 	}
-	return true
+	return true, nil
 }
 
 // unquote strips the quotes of an entity tag; a weak tag stays as it is and so matches nothing.

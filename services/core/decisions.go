@@ -220,7 +220,7 @@ func staleOr(err error) error {
 	if err != nil {
 		return err
 	}
-	return fault.New(fault.Stale, "VERSION_CHANGED", "it has changed since it was read: read it again")
+	return fault.New(fault.Stale, rules.ReasonVersionChanged, "it has changed since it was read: read it again")
 }
 
 // ListWithholdings returns withholdings, newest first.
@@ -248,7 +248,8 @@ func (s *Service) ListWithholdings(ctx context.Context, req *corev1.ListWithhold
 	return out, nil
 }
 
-// RecordDeclaration states that a PCN has earned a payment made once on declaration.
+// RecordDeclaration states that a PCN has earned a payment made once on declaration. Whether the commissioner leads the PCN is
+// asked when it decides: whoever speaks for a PCN need not be allowed to read its commissioner's register.
 func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDeclarationRequest) (*corev1.Declaration, error) {
 	month, err := s.startedMonth(req.GetMonth())
 	if err != nil {
@@ -256,9 +257,6 @@ func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDecla
 	}
 	if principal, _ := auth.From(ctx); !principal.MaySee(req.GetCommissionerCode(), req.GetPcnCode()) {
 		return nil, fault.New(fault.NotFound, rules.ReasonPCNNotFound, "%s leads no PCN %s", req.GetCommissionerCode(), req.GetPcnCode())
-	}
-	if err := s.leads(ctx, req.GetCommissionerCode(), req.GetPcnCode(), month); err != nil {
-		return nil, err
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Declaration, error) {
 		if err := declarable(ctx, tx, req.GetPaymentCode(), month); err != nil {
@@ -314,11 +312,13 @@ func (s *Service) DecideDeclaration(ctx context.Context, req *corev1.DecideDecla
 	if err != nil {
 		return nil, err
 	}
-	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Declaration, error) {
-		row, err := store.Declaration(ctx, tx, req.GetDeclarationId())
-		if errors.Is(err, sql.ErrNoRows) || (err == nil && row.CommissionerCode != req.GetCommissionerCode()) {
-			return nil, fault.New(fault.NotFound, rules.ReasonDeclarationNotFound, "there is no declaration %q", req.GetDeclarationId())
+	if req.GetAccept() {
+		if err := s.leadsDeclared(ctx, req); err != nil {
+			return nil, err
 		}
+	}
+	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Declaration, error) {
+		row, err := declarationOf(ctx, tx, req)
 		if err != nil {
 			return nil, err
 		}
@@ -348,6 +348,28 @@ func (s *Service) DecideDeclaration(ctx context.Context, req *corev1.DecideDecla
 	})
 }
 
+// declarationOf loads the declaration to decide, if it is the commissioner's.
+func declarationOf(ctx context.Context, q sqldb.Querier, req *corev1.DecideDeclarationRequest) (store.DeclarationRow, error) {
+	row, err := store.Declaration(ctx, q, req.GetDeclarationId())
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && row.CommissionerCode != req.GetCommissionerCode()) {
+		return row, fault.New(fault.NotFound, rules.ReasonDeclarationNotFound, "there is no declaration %q", req.GetDeclarationId())
+	}
+	return row, err
+}
+
+// leadsDeclared refuses to accept a declaration of a PCN that the commissioner did not owe money to in its month.
+func (s *Service) leadsDeclared(ctx context.Context, req *corev1.DecideDeclarationRequest) error {
+	var row store.DeclarationRow
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		row, err = declarationOf(ctx, q, req)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.leads(ctx, row.CommissionerCode, row.PCNCode, row.Month)
+}
+
 // readShare reads the share awarded, and refuses a rejection or a part without a reason.
 func readShare(req *corev1.DecideDeclarationRequest) (*big.Rat, error) {
 	share := big.NewRat(1, 1)
@@ -359,7 +381,7 @@ func readShare(req *corev1.DecideDeclarationRequest) (*big.Rat, error) {
 		share = value
 	}
 	if req.GetReason() == "" && (!req.GetAccept() || !share.IsInt()) {
-		return nil, fault.New(fault.Invalid, "REASON_REQUIRED", "a rejection or a part award needs its reason").At("reason", "why")
+		return nil, fault.New(fault.Invalid, rules.ReasonReasonRequired, "a rejection or a part award needs its reason").At("reason", "why")
 	}
 	return share, nil
 }

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -17,6 +18,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/store"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/tables"
@@ -149,6 +151,9 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 	if confidence == working.Unstated || confidence == working.Unknown {
 		return nil, fault.New(fault.Invalid, rules.ReasonRateFigureRequired, "say how well the figure is founded").At("confidence", "official, secondary, inferred or candidate")
 	}
+	if by, _ := auth.From(ctx); confidence.Payable() && !by.HasRole(optionsv1.Role_ROLE_FINANCE_APPROVER) {
+		return nil, fault.New(fault.Denied, rules.ReasonApproverRequired, "an approver enters a payable figure: propose it as a candidate").At("confidence", "candidate")
+	}
 	figures, err := readFigures(req.GetRateGbp(), req.GetMonthlyRateGbp())
 	if err != nil {
 		return nil, err
@@ -243,6 +248,9 @@ func (s *Service) ConfirmRate(ctx context.Context, req *corev1.ConfirmRateReques
 		if err != nil {
 			return nil, err
 		}
+		if row.RecordedBy == tx.By.Subject {
+			return nil, fault.New(fault.Denied, rules.ReasonConfirmerIsAuthor, "another person confirms what %s entered", row.RecordedBy)
+		}
 		if figures.rate != nil {
 			row.RateGBP = figures.rate
 		}
@@ -302,6 +310,9 @@ func orEngland(commissioner string) string {
 
 type figures struct{ rate, monthly *big.Rat }
 
+// mostGBP bounds a rate: no payment of the contract comes near it, and a slip of the decimal point does.
+var mostGBP = big.NewRat(10_000, 1)
+
 func readFigures(rate, monthly string) (figures, error) {
 	var out figures
 	for _, field := range []struct {
@@ -312,8 +323,8 @@ func readFigures(rate, monthly string) (figures, error) {
 			continue
 		}
 		value, err := money.ParseDecimal(field.text)
-		if err == nil && value.Sign() < 0 {
-			err = fmt.Errorf("%s is negative", field.text)
+		if err == nil && (value.Sign() < 0 || value.Cmp(mostGBP) > 0) {
+			err = fmt.Errorf("%s is not between 0 and %s", field.text, money.Format(mostGBP))
 		}
 		if err != nil {
 			return out, fault.New(fault.Invalid, rules.ReasonDecimalMalformed, "%s: %v", field.name, err).At(field.name, err.Error())

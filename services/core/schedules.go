@@ -136,6 +136,11 @@ func (s *Service) ListSchedules(ctx context.Context, req *corev1.ListSchedulesRe
 	if err != nil {
 		return nil, err
 	}
+	if req.GetMonth() != "" {
+		if _, err := parseMonth("month", req.GetMonth()); err != nil {
+			return nil, err
+		}
+	}
 	size := page.Size(req.GetPageSize(), defaultPage)
 	var rows []store.ScheduleRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
@@ -224,6 +229,9 @@ func (s *Service) ReemitSchedule(ctx context.Context, req *corev1.ReemitSchedule
 
 // GetPcnMonth returns every line scheduled for a PCN in a month.
 func (s *Service) GetPcnMonth(ctx context.Context, req *corev1.GetPcnMonthRequest) (*corev1.PcnMonth, error) {
+	if _, err := parseMonth("month", req.GetMonth()); err != nil {
+		return nil, err
+	}
 	out := &corev1.PcnMonth{PcnCode: req.GetPcnCode(), Month: req.GetMonth()}
 	principal, _ := auth.From(ctx)
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {

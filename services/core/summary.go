@@ -21,6 +21,9 @@ const extremes = 5
 
 // GetMonthSummary adds up a closed month.
 func (s *Service) GetMonthSummary(ctx context.Context, req *corev1.GetMonthSummaryRequest) (*corev1.MonthSummary, error) {
+	if _, err := parseMonth("month", req.GetMonth()); err != nil {
+		return nil, err
+	}
 	scope := visible(ctx, req.GetCommissionerCode())
 	out := &corev1.MonthSummary{Month: req.GetMonth()}
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {

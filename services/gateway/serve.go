@@ -11,6 +11,8 @@ import (
 	"os"
 	"regexp"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -281,13 +283,35 @@ func checkQuery(raw string, found *route.Route) *problem {
 			}
 		}
 		field := found.Field(name)
-		if found.HasBody || field == nil || field.Kind() == protoreflect.MessageKind && !scalarMessage(field) {
+		if found.HasBody || field == nil || slices.Contains(found.PathFields, name) || field.Kind() == protoreflect.MessageKind && !scalarMessage(field) {
 			return newProblem(http.StatusBadRequest, reasonUnknownField, fmt.Sprintf("The call has no query parameter %q.", shorten(name))).
 				at(shorten(name), "no such query parameter")
+		}
+		if p := checkNumbers(name, field, list); p != nil {
+			return p
 		}
 		if len(list) > 1 && !field.IsList() {
 			return newProblem(http.StatusBadRequest, reasonRequestInvalid, fmt.Sprintf("The query parameter %q stands more than once.", name)).
 				at(name, "stands more than once")
+		}
+	}
+	return nil
+}
+
+// checkNumbers refuses what is not a whole number where one is asked for.
+func checkNumbers(name string, field protoreflect.FieldDescriptor, values []string) *problem {
+	bits := 64
+	switch field.Kind() {
+	case protoreflect.Int32Kind:
+		bits = 32
+	case protoreflect.Int64Kind:
+	default:
+		return nil
+	}
+	for _, value := range values {
+		if _, err := strconv.ParseInt(value, 10, bits); err != nil {
+			return newProblem(http.StatusBadRequest, reasonRequestInvalid, fmt.Sprintf("The query parameter %q is a whole number.", name)).
+				at(name, fmt.Sprintf("%q is not a whole number of its size", shorten(value)))
 		}
 	}
 	return nil

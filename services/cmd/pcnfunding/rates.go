@@ -79,7 +79,11 @@ type ratesAddCommand struct {
 
 // Run adds the version.
 func (r *ratesAddCommand) Run(ctx context.Context) error {
-	return r.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
+	role := optionsv1.Role_ROLE_FINANCE_APPROVER
+	if r.Confidence == "candidate" {
+		role = optionsv1.Role_ROLE_FINANCE_PREPARER
+	}
+	return r.withClients(role, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
 		rate, err := core.AddRate(ctx, &corev1.AddRateRequest{
 			RequestId: newRequestID(), CommissionerCode: r.Commissioner, PaymentCode: r.Payment, Component: r.Component,
 			EffectiveFrom: r.From, EffectiveTo: r.To, RateGbp: r.Rate, MonthlyRateGbp: r.Monthly, Source: r.Source,

@@ -34,7 +34,8 @@ type Entitled struct {
 }
 
 // Governing returns the rates of a month, payment by payment, each with its components in order: of several versions of one
-// figure the commissioner's own before England's, and then the one that became known last.
+// figure the commissioner's own before England's, and then the one that became known last. A candidate never takes the place
+// of a payable version: it waits for its confirmation.
 func Governing(rates []Rate, commissioner string, month period.Month) [][]Rate {
 	type figure struct{ payment, component string }
 	best := make(map[figure]Rate)
@@ -45,7 +46,7 @@ func Governing(rates []Rate, commissioner string, month period.Month) [][]Rate {
 		}
 		key := figure{rate.PaymentCode, rate.Component}
 		held, taken := best[key]
-		if taken && held.CommissionerCode != England && rate.CommissionerCode == England {
+		if taken && (outranks(held, rate) || (held.Confidence.Payable() && rate.Confidence == working.Candidate)) {
 			continue
 		}
 		best[key] = rate
@@ -61,6 +62,11 @@ func Governing(rates []Rate, commissioner string, month period.Month) [][]Rate {
 	}
 	slices.SortFunc(out, func(a, b []Rate) int { return compareText(a[0].PaymentCode, b[0].PaymentCode) })
 	return out
+}
+
+// outranks tells a commissioner's own version from one of England.
+func outranks(held, other Rate) bool {
+	return held.CommissionerCode != England && other.CommissionerCode == England
 }
 
 func compareText(a, b string) int {

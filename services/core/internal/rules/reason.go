@@ -40,4 +40,8 @@ const (
 	ReasonDeciderIsDeclarer        = "DECIDER_IS_DECLARER"
 	ReasonKnownAtInFuture          = "KNOWN_AT_IN_FUTURE"
 	ReasonETagRequired             = "ETAG_REQUIRED"
+	ReasonConfirmerIsAuthor        = "CONFIRMER_IS_AUTHOR"
+	ReasonApproverRequired         = "APPROVER_REQUIRED"
+	ReasonReasonRequired           = "REASON_REQUIRED"
+	ReasonVersionChanged           = "VERSION_CHANGED"
 )

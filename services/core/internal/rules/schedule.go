@@ -100,6 +100,7 @@ type Difference struct {
 	reopened bool          // the month was closed before
 	moved    bool          // the group is due, but from or to another account than before
 	waited   string        // reason why the group was refused or withheld before; empty when it was not
+	joined   bool          // the practice is, or was, paid for as a member of another network
 }
 
 // Previous returns the identifier of the line the difference adjusts; empty for a first line.
@@ -111,6 +112,7 @@ func Differences(in Close) ([]Difference, error) {
 	already, latest, standing := summarise(in.Scheduled)
 	due := make(map[Key]*Entitlement)
 	kept, groups := make(map[Group]bool), make(map[Group]bool)
+	members := make(memberships)
 	for month, entitled := range in.Months {
 		for i := range entitled.Entitlements {
 			e := &entitled.Entitlements[i]
@@ -118,6 +120,7 @@ func Differences(in Close) ([]Difference, error) {
 				return nil, fault.Bug("%v is entitled twice or in the wrong month %s", e.Key, month)
 			}
 			due[e.Key], groups[e.Group] = e, true
+			members.note(e.Group)
 		}
 		for i := range entitled.Refusals {
 			kept[entitled.Refusals[i].Group] = true
@@ -125,6 +128,9 @@ func Differences(in Close) ([]Difference, error) {
 		for i := range entitled.Withheld {
 			kept[entitled.Withheld[i].Group] = true
 		}
+	}
+	for group := range latest {
+		members.note(group)
 	}
 	var out []Difference
 	add := func(d Difference) { out = append(out, d) }
@@ -144,6 +150,7 @@ func Differences(in Close) ([]Difference, error) {
 			},
 			due: e, already: already[key], previous: previous, first: !adjusting, reopened: in.Closed[key.ForMonth],
 			moved: adjusting && previous.Key != key, waited: in.Waiting(key.Group),
+			joined: members.elsewhere(key.Group),
 		})
 	}
 	for key, sum := range already {
@@ -156,7 +163,7 @@ func Differences(in Close) ([]Difference, error) {
 				Key: key, PCNName: line.PCNName, PayeeName: line.PayeeName, LocationCode: line.LocationCode, Amount: -sum,
 				Instruction: in.instruct(key, false), Adjusts: line.LineID,
 			},
-			already: sum, previous: line, reopened: true, moved: groups[key.Group],
+			already: sum, previous: line, reopened: true, moved: groups[key.Group], joined: members.elsewhere(key.Group),
 		})
 	}
 	for i := range out {
@@ -171,6 +178,24 @@ func (in *Close) instruct(key Key, late bool) Instruction {
 		return Pay
 	}
 	return Instruct(in.Rails, key.PaymentCode, key.ForMonth)
+}
+
+// memberships notes in which networks practices are paid for, month by month and payment by payment.
+type memberships map[Group]map[string]bool
+
+func (m memberships) note(group Group) {
+	pcn := group.PCNCode
+	group.PCNCode = ""
+	if m[group] == nil {
+		m[group] = make(map[string]bool, 1)
+	}
+	m[group][pcn] = true
+}
+
+// elsewhere tells whether a practice is paid for in another network too.
+func (m memberships) elsewhere(group Group) bool {
+	group.PCNCode = ""
+	return len(m[group]) > 1
 }
 
 // summarise adds up lines by key and finds the latest line of each group and of each key.
@@ -304,21 +329,17 @@ func (d *Difference) causeOfArrival() Cause {
 		return CauseBeds
 	case d.waited != "":
 		return CauseFigureEntered
-	case d.Item != "":
-		return CauseDeclaration
-	case d.PracticeCode != "":
-		return CauseParticipation
 	default:
-		return CauseMembership
+		return d.causeOfLoss()
 	}
 }
 
-// causeOfLoss tells why nothing is due any more for what was scheduled.
+// causeOfLoss tells why something is no longer due, or newly due, though no figure was missing.
 func (d *Difference) causeOfLoss() Cause {
 	switch {
 	case d.Item != "":
 		return CauseDeclaration
-	case d.PracticeCode != "":
+	case d.PracticeCode != "" && !d.joined:
 		return CauseParticipation
 	default:
 		return CauseMembership

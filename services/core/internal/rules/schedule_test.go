@@ -448,3 +448,14 @@ func TestEntitle_RoundsParticipationByAnyConvention(t *testing.T) {
 		require.Equal(t, money.Pence(153442), entitled.Entitlements[0].Amount, convention)
 	}
 }
+
+func TestGoverning_LetsACandidateWait(t *testing.T) {
+	t.Parallel()
+	payable := rate("PAYABLE", "CASP", "2.765", "2023-04", "2024-03", rules.AdjustedPatient)
+	candidate := rate("CANDIDATE", "CASP", "2.9", "2023-04", "2024-03", rules.AdjustedPatient)
+	candidate.Confidence = working.Candidate
+	unknown := rate("UNKNOWN", "CASP", "", "2023-04", "2024-03", rules.AdjustedPatient)
+	require.Equal(t, "PAYABLE", rules.Governing([]rules.Rate{payable, candidate}, "QAA", month("2023-06"))[0][0].ID)
+	require.Equal(t, "UNKNOWN", rules.Governing([]rules.Rate{payable, unknown}, "QAA", month("2023-06"))[0][0].ID)
+	require.Equal(t, "CANDIDATE", rules.Governing([]rules.Rate{payable, unknown, candidate}, "QAA", month("2023-06"))[0][0].ID)
+}

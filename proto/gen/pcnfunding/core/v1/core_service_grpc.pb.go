@@ -86,7 +86,8 @@ type CoreServiceClient interface {
 	ListRates(ctx context.Context, in *ListRatesRequest, opts ...grpc.CallOption) (*ListRatesResponse, error)
 	// GetRate returns one version of a rate.
 	GetRate(ctx context.Context, in *GetRateRequest, opts ...grpc.CallOption) (*Rate, error)
-	// AddRate adds a version of a rate. It takes the place of the version of the same payment, component and period.
+	// AddRate adds a version of a rate. A payable one, which an approver enters, takes the place of the version of the same
+	// payment, component and period; a candidate waits until another person confirms it.
 	AddRate(ctx context.Context, in *AddRateRequest, opts ...grpc.CallOption) (*Rate, error)
 	// ConfirmRate makes a candidate payable, or enters the figure of an unknown rate, as a new version with its source.
 	ConfirmRate(ctx context.Context, in *ConfirmRateRequest, opts ...grpc.CallOption) (*Rate, error)
@@ -478,7 +479,8 @@ type CoreServiceServer interface {
 	ListRates(context.Context, *ListRatesRequest) (*ListRatesResponse, error)
 	// GetRate returns one version of a rate.
 	GetRate(context.Context, *GetRateRequest) (*Rate, error)
-	// AddRate adds a version of a rate. It takes the place of the version of the same payment, component and period.
+	// AddRate adds a version of a rate. A payable one, which an approver enters, takes the place of the version of the same
+	// payment, component and period; a candidate waits until another person confirms it.
 	AddRate(context.Context, *AddRateRequest) (*Rate, error)
 	// ConfirmRate makes a candidate payable, or enters the figure of an unknown rate, as a new version with its source.
 	ConfirmRate(context.Context, *ConfirmRateRequest) (*Rate, error)

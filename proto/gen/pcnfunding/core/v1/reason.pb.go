@@ -102,6 +102,14 @@ const (
 	Reason_KNOWN_AT_IN_FUTURE Reason = 37
 	// An etag is needed for this change.
 	Reason_ETAG_REQUIRED Reason = 38
+	// The person who confirms a rate is the person who entered it.
+	Reason_CONFIRMER_IS_AUTHOR Reason = 39
+	// A payable figure is entered by an approver; others propose it as a candidate.
+	Reason_APPROVER_REQUIRED Reason = 40
+	// A rejection or a part award needs its reason.
+	Reason_REASON_REQUIRED Reason = 41
+	// It has changed since it was read.
+	Reason_VERSION_CHANGED Reason = 42
 )
 
 // Enum value maps for Reason.
@@ -146,6 +154,10 @@ var (
 		36: "DECIDER_IS_DECLARER",
 		37: "KNOWN_AT_IN_FUTURE",
 		38: "ETAG_REQUIRED",
+		39: "CONFIRMER_IS_AUTHOR",
+		40: "APPROVER_REQUIRED",
+		41: "REASON_REQUIRED",
+		42: "VERSION_CHANGED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -187,6 +199,10 @@ var (
 		"DECIDER_IS_DECLARER":        36,
 		"KNOWN_AT_IN_FUTURE":         37,
 		"ETAG_REQUIRED":              38,
+		"CONFIRMER_IS_AUTHOR":        39,
+		"APPROVER_REQUIRED":          40,
+		"REASON_REQUIRED":            41,
+		"VERSION_CHANGED":            42,
 	}
 )
 
@@ -221,7 +237,7 @@ var File_pcnfunding_core_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_core_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/core/v1/reason.proto\x12\x12pcnfunding.core.v1*\xa4\a\n" +
+	"\x1fpcnfunding/core/v1/reason.proto\x12\x12pcnfunding.core.v1*\xfe\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fRATE_UNKNOWN\x10\x01\x12\x16\n" +
@@ -262,7 +278,11 @@ const file_pcnfunding_core_v1_reason_proto_rawDesc = "" +
 	"\x13DECLARATION_DECIDED\x10#\x12\x17\n" +
 	"\x13DECIDER_IS_DECLARER\x10$\x12\x16\n" +
 	"\x12KNOWN_AT_IN_FUTURE\x10%\x12\x11\n" +
-	"\rETAG_REQUIRED\x10&BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1;corev1b\x06proto3"
+	"\rETAG_REQUIRED\x10&\x12\x17\n" +
+	"\x13CONFIRMER_IS_AUTHOR\x10'\x12\x15\n" +
+	"\x11APPROVER_REQUIRED\x10(\x12\x13\n" +
+	"\x0fREASON_REQUIRED\x10)\x12\x13\n" +
+	"\x0fVERSION_CHANGED\x10*BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1;corev1b\x06proto3"
 
 var (
 	file_pcnfunding_core_v1_reason_proto_rawDescOnce sync.Once
