@@ -27,8 +27,9 @@ test: ## Unit, store, service and end-to-end tests with the race detector
 
 .PHONY: test-postgres
 test-postgres: ## The same, with every store test on a Postgres that is started for it
-	@eval "$$(.ci/postgres start $(CURDIR)/var/postgres)"; trap '.ci/postgres stop $(CURDIR)/var/postgres' EXIT; \
-	CGO_ENABLED=1 go test -race -timeout 20m work
+	@started=$$(.ci/postgres start $(CURDIR)/var/postgres) || exit 1; eval "$$started"; \
+	trap '.ci/postgres stop $(CURDIR)/var/postgres' EXIT; \
+	CI=true CGO_ENABLED=1 go test -race -timeout 20m work
 
 .PHONY: e2e
 e2e: build ## End-to-end tests over REST; BASE_URL points them at a running suite

@@ -64,14 +64,14 @@ func TestAuthorise_HoldsEachScope(t *testing.T) {
 			held(optionsv1.Role_ROLE_UNSPECIFIED, "*"), corev1.CoreService_CloseMonth_FullMethodName, close15N, auth.ReasonRoleRequired, fault.Denied,
 		},
 		"an auditor of England lists all": {
-			p: held(auditor, "*"), method: corev1.CoreService_ListSchedules_FullMethodName, req: &corev1.ListSchedulesRequest{},
+			p: held(auditor, "*"), method: registerv1.RegisterService_GetCoverage_FullMethodName, req: &registerv1.GetCoverageRequest{},
 		},
 		"an auditor of one lists all": {
-			held(auditor, "15N"), corev1.CoreService_ListSchedules_FullMethodName, &corev1.ListSchedulesRequest{},
+			held(auditor, "15N"), registerv1.RegisterService_GetCoverage_FullMethodName, &registerv1.GetCoverageRequest{},
 			auth.ReasonEnglandRequired, fault.Denied,
 		},
 		"an auditor of one lists one": {
-			p: held(auditor, "15N"), method: corev1.CoreService_ListSchedules_FullMethodName, req: &corev1.ListSchedulesRequest{CommissionerCode: "15N"},
+			p: held(auditor, "15N"), method: registerv1.RegisterService_GetCoverage_FullMethodName, req: &registerv1.GetCoverageRequest{CommissionerCode: "15N"},
 		},
 		"the PCN's manager": {
 			p: pcn("U12345"), method: corev1.CoreService_GetPcnMonth_FullMethodName, req: month,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,9 @@ import (
 // errInputsMoved says that another close changed what this one rests on; it starts again.
 var errInputsMoved = errors.New("another close came between")
 
+// whenever is a moment after every schedule: a close sees all that were committed before it took its lock.
+const whenever = math.MaxInt64
+
 // closeAttempts bounds how often a close starts again.
 const closeAttempts = 5
 
@@ -38,7 +42,7 @@ func (s *Service) CloseMonth(ctx context.Context, req *corev1.CloseMonthRequest)
 		return stored, err
 	}
 	for range closeAttempts {
-		basis, err := s.gather(ctx, req.GetCommissionerCode(), month, 0)
+		basis, err := s.gather(ctx, req.GetCommissionerCode(), month, 0, false)
 		if err != nil {
 			return nil, err
 		}
@@ -81,32 +85,33 @@ type basis struct {
 	months       []basisMonth
 	closed       map[store.ClosedMonth]bool
 	snapshotID   string
-	knownAt      int64 // microseconds; 0 means now
+	at           int64 // microseconds: the moment whose knowledge is used
+	asKnown      int64 // the same where the caller named it; 0 for now, of which the register knows best
 	fromScratch  bool  // true to leave out what was scheduled
 }
 
 // basisMonth is one month to compute, with its picture and those who scheduled it.
 type basisMonth struct {
 	month, paid period.Month
+	due         bool // first paid in the month that is closed, or the month itself
 	picture     *rules.Picture
-	payers      []string // the commissioner, and the payers of the day whose debts it took over
-	debtors     []string // those, and the bodies that owed the debts in between
-	payments    func(rules.Rate) bool
+	payers      []string        // the commissioner, and the payers of the day whose debts it took over
+	debtors     []string        // those, and the bodies that owed the debts in between
+	locations   map[string]bool // places whose debts the commissioner owes
 }
 
 // gather fetches the pictures of the month and of every month closed before by the commissioner or by those it succeeded.
-func (s *Service) gather(ctx context.Context, commissioner string, month period.Month, knownAt int64) (*basis, error) {
-	b := &basis{commissioner: commissioner, month: month, knownAt: knownAt}
+func (s *Service) gather(ctx context.Context, commissioner string, month period.Month, asKnown int64, fromScratch bool) (*basis, error) {
+	b := &basis{commissioner: commissioner, month: month, asKnown: asKnown, at: s.knownAt(asKnown), fromScratch: fromScratch}
 	var rates []rules.Rate
 	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		at := s.knownAt(knownAt)
-		if b.settings, err = loadSettings(ctx, q, commissioner, at); err != nil {
+		if b.settings, err = loadSettings(ctx, q, b.at); err != nil {
 			return err
 		}
-		if rates, err = loadRates(ctx, q, at); err != nil {
+		if rates, err = loadRates(ctx, q, b.at); err != nil {
 			return err
 		}
-		b.closed, err = store.ClosedMonths(ctx, q, month)
+		b.closed, err = store.ClosedMonths(ctx, q, month, b.at)
 		return err
 	})
 	if err != nil {
@@ -117,9 +122,9 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 	}
 	b.months = dueMonths(rates, commissioner, month)
 	for closed := range b.closed {
-		earlier := closed.Month.Before(month)
-		if earlier && !slices.ContainsFunc(b.months, func(m basisMonth) bool { return m.month == closed.Month }) {
-			b.months = append(b.months, basisMonth{month: closed.Month, paid: closed.Month})
+		known := slices.ContainsFunc(b.months, func(m basisMonth) bool { return m.month == closed.Month })
+		if closed.Month.Before(month) && !known && !fromScratch {
+			b.months = append(b.months, basisMonth{month: closed.Month, paid: paidIn(rates, commissioner, closed.Month, month)})
 		}
 	}
 	slices.SortFunc(b.months, func(x, y basisMonth) int { return y.month.Compare(x.month) })
@@ -131,20 +136,34 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 
 // dueMonths returns the month itself and the earlier months whose instalments are first paid in it.
 func dueMonths(rates []rules.Rate, commissioner string, month period.Month) []basisMonth {
-	months := []basisMonth{{month: month, paid: month, payments: func(r rules.Rate) bool {
-		return r.FirstPaidMonth.IsZero() || !r.FirstPaidMonth.After(month)
-	}}}
+	months := []basisMonth{{month: month, paid: month, due: true}}
 	for _, components := range rules.Governing(rates, commissioner, month) {
 		if components[0].FirstPaidMonth != month {
 			continue
 		}
 		for earlier := components[0].From; earlier.Before(month); earlier = earlier.Add(1) {
 			if !slices.ContainsFunc(months, func(m basisMonth) bool { return m.month == earlier }) {
-				months = append(months, basisMonth{month: earlier, paid: month, payments: func(r rules.Rate) bool { return r.FirstPaidMonth == month }})
+				months = append(months, basisMonth{month: earlier, paid: month, due: true})
 			}
 		}
 	}
 	return months
+}
+
+// paidIn returns the month that first paid an earlier one: the month itself, or a later one where its payments started late.
+func paidIn(rates []rules.Rate, commissioner string, month, closing period.Month) period.Month {
+	paid := month
+	for _, components := range rules.Governing(rates, commissioner, month) {
+		if first := components[0].FirstPaidMonth; first.After(paid) && !first.After(closing) {
+			paid = first
+		}
+	}
+	return paid
+}
+
+// payable lets through the payments that had started by the month that is closed.
+func (b *basis) payable(r rules.Rate) bool {
+	return r.FirstPaidMonth.IsZero() || !r.FirstPaidMonth.After(b.month)
 }
 
 // pictures fetches the picture of each month. An earlier month for which the commissioner owed nothing is dropped.
@@ -154,8 +173,8 @@ func (s *Service) pictures(ctx context.Context, b *basis) error {
 	for i := range b.months {
 		m := &b.months[i]
 		group.Go(func() error {
-			day := rules.MembershipDay(b.settings, b.commissioner, m.paid)
-			snapshot, err := s.register.GetSnapshot(ctx, snapshotRequest(b.commissioner, day, m.month, b.knownAt))
+			day := rules.MembershipDay(b.settings, m.paid)
+			snapshot, err := s.register.GetSnapshot(ctx, snapshotRequest(b.commissioner, day, m.month, b.asKnown))
 			if err != nil {
 				if m.month == b.month {
 					return err
@@ -167,6 +186,7 @@ func (s *Service) pictures(ctx context.Context, b *basis) error {
 			}
 			m.payers = payersOf(m.picture, b.commissioner)
 			m.debtors = sorted(append(slices.Clone(m.payers), m.picture.Debtors...))
+			m.locations = m.picture.OwedLocations()
 			if m.month == b.month {
 				b.name, b.snapshotID = snapshot.GetCommissionerName(), snapshot.GetSnapshotId()
 			}
@@ -213,7 +233,7 @@ func (b *basis) keepScheduled() error {
 				return fault.New(fault.Refused, rules.ReasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", b.commissioner, b.month).
 					With("commissioner", b.commissioner).With("month", b.month)
 			}
-		case m.picture == nil, m.payments == nil && !slices.ContainsFunc(m.debtors, func(code string) bool {
+		case m.picture == nil, !m.due && !slices.ContainsFunc(m.debtors, func(code string) bool {
 			return b.closed[store.ClosedMonth{CommissionerCode: code, Month: m.month}]
 		}):
 			continue
@@ -237,7 +257,7 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, b *basis) (store.Sched
 	if err := tx.Lock(ctx, "close/"+b.commissioner); err != nil {
 		return none, nil, err
 	}
-	closed, err := store.ClosedMonths(ctx, tx, b.month)
+	closed, err := store.ClosedMonths(ctx, tx, b.month, whenever)
 	if err != nil {
 		return none, nil, err
 	}
@@ -245,12 +265,12 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, b *basis) (store.Sched
 		return none, nil, errInputsMoved
 	}
 	b.closed = closed
-	latest, err := store.LatestSchedule(ctx, tx, b.commissioner, b.month)
+	latest, err := store.LatestSchedule(ctx, tx, b.commissioner, b.month, whenever)
 	first := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !first {
 		return none, nil, fmt.Errorf("load latest schedule: %w", err)
 	}
-	decided, err := s.decide(ctx, tx, b, latest.Sequence+1, sqldb.Micros(tx.Now()))
+	decided, err := s.decide(ctx, tx, b, latest.Sequence+1, whenever)
 	if err != nil {
 		return none, nil, err
 	}
@@ -261,10 +281,10 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, b *basis) (store.Sched
 	return s.write(ctx, tx, b, decided)
 }
 
-// ofOthers tells a line that is none of the commissioner's business: scheduled by a body that owed the debts later than the
-// day, for a beneficiary whom another successor owes.
-func (m *basisMonth) ofOthers(line rules.ScheduledLine) bool {
-	return !slices.Contains(m.payers, line.CommissionerCode) && !m.picture.Owed(line.PCNCode, line.PracticeCode)
+// ofOthers tells a line that is none of the commissioner's business: scheduled by another body, for a beneficiary and in a place
+// whose debts it has not taken over.
+func (m *basisMonth) ofOthers(commissioner string, line rules.ScheduledLine) bool {
+	return line.CommissionerCode != commissioner && !m.locations[line.LocationCode] && !m.picture.Owed(line.PCNCode, line.PracticeCode)
 }
 
 // stillHolds tells whether the commissioner and its predecessors have closed no month that was not taken into account.
@@ -290,9 +310,10 @@ type decision struct {
 	months   map[period.Month]*rules.Entitled
 }
 
-// decide loads what the rules need beside the pictures and applies them. It writes nothing.
-func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequence int, knownAt int64) (*decision, error) {
-	rates, err := loadRates(ctx, q, knownAt)
+// decide loads what the rules need beside the pictures and applies them: rates as known with the pictures, and what was
+// scheduled by a moment. It writes nothing.
+func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequence int, asOf int64) (*decision, error) {
+	rates, err := loadRates(ctx, q, b.at)
 	if err != nil {
 		return nil, err
 	}
@@ -303,19 +324,22 @@ func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequenc
 	if closing.Rails, err = tables.Rails(); err != nil {
 		return nil, err
 	}
-	var codes []string
+	var codes, pcns []string
 	for _, m := range b.months {
 		codes = append(codes, m.debtors...)
+		for i := range m.picture.PCNs {
+			pcns = append(pcns, m.picture.PCNs[i].Code)
+		}
 	}
-	codes = sorted(codes)
-	decisions, err := loadDecisions(ctx, q, codes, b.knownAt)
+	codes, pcns = sorted(codes), sorted(pcns)
+	decisions, err := loadDecisions(ctx, q, pcns, b.asKnown)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range b.months {
-		entitled, err := rules.Entitle(b.commissioner, rules.ForMonth{
+		entitled, err := rules.Entitle(rules.ForMonth{
 			Month: m.month, PaidMonth: m.paid, Picture: m.picture, Rates: rates, Settings: b.settings,
-			Withholdings: decisions.withholdings, Declarations: decisions.declarations, Payments: m.payments,
+			Withholdings: decisions.withholdings, Declarations: decisions.declarations, Payments: b.payable,
 		})
 		if err != nil {
 			return nil, err
@@ -327,21 +351,23 @@ func (s *Service) decide(ctx context.Context, q sqldb.Querier, b *basis, sequenc
 		if b.fromScratch {
 			continue
 		}
-		scheduled, err := store.Scheduled(ctx, q, m.debtors, m.month)
+		scheduled, err := store.Scheduled(ctx, q, m.debtors, m.month, asOf)
 		if err != nil {
 			return nil, err
 		}
-		closing.Scheduled = append(closing.Scheduled, slices.DeleteFunc(scheduled, m.ofOthers)...)
+		scheduled = slices.DeleteFunc(scheduled, func(line rules.ScheduledLine) bool { return m.ofOthers(b.commissioner, line) })
+		entitled.LessScheduled(scheduled)
+		closing.Scheduled = append(closing.Scheduled, scheduled...)
 	}
-	if closing.Waiting, err = loadWaiting(ctx, q, codes, closing.Closed); err != nil {
+	if closing.Waiting, err = loadWaiting(ctx, q, codes, asOf); err != nil {
 		return nil, err
 	}
-	lines, err := differences(ctx, q, closing)
+	lines, err := differences(ctx, q, &closing)
 	return &decision{sequence: sequence, lines: lines, months: closing.Months}, err
 }
 
 // differences applies the comparison and loads the workings it needs to name causes.
-func differences(ctx context.Context, q sqldb.Querier, closing rules.Close) ([]rules.Line, error) {
+func differences(ctx context.Context, q sqldb.Querier, closing *rules.Close) ([]rules.Line, error) {
 	found, err := rules.Differences(closing)
 	if err != nil {
 		return nil, err
@@ -357,5 +383,5 @@ func differences(ctx context.Context, q sqldb.Querier, closing rules.Close) ([]r
 	if err != nil {
 		return nil, err
 	}
-	return rules.Explain(found, workings)
+	return rules.Explain(closing, found, workings)
 }

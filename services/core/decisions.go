@@ -27,6 +27,10 @@ func (s *Service) ListSettings(ctx context.Context, req *corev1.ListSettingsRequ
 	if err != nil {
 		return nil, err
 	}
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	var rows []store.SettingRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		rows, err = store.Settings(ctx, q, req.GetCommissionerCode(), s.knownAt(0))
@@ -36,7 +40,10 @@ func (s *Service) ListSettings(ctx context.Context, req *corev1.ListSettingsRequ
 		return nil, err
 	}
 	key := func(r store.SettingRow) string { return r.Name + " " + r.From.String() + " " + r.ID }
-	rows = slices.DeleteFunc(rows, func(r store.SettingRow) bool { return key(r) <= after })
+	rows = slices.DeleteFunc(rows, func(r store.SettingRow) bool {
+		mine := scope == nil || r.CommissionerCode == rules.England || slices.Contains(scope, r.CommissionerCode)
+		return key(r) <= after || !mine
+	})
 	slices.SortFunc(rows, func(a, b store.SettingRow) int { return cmp.Compare(key(a), key(b)) })
 	out := new(corev1.ListSettingsResponse)
 	rows, out.NextPageToken = page.Cut(rows, page.Size(req.GetPageSize(), defaultPage), key)
@@ -96,6 +103,9 @@ func checkSetting(req *corev1.SetSettingRequest) error {
 		if req.GetPaymentCode() != "" {
 			return invalid("payment_code", "none: members are those of all payments")
 		}
+		if req.GetCommissionerCode() != "" {
+			return invalid("commissioner_code", "none: a successor would count other members than its predecessor did")
+		}
 	default:
 		return invalid("name", "CONVENTION, MEMBERSHIP_AT")
 	}
@@ -103,7 +113,7 @@ func checkSetting(req *corev1.SetSettingRequest) error {
 }
 
 func knownPayment(ctx context.Context, q sqldb.Querier, payment string) error {
-	rates, err := store.Rates(ctx, q, int64(^uint64(0)>>1))
+	rates, err := store.Rates(ctx, q, whenever)
 	if err != nil {
 		return err
 	}
@@ -136,6 +146,9 @@ func (s *Service) WithholdPayment(ctx context.Context, req *corev1.WithholdPayme
 			return nil, fault.New(fault.Invalid, rules.ReasonMonthMalformed, "to_month %s comes before from_month %s", to, from).At("to_month", "not before from_month")
 		}
 	}
+	if stored, found, err := change.Stored[*corev1.Withholding](ctx, s.db, req); found || err != nil {
+		return stored, err
+	}
 	if err := s.leads(ctx, req.GetCommissionerCode(), req.GetPcnCode(), from); err != nil {
 		return nil, err
 	}
@@ -161,7 +174,8 @@ func (s *Service) WithholdPayment(ctx context.Context, req *corev1.WithholdPayme
 	})
 }
 
-// leads refuses a PCN that the commissioner does not owe money to in a month.
+// leads refuses a PCN that the commissioner does not owe money to for a month: as the payer of the day, or as the body that took
+// over the payer's debts.
 func (s *Service) leads(ctx context.Context, commissioner, pcn string, month period.Month) error {
 	snapshot, err := s.register.GetSnapshot(ctx, snapshotRequest(commissioner, month.First(), month, 0))
 	if err != nil {
@@ -175,13 +189,16 @@ func (s *Service) leads(ctx context.Context, commissioner, pcn string, month per
 	return fault.New(fault.NotFound, rules.ReasonPCNNotFound, "%s leads no PCN %s in %s", commissioner, pcn, month)
 }
 
-// ReleasePayment ends a withholding.
+// ReleasePayment ends a withholding: of the commissioner's own, or of a body whose debts to the PCN it took over.
 func (s *Service) ReleasePayment(ctx context.Context, req *corev1.ReleasePaymentRequest) (*corev1.Withholding, error) {
+	if stored, found, err := change.Stored[*corev1.Withholding](ctx, s.db, req); found || err != nil {
+		return stored, err
+	}
+	if err := s.mayRelease(ctx, req); err != nil {
+		return nil, err
+	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Withholding, error) {
 		row, err := store.Withholding(ctx, tx, req.GetWithholdingId())
-		if errors.Is(err, sql.ErrNoRows) || (err == nil && row.CommissionerCode != req.GetCommissionerCode()) {
-			return nil, fault.New(fault.NotFound, rules.ReasonWithholdingNotFound, "there is no withholding %q", req.GetWithholdingId())
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -202,6 +219,26 @@ func (s *Service) ReleasePayment(ctx context.Context, req *corev1.ReleasePayment
 		}
 		return out, tx.Record(ctx, "core/withholdings/"+row.ID, row.CommissionerCode, fmt.Sprintf("released %s of %s: %s", row.PaymentCode, row.PCNCode, req.GetReason()))
 	})
+}
+
+// mayRelease refuses a withholding of which the commissioner is neither the author nor the successor.
+func (s *Service) mayRelease(ctx context.Context, req *corev1.ReleasePaymentRequest) error {
+	unknown := fault.New(fault.NotFound, rules.ReasonWithholdingNotFound, "there is no withholding %q", req.GetWithholdingId())
+	var row store.WithholdingRow
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		row, err = store.Withholding(ctx, q, req.GetWithholdingId())
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return unknown
+	}
+	if err != nil || row.CommissionerCode == req.GetCommissionerCode() {
+		return err
+	}
+	if s.leads(ctx, req.GetCommissionerCode(), row.PCNCode, row.From) != nil {
+		return unknown
+	}
+	return nil
 }
 
 // checkTag compares a tag with the version that stands; an empty one is refused, because the caller must have read first.
@@ -229,11 +266,15 @@ func (s *Service) ListWithholdings(ctx context.Context, req *corev1.ListWithhold
 	if err != nil {
 		return nil, err
 	}
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	size := page.Size(req.GetPageSize(), defaultPage)
 	var rows []store.WithholdingRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		rows, err = store.Withholdings(ctx, q, store.WithholdingFilter{
-			Commissioners: visible(ctx, req.GetCommissionerCode()), OpenOnly: req.GetOpenOnly(), Before: before, Limit: size + 1,
+			Commissioners: scope, OpenOnly: req.GetOpenOnly(), Before: before, Limit: size + 1,
 		})
 		return err
 	})
@@ -259,14 +300,15 @@ func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDecla
 		return nil, fault.New(fault.NotFound, rules.ReasonPCNNotFound, "%s leads no PCN %s", req.GetCommissionerCode(), req.GetPcnCode())
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Declaration, error) {
-		if err := declarable(ctx, tx, req.GetPaymentCode(), month); err != nil {
+		rate, err := declarable(ctx, tx, req.GetPaymentCode(), month)
+		if err != nil {
 			return nil, err
 		}
 		row := store.DeclarationRow{
 			Declaration: rules.Declaration{
 				ID: tx.NewID(), PCNCode: req.GetPcnCode(), PaymentCode: req.GetPaymentCode(), Month: month, Share: big.NewRat(1, 1),
 			},
-			CommissionerCode: req.GetCommissionerCode(), Evidence: req.GetEvidence(), State: store.Declared,
+			CommissionerCode: req.GetCommissionerCode(), PeriodFrom: rate.From, Evidence: req.GetEvidence(), State: store.Declared,
 			DeclaredBy: tx.By.Subject, DeclaredAt: sqldb.Micros(tx.Now()), Version: 1,
 		}
 		if err := store.InsertDeclaration(ctx, tx.Tx, row); err != nil {
@@ -283,11 +325,11 @@ func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDecla
 	})
 }
 
-// declarable refuses a payment that is not made on declaration, or a month outside the year of its rate.
-func declarable(ctx context.Context, q sqldb.Querier, payment string, month period.Month) error {
-	rates, err := store.Rates(ctx, q, int64(^uint64(0)>>1))
+// declarable finds the rate of a payment made on declaration, and refuses a month outside the period of any.
+func declarable(ctx context.Context, q sqldb.Querier, payment string, month period.Month) (store.RateRow, error) {
+	rates, err := store.Rates(ctx, q, whenever)
 	if err != nil {
-		return err
+		return store.RateRow{}, err
 	}
 	known := false
 	for _, r := range rates {
@@ -296,13 +338,13 @@ func declarable(ctx context.Context, q sqldb.Querier, payment string, month peri
 		}
 		known = true
 		if !month.Before(r.From) && !month.After(r.To) {
-			return nil
+			return r, nil
 		}
 	}
 	if !known {
-		return fault.New(fault.Invalid, rules.ReasonDeclarationPartUnknown, "%q is not a payment made on declaration", payment).At("payment_code", "a payment with timing ON_DECLARATION")
+		return store.RateRow{}, fault.New(fault.Invalid, rules.ReasonDeclarationPartUnknown, "%q is not a payment made on declaration", payment).At("payment_code", "a payment with timing ON_DECLARATION")
 	}
-	return fault.New(fault.Refused, rules.ReasonDeclarationOutOfTime, "%s cannot be declared for %s: declarations do not roll over to another year", payment, month).
+	return store.RateRow{}, fault.New(fault.Refused, rules.ReasonDeclarationOutOfTime, "%s cannot be declared for %s: declarations do not roll over to another year", payment, month).
 		With("payment", payment).With("month", month)
 }
 
@@ -392,11 +434,15 @@ func (s *Service) ListDeclarations(ctx context.Context, req *corev1.ListDeclarat
 	if err != nil {
 		return nil, err
 	}
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	size := page.Size(req.GetPageSize(), defaultPage)
 	var rows []store.DeclarationRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		rows, err = store.Declarations(ctx, q, store.DeclarationFilter{
-			Commissioners: visible(ctx, req.GetCommissionerCode()), Before: before, Limit: size + 1,
+			Commissioners: scope, Before: before, Limit: size + 1,
 		})
 		return err
 	})

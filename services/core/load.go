@@ -1,17 +1,15 @@
 package core
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
-	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/store"
 )
-
-// unlimited is the limit of lists that a computation needs whole.
-const unlimited = 1 << 30
 
 // knownAt returns the moment whose knowledge is meant; 0 means now.
 func (s *Service) knownAt(micros int64) int64 {
@@ -33,8 +31,9 @@ func loadRates(ctx context.Context, q sqldb.Querier, knownAt int64) ([]rules.Rat
 	return out, nil
 }
 
-func loadSettings(ctx context.Context, q sqldb.Querier, commissioner string, knownAt int64) ([]rules.Setting, error) {
-	rows, err := store.Settings(ctx, q, commissioner, knownAt)
+// loadSettings loads those of every commissioner: a successor goes by what its predecessors set for their months.
+func loadSettings(ctx context.Context, q sqldb.Querier, knownAt int64) ([]rules.Setting, error) {
+	rows, err := store.Settings(ctx, q, "", knownAt)
 	if err != nil {
 		return nil, err
 	}
@@ -45,26 +44,22 @@ func loadSettings(ctx context.Context, q sqldb.Querier, commissioner string, kno
 	return out, nil
 }
 
-// decisions are what persons decided about payments of some commissioners.
+// decisions are what persons decided about payments of some PCNs, whoever leads them now.
 type decisions struct {
 	withholdings []rules.Withholding
 	declarations []rules.Declaration
 }
 
-func loadDecisions(ctx context.Context, q sqldb.Querier, commissioners []string, knownAt int64) (decisions, error) {
+func loadDecisions(ctx context.Context, q sqldb.Querier, pcns []string, knownAt int64) (decisions, error) {
 	var out decisions
-	withheld, err := store.Withholdings(ctx, q, store.WithholdingFilter{
-		Commissioners: commissioners, OpenOnly: true, KnownAt: knownAt, Limit: unlimited,
-	})
+	withheld, err := store.Withholdings(ctx, q, store.WithholdingFilter{PCNs: pcns, OpenOnly: true, KnownAt: knownAt})
 	if err != nil {
 		return out, err
 	}
 	for _, row := range withheld {
 		out.withholdings = append(out.withholdings, row.Withholding)
 	}
-	declared, err := store.Declarations(ctx, q, store.DeclarationFilter{
-		Commissioners: commissioners, State: store.Accepted, KnownAt: knownAt, Limit: unlimited,
-	})
+	declared, err := store.Declarations(ctx, q, store.DeclarationFilter{PCNs: pcns, State: store.Accepted, KnownAt: knownAt})
 	if err != nil {
 		return out, err
 	}
@@ -74,18 +69,16 @@ func loadDecisions(ctx context.Context, q sqldb.Querier, commissioners []string,
 	return out, nil
 }
 
-// loadWaiting returns why a group of an earlier month was refused or withheld when it was last scheduled.
-func loadWaiting(ctx context.Context, q sqldb.Querier, commissioners []string, closed map[period.Month]bool) (func(rules.Group) string, error) {
+// loadWaiting returns why a group was refused or withheld when it was last computed.
+func loadWaiting(ctx context.Context, q sqldb.Querier, commissioners []string, asOf int64) (func(rules.Group) string, error) {
 	type waiting struct{ month, payment, pcn, practice string }
 	reasons := make(map[waiting]string)
-	schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: commissioners, Limit: unlimited})
+	schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: commissioners, ClosedBy: asOf})
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(schedules, func(a, b store.ScheduleRow) int { return cmp.Compare(a.ClosedAt, b.ClosedAt) })
 	for i := range schedules {
-		if !closed[schedules[i].Month] {
-			continue
-		}
 		for _, refusal := range schedules[i].Refusals {
 			eachRefused(refusal, func(pcn, practice string) {
 				reasons[waiting{refusal.GetForMonth(), refusal.GetPaymentCode(), pcn, practice}] = refusal.GetReason()

@@ -139,9 +139,12 @@ func rateNotFound(id string) error {
 // AddRate adds a version of a rate whose payment and period are known: what else the contract says of it stays.
 func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*corev1.Rate, error) {
 	r := reader{}
-	from, to := r.date(req.GetEffectiveFrom()), r.date(req.GetEffectiveTo())
+	from, to, knownFrom := r.date(req.GetEffectiveFrom()), r.date(req.GetEffectiveTo()), r.date(req.GetKnownFrom())
 	if r.err != nil {
 		return nil, fault.New(fault.Invalid, rules.ReasonRatePeriodInvalid, "%v", r.err)
+	}
+	if knownFrom.After(period.DateOf(s.db.Now())) {
+		return nil, fault.New(fault.Invalid, rules.ReasonKnownAtInFuture, "a rate cannot be known from %s: that lies in the future", knownFrom).At("known_from", "not after today")
 	}
 	if from != from.Month().First() || to != to.Month().Last() || to.Before(from) {
 		return nil, fault.New(fault.Invalid, rules.ReasonRatePeriodInvalid, "a rate holds for whole months: %s to %s does not", from, to).
@@ -165,14 +168,14 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 		if err := tx.Lock(ctx, "rates"); err != nil {
 			return nil, err
 		}
-		model, err := modelRate(ctx, tx, req.GetPaymentCode(), req.GetComponent(), from.Month(), to.Month())
+		model, err := modelRate(ctx, tx, orEngland(req.GetCommissionerCode()), req.GetPaymentCode(), req.GetComponent(), from.Month(), to.Month())
 		if err != nil {
 			return nil, err
 		}
 		row := model
 		row.From, row.To, row.RateGBP, row.MonthlyRateGBP = from.Month(), to.Month(), figures.rate, figures.monthly
 		row.Source, row.Version, row.Confidence, row.Note = req.GetSource(), req.GetVersion(), confidence, req.GetNote()
-		row.KnownFrom, row.KnownFromBasis = r.date(req.GetKnownFrom()), rules.KnownByPublication
+		row.KnownFrom, row.KnownFromBasis = knownFrom, rules.KnownByPublication
 		if row.KnownFrom.IsZero() {
 			row.KnownFrom, row.KnownFromBasis = period.DateOf(tx.Now()), rules.KnownByEntry
 		}
@@ -188,28 +191,34 @@ func (s *Service) AddRate(ctx context.Context, req *corev1.AddRateRequest) (*cor
 	})
 }
 
-// modelRate finds the version whose unit, timing and payee a new one shares: of the same period, or else the latest of the
-// payment.
-func modelRate(ctx context.Context, q sqldb.Querier, payment, component string, from, to period.Month) (store.RateRow, error) {
-	rows, err := store.Rates(ctx, q, int64(^uint64(0)>>1))
+// modelRate finds the version whose unit, timing and payee a new one shares: the last of the same period, or else of the latest
+// period. It refuses a period or a component that could not stand beside what is there.
+func modelRate(ctx context.Context, q sqldb.Querier, commissioner, payment, component string, from, to period.Month) (store.RateRow, error) {
+	rows, err := store.Rates(ctx, q, whenever)
 	if err != nil {
 		return store.RateRow{}, err
 	}
 	var model store.RateRow
+	exact := false
 	for _, row := range rows {
-		if row.PaymentCode != payment || row.Component != component {
+		if row.PaymentCode != payment || (row.CommissionerCode != rules.England && row.CommissionerCode != commissioner) {
 			continue
 		}
-		if row.From == from && row.To == to {
-			return row, nil
+		overlaps := !row.From.After(to) && !row.To.Before(from)
+		if same := row.From == from && row.To == to; overlaps && (!same || (row.Component == "") != (component == "")) {
+			return model, fault.New(fault.Refused, rules.ReasonRatePeriodInvalid, "%s %s has a rate for %s to %s, beside which none for %s to %s can stand",
+				payment, row.Component, row.From, row.To, from, to).
+				With("rate_id", row.ID).At("effective_from", "the period and components of rate "+row.ID+", or a period clear of it")
 		}
-		if row.From.Before(to.Add(1)) && !row.To.Before(from) {
-			return model, fault.New(fault.Refused, rules.ReasonRatePeriodInvalid, "%s has a rate for %s to %s, which %s to %s overlaps in part", payment, row.From, row.To, from, to).
-				With("rate_id", row.ID).At("effective_from", "the period of rate "+row.ID+", or one clear of it")
+		if row.Component != component {
+			continue
 		}
-		if model.ID == "" || row.From.After(model.From) {
-			model = row
+		if overlaps || (!exact && (model.ID == "" || row.From.After(model.From))) {
+			model, exact = row, exact || overlaps
 		}
+	}
+	if exact {
+		return model, nil
 	}
 	if model.ID == "" {
 		return model, fault.New(fault.Invalid, rules.ReasonPaymentUnknown, "no payment %q with component %q is known", payment, component).At("payment_code", "a payment that ListRates shows")
@@ -252,7 +261,7 @@ func (s *Service) ConfirmRate(ctx context.Context, req *corev1.ConfirmRateReques
 			return nil, fault.New(fault.Denied, rules.ReasonConfirmerIsAuthor, "another person confirms what %s entered", row.RecordedBy)
 		}
 		if figures.rate != nil {
-			row.RateGBP = figures.rate
+			row.RateGBP, row.MonthlyRateGBP = figures.rate, nil // a published monthly rate went with the figure before
 		}
 		if row.RateGBP == nil {
 			return nil, fault.New(fault.Invalid, rules.ReasonRateFigureRequired, "%s has no figure yet: give it", req.GetRateId()).At("rate_gbp", "pounds per unit for the whole period")
@@ -284,7 +293,7 @@ func confirmable(ctx context.Context, q sqldb.Querier, req *corev1.ConfirmRateRe
 	if row.Confidence.Payable() {
 		return row, fault.New(fault.Refused, rules.ReasonRateNotConfirmable, "%s is payable as it stands", row.ID).With("confidence", row.Confidence)
 	}
-	all, err := store.Rates(ctx, q, int64(^uint64(0)>>1))
+	all, err := store.Rates(ctx, q, whenever)
 	if err != nil {
 		return row, err
 	}
@@ -323,8 +332,8 @@ func readFigures(rate, monthly string) (figures, error) {
 			continue
 		}
 		value, err := money.ParseDecimal(field.text)
-		if err == nil && (value.Sign() < 0 || value.Cmp(mostGBP) > 0) {
-			err = fmt.Errorf("%s is not between 0 and %s", field.text, money.Format(mostGBP))
+		if err == nil && (value.Sign() <= 0 || value.Cmp(mostGBP) > 0) {
+			err = fmt.Errorf("%s is not more than 0 and at most %s", field.text, money.Format(mostGBP))
 		}
 		if err != nil {
 			return out, fault.New(fault.Invalid, rules.ReasonDecimalMalformed, "%s: %v", field.name, err).At(field.name, err.Error())

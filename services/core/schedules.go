@@ -41,22 +41,21 @@ func (s *Service) PreviewMonth(ctx context.Context, req *corev1.PreviewMonthRequ
 		}
 		knownAt = sqldb.Micros(at.AsTime())
 	}
-	b, err := s.gather(ctx, req.GetCommissionerCode(), month, knownAt)
+	b, err := s.gather(ctx, req.GetCommissionerCode(), month, knownAt, req.GetFromScratch())
 	if err != nil {
 		return nil, err
 	}
-	b.fromScratch = req.GetFromScratch()
 	row := store.ScheduleRow{
-		CommissionerCode: b.commissioner, CommissionerName: b.name, Month: month, SnapshotID: b.snapshotID, KnownAt: s.knownAt(knownAt),
+		CommissionerCode: b.commissioner, CommissionerName: b.name, Month: month, SnapshotID: b.snapshotID, KnownAt: b.at,
 	}
 	var decided *decision
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		latest, err := store.LatestSchedule(ctx, q, b.commissioner, month)
+		latest, err := store.LatestSchedule(ctx, q, b.commissioner, month, b.at)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		row.Sequence = latest.Sequence + 1
-		decided, err = s.decide(ctx, q, b, row.Sequence, row.KnownAt)
+		decided, err = s.decide(ctx, q, b, row.Sequence, b.at)
 		return err
 	})
 	if err != nil {
@@ -121,13 +120,18 @@ func maySee(ctx context.Context, commissioner, pcn string) bool {
 	return known && principal.MaySee(commissioner, pcn)
 }
 
-// visible returns the commissioners a list is limited to: the one asked for, or all that the caller holds. Nil means all.
-func visible(ctx context.Context, asked string) []string {
-	if asked != "" {
-		return []string{asked}
-	}
+// visible returns the commissioners a list is limited to: the one asked for, or all that the caller holds. Nil means all. One
+// that the caller does not hold is not found.
+func visible(ctx context.Context, asked string) ([]string, error) {
 	principal, _ := auth.From(ctx)
-	return principal.CommissionerScope()
+	switch {
+	case asked == "":
+		return principal.CommissionerScope(), nil
+	case principal.HoldsCommissioner(asked):
+		return []string{asked}, nil
+	default:
+		return nil, fault.New(fault.NotFound, "RESOURCE_NOT_FOUND", "there is no commissioner %q that you may see", asked).With("commissioner_code", asked)
+	}
 }
 
 // ListSchedules returns a page of schedules without their lines.
@@ -141,11 +145,15 @@ func (s *Service) ListSchedules(ctx context.Context, req *corev1.ListSchedulesRe
 			return nil, err
 		}
 	}
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	size := page.Size(req.GetPageSize(), defaultPage)
 	var rows []store.ScheduleRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		rows, err = store.Schedules(ctx, q, store.ScheduleFilter{
-			Commissioners: visible(ctx, req.GetCommissionerCode()), Month: req.GetMonth(), Before: before, Limit: size + 1,
+			Commissioners: scope, Month: req.GetMonth(), Before: before, Limit: size + 1,
 		})
 		return err
 	})
@@ -243,11 +251,11 @@ func (s *Service) GetPcnMonth(ctx context.Context, req *corev1.GetPcnMonthReques
 		if err != nil {
 			return err
 		}
-		schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: scope, Month: req.GetMonth(), Limit: unlimited})
+		schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: scope, Month: req.GetMonth()})
 		if err != nil {
 			return err
 		}
-		return fillPCNMonth(out, lines, schedules)
+		return fillPCNMonth(out, lines, latestOnly(schedules))
 	})
 	if err != nil {
 		return nil, err

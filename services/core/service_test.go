@@ -23,6 +23,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/core"
@@ -480,4 +481,155 @@ func TestStore_LeavesNothingBehindOnFailure(t *testing.T) {
 
 func previewAt(commissioner, month string, at time.Time) *corev1.PreviewMonthRequest {
 	return &corev1.PreviewMonthRequest{CommissionerCode: commissioner, Month: month, KnownAt: timestamppb.New(at), FromScratch: true}
+}
+
+func TestDeclarations_ArePaidOnceAYear(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.set(snapshotPCN("U1", "QJK", "QJK", 50000))
+		for i, month := range []string{"2025-10", "2025-11"} {
+			_, err := s.core.RecordDeclaration(as(t, testkit.Preparer("QJK")), &corev1.RecordDeclarationRequest{
+				RequestId: "d" + month, CommissionerCode: "QJK", PcnCode: "U1", PaymentCode: "CAIP_ACCESS", Month: month, Evidence: "all practices",
+			})
+			if i == 0 {
+				require.NoError(t, err)
+				continue
+			}
+			require.Equal(t, codes.AlreadyExists, status.Code(err), "a part is earned once a year")
+		}
+	})
+}
+
+func TestDeclarations_AreMadeByThoseWhoSpeakForThePCN(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.set(snapshotPCN("U1", "QJK", "QJK", 50000))
+		director := auth.Principal{Subject: "director", Roles: []optionsv1.Role{optionsv1.Role_ROLE_CLINICAL_DIRECTOR}, PCNs: []string{"U1"}}
+		req := &corev1.RecordDeclarationRequest{RequestId: "d1", CommissionerCode: "QXX", PcnCode: "U1", PaymentCode: "CAIP_RISK", Month: "2025-10", Evidence: "all practices"}
+		declared, err := s.core.RecordDeclaration(as(t, director), req)
+		require.NoError(t, err)
+		_, err = s.core.DecideDeclaration(as(t, testkit.Approver("QXX")), &corev1.DecideDeclarationRequest{
+			RequestId: "d2", CommissionerCode: "QXX", DeclarationId: declared.GetDeclarationId(), Etag: declared.GetEtag(), Accept: true,
+		})
+		require.Error(t, err, "only who owes the PCN accepts")
+	})
+}
+
+func TestCloseMonth_CorrectsMonthsThatWerePaidLater(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 44871))
+		require.Empty(t, s.close(t, "15N", "2019-04", "r0").GetLines(), "nothing is paid before July 2019")
+		require.Empty(t, s.close(t, "15N", "2019-05", "r1").GetLines())
+		s.close(t, "15N", "2019-07", "r2")
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 45871))
+		august := s.close(t, "15N", "2019-08", "r3")
+		months := make(map[string]int64)
+		for _, line := range august.GetLines() {
+			if line.GetPaymentCode() == "CORE_PCN" {
+				months[line.GetForMonth()] += line.GetAmountPence()
+			}
+		}
+		require.Equal(t, map[string]int64{"2019-04": 12500, "2019-05": 12500, "2019-06": 12500, "2019-07": 12500, "2019-08": 573388}, months)
+	})
+}
+
+func TestWithholdings_AreReleasedByTheSuccessor(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.icbFrom = "2022-07-01"
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000))
+		held, err := s.core.WithholdPayment(as(t, testkit.Preparer("15N")), &corev1.WithholdPaymentRequest{
+			RequestId: "w1", CommissionerCode: "15N", PcnCode: "U1", PaymentCode: "EXTENDED_HOURS", FromMonth: "2022-05", Reason: "hours not shown",
+		})
+		require.NoError(t, err)
+		july := s.close(t, "QJK", "2022-07", "r1")
+		require.NotContains(t, payments(july), "EXTENDED_HOURS", "the decision stands under the ICB")
+		_, err = s.core.ReleasePayment(as(t, testkit.Approver("QJK")), &corev1.ReleasePaymentRequest{
+			RequestId: "w2", CommissionerCode: "QJK", WithholdingId: held.GetWithholdingId(), Etag: held.GetEtag(), Reason: "shown",
+		})
+		require.NoError(t, err)
+		require.Equal(t, int64(480000), payments(s.close(t, "QJK", "2022-07", "r2"))["EXTENDED_HOURS"])
+	})
+}
+
+func TestAddRate_RefusesWhatCouldNotStand(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		valid := func() *corev1.AddRateRequest {
+			return &corev1.AddRateRequest{
+				RequestId: "a", PaymentCode: "CASP", EffectiveFrom: "2025-04-01", EffectiveTo: "2026-03-31", RateGbp: "3.3",
+				Source: "letter", Confidence: typev1.Confidence_CONFIDENCE_OFFICIAL, Version: "revised",
+			}
+		}
+		for name, c := range map[string]struct {
+			change func(*corev1.AddRateRequest)
+			by     auth.Principal
+			want   string
+		}{
+			"a second component": {func(r *corev1.AddRateRequest) { r.PaymentCode = "CORE_PCN" }, testkit.Approver("*"), "RATE_PERIOD_INVALID"},
+			"part of a period":   {func(r *corev1.AddRateRequest) { r.EffectiveTo = "2025-09-30" }, testkit.Approver("*"), "RATE_PERIOD_INVALID"},
+			"30 February":        {func(r *corev1.AddRateRequest) { r.KnownFrom = "2025-02-30" }, testkit.Approver("*"), "RATE_PERIOD_INVALID"},
+			"a day to come":      {func(r *corev1.AddRateRequest) { r.KnownFrom = "2999-01-01" }, testkit.Approver("*"), "KNOWN_AT_IN_FUTURE"},
+			"nothing":            {func(r *corev1.AddRateRequest) { r.RateGbp = "0" }, testkit.Approver("*"), "DECIMAL_MALFORMED"},
+			"too much":           {func(r *corev1.AddRateRequest) { r.RateGbp = "12345" }, testkit.Approver("*"), "DECIMAL_MALFORMED"},
+			"a preparer's word":  {func(*corev1.AddRateRequest) {}, testkit.Preparer("*"), "APPROVER_REQUIRED"},
+			"an unknown payment": {func(r *corev1.AddRateRequest) { r.PaymentCode = "X" }, testkit.Approver("*"), "PAYMENT_UNKNOWN"},
+		} {
+			req := valid()
+			c.change(req)
+			_, err := s.core.AddRate(as(t, c.by), req)
+			require.Equal(t, c.want, reason(err), name)
+		}
+		_, err := s.core.AddRate(as(t, testkit.Approver("*")), valid())
+		require.NoError(t, err)
+	})
+}
+
+func TestConfirmRate_NeedsAnotherPerson(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		both := testkit.Preparer("15N")
+		both.Roles = append(both.Roles, optionsv1.Role_ROLE_FINANCE_APPROVER)
+		rate, err := s.core.AddRate(as(t, both), &corev1.AddRateRequest{
+			RequestId: "a", CommissionerCode: "15N", PaymentCode: "CLINICAL_DIRECTOR", EffectiveFrom: "2022-04-01", EffectiveTo: "2023-03-31",
+			RateGbp: "0.75", MonthlyRateGbp: "0.0625", Source: "letter", Confidence: typev1.Confidence_CONFIDENCE_CANDIDATE, Version: "revised",
+		})
+		require.NoError(t, err)
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000))
+		require.Equal(t, int64(245333), payments(s.close(t, "15N", "2022-04", "r1"))["CLINICAL_DIRECTOR"], "a proposal stops nothing")
+		confirm := &corev1.ConfirmRateRequest{
+			RequestId: "c", CommissionerCode: "15N", RateId: rate.GetRateId(), RateGbp: "0.76", Source: "letter", Confidence: typev1.Confidence_CONFIDENCE_OFFICIAL,
+		}
+		_, err = s.core.ConfirmRate(as(t, both), confirm)
+		require.Equal(t, "CONFIRMER_IS_AUTHOR", reason(err))
+		confirmed, err := s.core.ConfirmRate(as(t, testkit.Approver("15N")), confirm)
+		require.NoError(t, err)
+		require.Empty(t, confirmed.GetMonthlyRateGbp(), "a monthly figure went with the other rate")
+	})
+}
+
+func TestPreviewMonth_StandsApartFromWhatWasScheduled(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000))
+		s.close(t, "15N", "2022-04", "r1")
+		scratch, err := s.core.PreviewMonth(as(t, testkit.Auditor("15N")), &corev1.PreviewMonthRequest{CommissionerCode: "15N", Month: "2022-05", FromScratch: true})
+		require.NoError(t, err)
+		require.Equal(t, int64(500000), payments(scratch)["CORE_PCN"], "May alone")
+		before, err := s.core.PreviewMonth(as(t, testkit.Auditor("15N")), &corev1.PreviewMonthRequest{
+			CommissionerCode: "15N", Month: "2022-04", KnownAt: timestamppb.New(time.Date(2022, 5, 1, 0, 0, 0, 0, time.UTC)),
+		})
+		require.NoError(t, err)
+		require.Equal(t, int64(500000), payments(before)["CORE_PCN"], "nothing was scheduled then")
+	})
+}
+
+func TestLists_ShowWhatTheCallerMaySee(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000), snapshotPCN("U2", "11N", "QT6", 30000))
+		s.close(t, "15N", "2022-04", "r1")
+		s.close(t, "11N", "2022-04", "r2")
+		list, err := s.core.ListSchedules(as(t, testkit.Auditor("15N")), &corev1.ListSchedulesRequest{})
+		require.NoError(t, err)
+		require.Len(t, list.GetSchedules(), 1)
+		_, err = s.core.ListSchedules(as(t, testkit.Auditor("15N")), &corev1.ListSchedulesRequest{CommissionerCode: "11N"})
+		require.Equal(t, codes.NotFound, status.Code(err))
+		entries, err := s.core.ListAuditEntries(as(t, testkit.Auditor("15N")), &corev1.ListAuditEntriesRequest{})
+		require.NoError(t, err)
+		require.Len(t, entries.GetEntries(), 1)
+	})
 }

@@ -24,9 +24,12 @@ func (s *Service) GetMonthSummary(ctx context.Context, req *corev1.GetMonthSumma
 	if _, err := parseMonth("month", req.GetMonth()); err != nil {
 		return nil, err
 	}
-	scope := visible(ctx, req.GetCommissionerCode())
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	out := &corev1.MonthSummary{Month: req.GetMonth()}
-	err := s.db.Read(ctx, func(q sqldb.Querier) error {
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		totals, err := store.Totals(ctx, q, req.GetMonth(), scope)
 		if err != nil {
 			return err
@@ -49,7 +52,7 @@ func (s *Service) GetMonthSummary(ctx context.Context, req *corev1.GetMonthSumma
 		if out.SmallestPcns, err = pcnTotals(ctx, q, req.GetMonth(), scope, true); err != nil {
 			return err
 		}
-		schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: scope, Month: req.GetMonth(), Limit: unlimited})
+		schedules, err := store.Schedules(ctx, q, store.ScheduleFilter{Commissioners: scope, Month: req.GetMonth()})
 		if err != nil {
 			return err
 		}
@@ -142,10 +145,14 @@ func (s *Service) ListAuditEntries(ctx context.Context, req *corev1.ListAuditEnt
 	if err != nil {
 		return nil, err
 	}
+	scope, err := visible(ctx, req.GetCommissionerCode())
+	if err != nil {
+		return nil, err
+	}
 	size := page.Size(req.GetPageSize(), defaultPage)
 	var rows []audit.Row
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = audit.List(ctx, q, audit.Filter{CommissionerCodes: visible(ctx, req.GetCommissionerCode()), Before: before, Limit: size + 1})
+		rows, err = audit.List(ctx, q, audit.Filter{CommissionerCodes: scope, Before: before, Limit: size + 1})
 		return err
 	})
 	if err != nil {

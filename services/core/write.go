@@ -30,8 +30,10 @@ func (s *Service) write(ctx context.Context, tx *change.Tx, b *basis, d *decisio
 	row := store.ScheduleRow{
 		ID:               scheduleID(b.commissioner, b.month, d.sequence),
 		CommissionerCode: b.commissioner, CommissionerName: b.name, Month: b.month, Sequence: d.sequence,
-		LineCount: len(d.lines), SnapshotID: b.snapshotID, KnownAt: sqldb.Micros(tx.Now()),
-		ClosedBy: tx.By.Subject, ClosedAt: sqldb.Micros(tx.Now()),
+		LineCount: len(d.lines), SnapshotID: b.snapshotID, KnownAt: b.at,
+		ClosedBy: tx.By.Subject,
+		// Taken under the lock, so that of two closes the later one bears the later time.
+		ClosedAt: sqldb.Micros(s.db.Now()),
 		Refusals: gatherRefusals(d.months), Withheld: gatherWithheld(d.months),
 	}
 	row.Practices, row.RegisteredPatients = covered(b)
@@ -117,8 +119,7 @@ func hashLines(lines []*typev1.PaymentLine) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// scheduleEvents splits a schedule into events whose lines stay within the bound. Each part carries the header, the first
-// also what was refused and withheld.
+// scheduleEvents splits a schedule into events whose lines stay within the bound; each carries the header.
 func scheduleEvents(row store.ScheduleRow, lines []*typev1.PaymentLine) []*corev1.ScheduleClosed {
 	var parts [][]*typev1.PaymentLine
 	var part []*typev1.PaymentLine
@@ -134,10 +135,7 @@ func scheduleEvents(row store.ScheduleRow, lines []*typev1.PaymentLine) []*corev
 	events := make([]*corev1.ScheduleClosed, len(parts))
 	for i, lines := range parts {
 		header := scheduleToProto(row, nil)
-		header.Lines = lines
-		if i > 0 {
-			header.Refusals, header.Withheld = nil, nil
-		}
+		header.Lines, header.Refusals, header.Withheld = lines, nil, nil
 		events[i] = &corev1.ScheduleClosed{Schedule: header, Part: int32(i + 1), Parts: int32(len(parts))} //nolint:gosec // a month has a few parts
 	}
 	return events

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,17 +24,19 @@ import (
 // client says how a command reaches a running suite.
 type client struct {
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
-	Token   string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
-	DataDir string `help:"Folder of the local key." default:"var" type:"path"`
+	// RegisterAddress sets the register apart where services run on their own.
+	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
+	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
 }
 
 // localTokenLife is how long a token lives that a command mints for itself.
 const localTokenLife = 10 * time.Minute
 
-// dial connects, with the token given or one minted for a role that holds all of England.
-func (c *client) dial(role optionsv1.Role) (*grpc.ClientConn, error) {
+// dial connects to an address, with the token given or one minted for a role that holds all of England.
+func (c *client) dial(address string, role optionsv1.Role) (*grpc.ClientConn, error) {
 	token := c.Token
-	return rpc.Dial("passthrough:///"+c.Address, rpc.DialOptions{
+	return rpc.Dial("passthrough:///"+address, rpc.DialOptions{
 		BulkTimeout: 10 * time.Minute, Timeout: 2 * time.Minute,
 		Token: func(context.Context) (string, error) {
 			if token != "" {
@@ -58,12 +61,17 @@ func localPrincipal(role optionsv1.Role) auth.Principal {
 
 // withClients calls fn with clients of both services.
 func (c *client) withClients(role optionsv1.Role, fn func(corev1.CoreServiceClient, registerv1.RegisterServiceClient) error) (err error) {
-	conn, err := c.dial(role)
+	conn, err := c.dial(c.Address, role)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return fn(corev1.NewCoreServiceClient(conn), registerv1.NewRegisterServiceClient(conn))
+	registerConn, err := c.dial(cmp.Or(c.RegisterAddress, c.Address), role)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, registerConn.Close()) }()
+	return fn(corev1.NewCoreServiceClient(conn), registerv1.NewRegisterServiceClient(registerConn))
 }
 
 // newRequestID names one request of a command.
@@ -79,7 +87,10 @@ func describe(err error) string {
 		return err.Error()
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %s", f.Reason, f.Message)
+	if f.Reason != "" {
+		text.WriteString(f.Reason + ": ")
+	}
+	text.WriteString(cmp.Or(f.Message, err.Error()))
 	for _, v := range f.Violations {
 		fmt.Fprintf(&text, "\n  %s: %s", v.Field, v.Description)
 	}

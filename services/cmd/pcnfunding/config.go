@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
@@ -41,6 +42,22 @@ func (s *storage) open(ctx context.Context, service string) (*sqldb.DB, error) {
 		return nil, fmt.Errorf("open the database of %s: %w", service, err)
 	}
 	return db, nil
+}
+
+// lock keeps a second suite off the embedded stores of a folder: two brokers on one store would lose events. The lock ends with
+// the process, however it ends.
+func (s *storage) lock() (release func() error, err error) {
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(s.DataDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits
+		return nil, errors.Join(fmt.Errorf("%s is in use by another suite: stop it, or give another --data-dir", s.DataDir), file.Close())
+	}
+	return file.Close, nil
 }
 
 // migrate brings the schema of a service up to date.

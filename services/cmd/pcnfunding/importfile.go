@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
@@ -63,6 +65,12 @@ func importOne(ctx context.Context, register registerv1.RegisterServiceClient, p
 	}
 	fmt.Printf("%s: %s, %s of %s: %d rows, %d stored, %d set aside, load %s\n", filepath.Base(path), state, load.GetKind(),
 		load.GetExtractDate(), load.GetRowsRead(), load.GetRowsStored(), load.GetRowsQuarantined(), load.GetLoadId())
+	for _, reason := range slices.Sorted(maps.Keys(load.GetRowsPassedOver())) {
+		fmt.Printf("  %d passed over: %s\n", load.GetRowsPassedOver()[reason], reason)
+	}
+	for _, warning := range load.GetWarnings() {
+		fmt.Printf("  look at: %s\n", warning)
+	}
 	for _, row := range answer.GetBadRows() {
 		fmt.Printf("  line %d, column %s, value %q: %s (%s)\n", row.GetLine(), row.GetColumn(), row.GetValue(), row.GetDetail(), row.GetReason())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -37,9 +38,12 @@ func (m *monthCloseCommand) Run(ctx context.Context) error {
 			if codes, err = commissioners(ctx, register, m.Month); err != nil {
 				return err
 			}
+			if err := tellUncovered(ctx, register, m.Month, len(codes)); err != nil {
+				return err
+			}
 		}
 		closed, err := closeMonth(ctx, core, m.Month, codes, func(string) string { return newRequestID() })
-		fmt.Printf("closed %s for %d of %d commissioners: %d lines in new schedules, %s to pay, %s to reconcile\n",
+		fmt.Printf("closed %s for %d of %d commissioners; their latest schedules hold %d lines, %s to pay, %s to reconcile\n",
 			m.Month, closed.commissioners, len(codes), closed.lines, closed.pay, closed.reconcile)
 		return err
 	})
@@ -66,6 +70,30 @@ func commissioners(ctx context.Context, register registerv1.RegisterServiceClien
 			return codes, nil
 		}
 	}
+}
+
+// tellUncovered says which networks no commissioner will close the month for, and fails if there is none to close it for.
+func tellUncovered(ctx context.Context, register registerv1.RegisterServiceClient, month string, commissioners int) error {
+	coverage, err := register.GetCoverage(ctx, &registerv1.GetCoverageRequest{MembershipDate: month + "-01"})
+	if err != nil {
+		return err
+	}
+	if commissioners == 0 {
+		return fmt.Errorf("by what is loaded nobody owes money in %s, though %d practices are known: load PCN details or a mapping that name commissioners in force", month, coverage.GetPractices())
+	}
+	var codes []string
+	var patients int64
+	for _, f := range coverage.GetFindings() {
+		if f.GetKind() == registerv1.FindingKind_LEAD_COMMISSIONER_UNKNOWN {
+			codes = append(codes, f.GetPcnCode())
+			patients += f.GetRegisteredPatients()
+		}
+	}
+	if len(codes) > 0 {
+		fmt.Printf("covered by nobody, because their lead commissioner is not known: %d PCNs with %s registered patients: %s\n",
+			len(codes), count(patients), strings.Join(codes, " "))
+	}
+	return nil
 }
 
 // closed is what a close of several commissioners came to.
@@ -101,7 +129,8 @@ func closeMonth(ctx context.Context, core corev1.CoreServiceClient, month string
 			return nil
 		})
 	}
-	return out, errors.Join(append(failures, group.Wait())...)
+	err := group.Wait()
+	return out, errors.Join(append(failures, err)...)
 }
 
 type monthSummaryCommand struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/lifecycle"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
@@ -32,6 +33,9 @@ import (
 // sealInterval is how often new audit entries are sealed.
 const sealInterval = time.Minute
 
+// pruneInterval is how often answers and sent events are forgotten that are older than they must be kept.
+const pruneInterval = 6 * time.Hour
+
 type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
@@ -45,6 +49,7 @@ type serveCommand struct {
 	Listen  string        `name:"nats-listen" help:"Address of the embedded broker; empty for this process only." default:"127.0.0.1:4222"`
 	Creds   string        `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
 	Copies  int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
+	Rate    int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice  time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
@@ -61,8 +66,13 @@ func (s *serveCommand) Validate() error {
 	if s.Sample && s.Service != "all" {
 		return errors.New("--sample goes with serve all")
 	}
-	if s.OIDCIssuer == "" && !onLoopback(s.HTTP) {
-		return fmt.Errorf("%s can be reached from elsewhere: --oidc-issuer is needed there, for the local key is for one machine only", s.HTTP)
+	for _, address := range []string{s.HTTP, s.GRPC} {
+		if s.OIDCIssuer == "" && !onLoopback(address) {
+			return fmt.Errorf("%s can be reached from elsewhere: --oidc-issuer is needed there, for the local key is for one machine only", address)
+		}
+	}
+	if s.NATS == "" && s.Listen != "" && !onLoopback(s.Listen) {
+		return fmt.Errorf("%s can be reached from elsewhere: the embedded broker asks nobody who they are; use --nats", s.Listen)
 	}
 	return nil
 }
@@ -146,6 +156,13 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 // addServices adds the gRPC server with its services, their databases, and what carries their events.
 func (p *process) addServices(ctx context.Context, names []string, verifier auth.Verifier) error {
 	s, tell := p.command, p.telling
+	if s.NATS == "" || s.DatabaseURL == "" {
+		release, err := s.lock()
+		if err != nil {
+			return err
+		}
+		p.group.Add("data folder", nil, func(context.Context) error { return release() })
+	}
 	broker, err := bus.Open(ctx, bus.Config{
 		URL: s.NATS, CredentialsFile: s.Creds, StoreDir: filepath.Join(s.DataDir, "events"), Listen: s.Listen, Replicas: s.Copies,
 		Name: "pcnfunding-" + s.Service, Logger: tell.Logger,
@@ -155,7 +172,10 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 	}
 	p.broker, p.natsURL = broker, broker.ClientURL()
 	p.group.Add("broker", nil, func(context.Context) error { broker.Close(); return nil })
-	server, err := rpc.NewServer(rpc.ServerOptions{Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now})
+	server, err := rpc.NewServer(rpc.ServerOptions{
+		Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now,
+		RatePerSecond: s.Rate, RateBurst: 2 * s.Rate,
+	})
 	if err != nil {
 		return err
 	}
@@ -235,21 +255,29 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		return relay.Run(ctx)
 	}, nil)
-	p.group.Add(name+" audit seal", func(ctx context.Context) error { return sealing(ctx, db, tell) }, nil)
+	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell) }, nil)
 	return db, nil
 }
 
-// sealing seals new audit entries now and then until the context ends.
-func sealing(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error {
-	ticker := time.NewTicker(sealInterval)
-	defer ticker.Stop()
+// upkeep seals new audit entries and forgets what is past its time, now and then until the context ends.
+func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error {
+	seal, prune := time.NewTicker(sealInterval), time.NewTicker(pruneInterval)
+	defer seal.Stop()
+	defer prune.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-seal.C:
 			if _, err := audit.Seal(ctx, db); err != nil {
 				tell.Logger.WarnContext(ctx, "audit entries are not sealed yet", "error", err)
+			}
+		case <-prune.C:
+			before := db.Now().Add(-idempotency.Keep)
+			_, answers := idempotency.Prune(ctx, db, before)
+			_, events := outbox.Prune(ctx, db, before)
+			if err := errors.Join(answers, events); err != nil {
+				tell.Logger.WarnContext(ctx, "what is past its time is still kept", "error", err)
 			}
 		}
 	}

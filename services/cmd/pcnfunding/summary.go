@@ -41,16 +41,30 @@ func printSummary(out io.Writer, s *corev1.MonthSummary) error {
 			return err
 		}
 	}
-	printRefusals(out, s.GetRefusals())
+	printRefusals(out, s.GetMonth(), s.GetRefusals())
 	return nil
 }
 
-func printRefusals(out io.Writer, refusals []*typev1.Refusal) {
-	if len(refusals) == 0 {
-		return
-	}
-	_, _ = fmt.Fprint(out, "\nrefused, and what it waits for\n")
+// printRefusals writes what was refused for the month itself, and counts what earlier months still wait for.
+func printRefusals(out io.Writer, month string, refusals []*typev1.Refusal) {
+	earlier := 0
 	for _, r := range refusals {
+		if r.GetForMonth() != month {
+			earlier++
+		}
+	}
+	if len(refusals) > earlier {
+		_, _ = fmt.Fprint(out, "\nrefused, and what it waits for\n")
+	}
+	defer func() {
+		if earlier > 0 {
+			_, _ = fmt.Fprintf(out, "  and %d refusals of earlier months still wait: see their summaries\n", earlier)
+		}
+	}()
+	for _, r := range refusals {
+		if r.GetForMonth() != month {
+			continue
+		}
 		waiting := []string{count(int64(len(r.GetPcnCodes()))) + " PCNs"}
 		if n := len(r.GetPracticeCodes()); n > 0 {
 			waiting = append(waiting, count(int64(n))+" practices")

@@ -99,7 +99,10 @@ func readRow(at string, row []string, wrong *problems) (example, bool) {
 	return e, true
 }
 
-// findMethod finds a unary method by its full gRPC name.
+// quotation is how the names of calls begin that compute from the request alone.
+const quotation = "Quote"
+
+// findMethod finds a quotation call by its full gRPC name.
 func findMethod(name string) (protoreflect.MethodDescriptor, error) {
 	service, method, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
@@ -108,6 +111,9 @@ func findMethod(name string) (protoreflect.MethodDescriptor, error) {
 	}
 	if s, ok := descriptor.(protoreflect.ServiceDescriptor); ok {
 		if m := s.Methods().ByName(protoreflect.Name(method)); m != nil && !m.IsStreamingClient() && !m.IsStreamingServer() {
+			if !strings.HasPrefix(method, quotation) {
+				return nil, fmt.Errorf("%q is no quotation: a check asks and changes nothing", money.Clip(name))
+			}
 			return m, nil
 		}
 	}

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"math/big"
+	"slices"
+	"time"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -76,14 +78,22 @@ func SettingFor(settings []Setting, commissioner, name, payment string, month pe
 	return best, bestRank >= 0
 }
 
-// MembershipDay returns the day whose members are paid for a month: its first day, or 1 April of its year where the
-// commissioner has set so. Months that were first paid later take the members of the month that paid them.
-func MembershipDay(settings []Setting, commissioner string, paidMonth period.Month) period.Date {
-	setting, found := SettingFor(settings, commissioner, SettingMembershipAt, "", paidMonth)
-	if found && setting.Value == MembershipAtYear {
-		return paidMonth.FinancialYear().First().First()
+// firstICBDay is when the ICBs took over from the CCGs: members of a day before it have another payer than those after.
+var firstICBDay = period.NewDate(2022, time.July, 1)
+
+// MembershipDay returns the day whose members are paid for a month: its first day, or 1 April of its year where that is set for
+// England, though never a day of the CCGs for a month of the ICBs. Months that were first paid later take the members of the
+// month that paid them.
+func MembershipDay(settings []Setting, paidMonth period.Month) period.Date {
+	first := paidMonth.First()
+	setting, found := SettingFor(settings, England, SettingMembershipAt, "", paidMonth)
+	if !found || setting.Value != MembershipAtYear {
+		return first
 	}
-	return paidMonth.First()
+	if day := paidMonth.FinancialYear().First().First(); first.Before(firstICBDay) || !day.Before(firstICBDay) {
+		return day
+	}
+	return firstICBDay
 }
 
 // Group names what is paid, whoever receives it.
@@ -114,6 +124,18 @@ type Entitlement struct {
 	// LateFigure says that the national payment system uses a figure of the amount only from a later month, so that a
 	// difference is the commissioner's to pay.
 	LateFigure bool
+}
+
+// LessScheduled reduces what is withheld by what was scheduled for it before the decision, which stays.
+func (e *Entitled) LessScheduled(lines []ScheduledLine) {
+	already := make(map[Group]money.Pence)
+	for _, line := range lines {
+		already[line.Group] += line.Amount
+	}
+	e.Withheld = slices.DeleteFunc(e.Withheld, func(w Withheld) bool { return w.Amount == already[w.Group] })
+	for i := range e.Withheld {
+		e.Withheld[i].Amount -= already[e.Withheld[i].Group]
+	}
 }
 
 // Hold is a named reason not to send a line yet.
@@ -148,6 +170,7 @@ type ScheduledLine struct {
 	PCNName      string
 	PayeeName    string
 	LocationCode string
+	Instruction  Instruction
 	Amount       money.Pence
 	Sequence     int64 // grows with each schedule, so that the latest line of a group can be told
 }

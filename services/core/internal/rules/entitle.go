@@ -80,53 +80,84 @@ func compareText(a, b string) int {
 	}
 }
 
-// Entitle computes what a commissioner owes for one month from the figures now known: to the networks and practices that the
-// picture shows as owed by it.
-func Entitle(commissioner string, in ForMonth) (*Entitled, error) {
-	e := entitling{commissioner: commissioner, in: in, out: new(Entitled)}
-	for _, components := range Governing(in.Rates, commissioner, in.Month) {
-		if in.Payments != nil && !in.Payments(components[0]) {
-			continue
-		}
-		for i := range in.Picture.PCNs {
-			if err := e.payment(components, &in.Picture.PCNs[i]); err != nil {
-				return nil, fmt.Errorf("%s of %s for %s: %w", components[0].PaymentCode, in.Picture.PCNs[i].Code, in.Month, err)
-			}
+// Entitle computes what is owed for one month from the figures now known: to the networks and practices that the picture shows
+// as owed by its commissioner. Rates and conventions are those of the payer of the day, so that a successor pays what its
+// predecessor would have.
+func Entitle(in ForMonth) (*Entitled, error) {
+	e := entitling{in: in, out: new(Entitled), governing: make(map[string][][]Rate)}
+	for i := range in.Picture.PCNs {
+		if err := e.network(&in.Picture.PCNs[i]); err != nil {
+			return nil, fmt.Errorf("%s for %s: %w", in.Picture.PCNs[i].Code, in.Month, err)
 		}
 	}
 	return e.out, nil
 }
 
 type entitling struct {
-	commissioner string
-	in           ForMonth
-	out          *Entitled
+	in        ForMonth
+	out       *Entitled
+	governing map[string][][]Rate // by payer
+}
+
+// rates returns the payments of the month that a payer makes.
+func (e *entitling) rates(payer string) [][]Rate {
+	found, known := e.governing[payer]
+	if !known {
+		found = slices.DeleteFunc(Governing(e.in.Rates, payer, e.in.Month), func(components []Rate) bool {
+			return e.in.Payments != nil && !e.in.Payments(components[0])
+		})
+		e.governing[payer] = found
+	}
+	return found
+}
+
+// network decides all payments of a network and its practices. A network none of whose practices takes part is owed nothing.
+func (e *entitling) network(pcn *PCN) error {
+	takesPart := len(pcn.Practices) == 0
+	for i := range pcn.Practices {
+		practice := &pcn.Practices[i]
+		if !practice.Participating {
+			continue
+		}
+		takesPart = true
+		if err := e.practice(pcn, practice); err != nil {
+			return fmt.Errorf("practice %s: %w", practice.Code, err)
+		}
+	}
+	if !takesPart || (pcn.PayerCode != "" && !pcn.Owed) {
+		return nil
+	}
+	for _, components := range e.rates(pcn.PayerCode) {
+		if components[0].PaidToPractice {
+			continue
+		}
+		if err := e.payment(components, pcn); err != nil {
+			return fmt.Errorf("%s: %w", components[0].PaymentCode, err)
+		}
+	}
+	return nil
 }
 
 func (e *entitling) payment(components []Rate, pcn *PCN) error {
 	lead := components[0]
 	switch {
-	case lead.PaidToPractice:
-		return e.practices(lead, pcn)
-	case pcn.PayerCode == "":
-		if lead.Timing == Monthly {
-			e.refuse(Refusal{
-				Group: e.group(lead, pcn), Reason: ReasonLeadCommissionerUnknown,
-				Missing:  "lead commissioner of the PCN",
-				Remedy:   "load the PCN details that name it, or record it",
-				Quantity: pcn.RegisteredPatients(), Unit: "patients",
-			})
-		}
-		return nil
-	case !pcn.Owed:
-		return nil
 	case lead.Timing == OnDeclaration:
 		return e.declared(lead, pcn)
+	case pcn.PayerCode == "":
+		e.refuse(payerUnknown(e.group(lead, pcn), pcn.RegisteredPatients()))
+		return nil
 	case !pcn.InForce(e.in.Picture.Day):
 		e.refuse(e.notInForce(e.group(lead, pcn), pcn))
 		return nil
 	}
 	return e.monthly(components, pcn)
+}
+
+func payerUnknown(group Group, patients *big.Rat) Refusal {
+	return Refusal{
+		Group: group, Reason: ReasonLeadCommissionerUnknown, Missing: "commissioner that owes the payment",
+		Remedy: "load the PCN details that name it, or record it", Quantity: patients, Unit: "patients",
+	}
 }
 
 func (e *entitling) group(rate Rate, pcn *PCN) Group {
@@ -161,7 +192,7 @@ func (e *entitling) monthly(components []Rate, pcn *PCN) error {
 		return nil
 	}
 	lead := components[0]
-	amount, steps, refusal, err := e.instalment(lead, terms)
+	amount, steps, refusal, err := e.instalment(lead, terms, pcn.PayerCode)
 	if err != nil {
 		return err
 	}
@@ -192,9 +223,13 @@ func (e *entitling) entitle(group Group, rate Rate, pcn *PCN, amount money.Pence
 		Amount: amount, Working: steps, LateFigure: late,
 	}
 	if pcn.Payee.Code == "" {
-		due.Holds = []Hold{{ReasonPayeeNotRecorded, "record the nominated payee of " + pcn.Code}}
+		due.Holds = []Hold{payeeHold(pcn.Code)}
 	}
 	e.out.Entitlements = append(e.out.Entitlements, due)
+}
+
+func payeeHold(pcnCode string) Hold {
+	return Hold{ReasonPayeeNotRecorded, "record the nominated payee of " + pcnCode}
 }
 
 func (e *entitling) withheldByDecision(group Group, amount money.Pence) bool {
@@ -209,23 +244,31 @@ func (e *entitling) withheldByDecision(group Group, amount money.Pence) bool {
 
 func (e *entitling) withhold(w Withheld) { e.out.Withheld = append(e.out.Withheld, w) }
 
-// practices decides the participation payment of each practice of a PCN.
-func (e *entitling) practices(rate Rate, pcn *PCN) error {
-	for i := range pcn.Practices {
-		practice := &pcn.Practices[i]
-		if !practice.Participating || !practice.Owed {
+// practice decides the payments of a practice that takes part: by its own commissioner.
+func (e *entitling) practice(pcn *PCN, practice *Practice) error {
+	if practice.PayerCode != "" && !practice.Owed {
+		return nil
+	}
+	for _, components := range e.rates(practice.PayerCode) {
+		if !components[0].PaidToPractice {
 			continue
 		}
-		if err := e.practice(rate, pcn, practice); err != nil {
-			return fmt.Errorf("practice %s: %w", practice.Code, err)
+		group := e.group(components[0], pcn)
+		group.PracticeCode = practice.Code
+		if practice.PayerCode == "" {
+			refusal := payerUnknown(group, registeredOf(practice))
+			refusal.Practices = []string{practice.Code}
+			e.refuse(refusal)
+			continue
+		}
+		if err := e.participation(components[0], group, pcn, practice); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (e *entitling) practice(rate Rate, pcn *PCN, practice *Practice) error {
-	group := e.group(rate, pcn)
-	group.PracticeCode = practice.Code
+func (e *entitling) participation(rate Rate, group Group, pcn *PCN, practice *Practice) error {
 	if !pcn.InForce(e.in.Picture.Day) {
 		refusal := e.notInForce(group, pcn)
 		refusal.Quantity, refusal.Practices = registeredOf(practice), []string{practice.Code}
@@ -246,7 +289,7 @@ func (e *entitling) practice(rate Rate, pcn *PCN, practice *Practice) error {
 		e.refuse(*refusal)
 		return nil
 	}
-	amount, steps, refusal, err := e.instalment(rate, terms)
+	amount, steps, refusal, err := e.instalment(rate, terms, practice.PayerCode)
 	if err != nil {
 		return err
 	}
@@ -271,9 +314,9 @@ func (e *entitling) practice(rate Rate, pcn *PCN, practice *Practice) error {
 }
 
 // instalment computes the month's instalment by the convention in force. A figure that the convention needs and that is
-// not published is a refusal.
-func (e *entitling) instalment(lead Rate, terms []Term) (money.Pence, *working.Working, *Refusal, error) {
-	convention, origin, err := e.convention(lead)
+// not published, or one that makes no sense, is a refusal of this payment and holds up no other.
+func (e *entitling) instalment(lead Rate, terms []Term, payer string) (money.Pence, *working.Working, *Refusal, error) {
+	convention, origin, err := e.convention(lead, payer)
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -282,9 +325,13 @@ func (e *entitling) instalment(lead Rate, terms []Term) (money.Pence, *working.W
 		Instalments: lead.Months(), Number: e.in.Month.Sub(lead.From) + 1,
 		Convention: convention, ConventionOrigin: origin, Clause: clause(lead, e.in.Month),
 	})
-	if f, ok := fault.As(err); ok && f.Kind == fault.Refused {
+	if f, ok := fault.As(err); ok {
+		missing := f.Meta["missing"]
+		if missing == "" {
+			missing = f.Message
+		}
 		return 0, nil, &Refusal{
-			Reason: f.Reason, Missing: f.Meta["missing"], Remedy: "enter the figure, or set another instalment convention",
+			Reason: f.Reason, Missing: missing, Remedy: "enter the figure anew, or set another instalment convention",
 			Quantity: terms[0].Population.Total(), Unit: terms[0].Unit,
 		}, nil
 	}
@@ -307,6 +354,10 @@ func (e *entitling) declared(rate Rate, pcn *PCN) error {
 		}
 		group := e.group(rate, pcn)
 		group.Item = declaration.ID
+		if pcn.PayerCode == "" {
+			e.refuse(payerUnknown(group, pcn.RegisteredPatients()))
+			continue
+		}
 		if !pcn.InForce(e.in.Picture.Day) {
 			e.refuse(e.notInForce(group, pcn))
 			continue
@@ -331,7 +382,7 @@ func (e *entitling) declared(rate Rate, pcn *PCN) error {
 
 func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Month) (money.Pence, *working.Working, error) {
 	var b working.Builder
-	population := b.Input("population", t.Population.Total(), t.Unit, t.Population.Origin)
+	population := populationOf(&b, t)
 	rateTerm := b.Input("rate", t.RateGBP, "GBP_per_"+rate.Unit.Singular(), t.RateOrigin)
 	share := b.Input("share", declaration.Share, "share", working.Origin{Kind: working.FromDeclaration, Ref: declaration.ID})
 	full := b.Step("full_value", working.Multiply, "GBP", clause(rate, month), rateTerm, population)
@@ -340,6 +391,18 @@ func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Mon
 	steps := b.Done()
 	amount, err := money.RoundHalfUp(due.Value)
 	return amount, steps, err
+}
+
+// populationOf notes the practices' figures and their sum, or the figure supplied for the whole.
+func populationOf(b *working.Builder, t Term) working.Term {
+	if len(t.Population.Practices) == 0 {
+		return b.Input("population", t.Population.Total(), t.Unit, t.Population.Origin)
+	}
+	parts := make([]working.Term, len(t.Population.Practices))
+	for i, practice := range t.Population.Practices {
+		parts[i] = b.Input(practice.Code+"_population", practice.Value, t.Unit, practice.Origin)
+	}
+	return b.Step("population", working.Add, t.Unit, "", parts...)
 }
 
 // terms pairs each rate of a payment with its own population, or says which figure is missing.
@@ -365,7 +428,9 @@ func (e *entitling) terms(components []Rate, pcn *PCN) ([]Term, bool, *Refusal) 
 			return nil, false, refusal
 		}
 		late = late || isLate
-		terms = append(terms, term(rate, population))
+		t := term(rate, population)
+		t.Clause = clause(rate, e.in.Month)
+		terms = append(terms, t)
 	}
 	return terms, late, nil
 }
@@ -414,7 +479,7 @@ func (e *entitling) populationName(unit Unit) string {
 }
 
 func populationRemedy(unit Unit) string {
-	return "load the " + unit.Adjective() + " populations of that day, or record the figure"
+	return "load the " + unit.Adjective() + " populations of that day, or record the figure: 0 for a practice that had none"
 }
 
 func snapshotOrigin(loadID string) working.Origin {
@@ -454,8 +519,8 @@ func (e *entitling) unpayable(components []Rate, terms []Term) *Refusal {
 	return nil
 }
 
-func (e *entitling) convention(rate Rate) (Convention, working.Origin, error) {
-	setting, found := SettingFor(e.in.Settings, e.commissioner, SettingConvention, rate.PaymentCode, e.in.Month)
+func (e *entitling) convention(rate Rate, payer string) (Convention, working.Origin, error) {
+	setting, found := SettingFor(e.in.Settings, payer, SettingConvention, rate.PaymentCode, e.in.Month)
 	if !found {
 		return PCNAnnual, working.Origin{Kind: working.FromSetting, Ref: "default", Source: PCNAnnual.String()}, nil
 	}

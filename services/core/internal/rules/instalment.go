@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"math/big"
 	"strings"
 
@@ -50,6 +51,8 @@ type Term struct {
 	Population     Population
 	// Unit is what the population counts: patients or beds.
 	Unit string
+	// Clause names the component and the contract where a payment has several; empty means that of the payment.
+	Clause string
 	// Per is what the rate is paid per, such as registered_patient; empty means one of Unit.
 	Per string
 }
@@ -268,10 +271,13 @@ func (i *instalment) amount(name string) (working.Term, error) {
 		if err != nil {
 			return population, err
 		}
-		amounts[n] = i.b.Step(i.prefix(n)+"amount", working.Multiply, unitGBP, i.in.Clause, rate, population)
+		amounts[n] = i.b.Step(i.prefix(n)+"amount", working.Multiply, unitGBP, i.clause(n), rate, population)
 	}
 	return i.b.Step(name, working.Add, unitGBP, "components added before rounding", amounts...), nil
 }
+
+// clause names the component, where the payment has several, or the payment.
+func (i *instalment) clause(n int) string { return cmp.Or(i.in.Terms[n].Clause, i.in.Clause) }
 
 // monthlyRate rounds published monthly rate × population. A payment made once has no month, so it too needs the figure.
 func (i *instalment) monthlyRate() (working.Term, error) {
@@ -331,7 +337,7 @@ func (i *instalment) practiceAmount(rates []working.Term, code string) (working.
 			return working.Term{}, i.practicesMissing(n, "every practice of the other components")
 		}
 		population := i.b.Input(code+"_"+i.prefix(n)+"population", practice.Value, term.unit(), practice.Origin)
-		amounts[n] = i.b.Step(code+"_"+i.prefix(n)+"amount", working.Multiply, unitGBP, i.in.Clause, rates[n], population)
+		amounts[n] = i.b.Step(code+"_"+i.prefix(n)+"amount", working.Multiply, unitGBP, i.clause(n), rates[n], population)
 	}
 	if len(amounts) == 1 {
 		return amounts[0], nil

@@ -16,6 +16,23 @@ type Picture struct {
 	Debtors []string
 }
 
+// OwedLocations returns the places of the networks and practices that the commissioner of the picture owes.
+func (p *Picture) OwedLocations() map[string]bool {
+	out := make(map[string]bool)
+	for i := range p.PCNs {
+		pcn := &p.PCNs[i]
+		if pcn.Owed && pcn.LocationCode != "" {
+			out[pcn.LocationCode] = true
+		}
+		for j := range pcn.Practices {
+			if practice := &pcn.Practices[j]; practice.Owed && practice.LocationCode != "" {
+				out[practice.LocationCode] = true
+			}
+		}
+	}
+	return out
+}
+
 // Owed tells whether the commissioner of the picture owes what is due to a network, or to a practice where one is named.
 func (p *Picture) Owed(pcnCode, practiceCode string) bool {
 	for i := range p.PCNs {

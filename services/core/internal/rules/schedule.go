@@ -84,7 +84,7 @@ type Close struct {
 	Month            period.Month
 	Sequence         int
 	Months           map[period.Month]*Entitled // what each month comes to by the figures now known
-	Closed           map[period.Month]bool      // months scheduled before, by the commissioner or those it succeeded
+	Closed           map[period.Month]bool      // months something was scheduled for before, by the commissioner or those it succeeded
 	Scheduled        []ScheduledLine            // what was scheduled for those months
 	Waiting          func(Group) string         // reason why a group was refused or withheld before; empty when it was not
 	Rails            []Rail
@@ -93,12 +93,13 @@ type Close struct {
 // Difference is an amount to schedule, before its cause is known.
 type Difference struct {
 	Line
-	due      *Entitlement  // nil when nothing is due any more
-	already  money.Pence   // sum scheduled before under the key
-	previous ScheduledLine // latest line of the group; zero when there is none
+	due      *Entitlement  // nil when nothing is due any more to anybody
+	current  bool          // it is for the account that is due now; false takes back what went to another
+	late     bool          // a figure that the national payment system took up later may be its cause
+	previous ScheduledLine // latest line of the group or account; zero when there is none
 	first    bool          // nothing was scheduled for the group before
-	reopened bool          // the month was closed before
-	moved    bool          // the group is due, but from or to another account than before
+	reopened bool          // the month was scheduled before
+	carried  bool          // it moves what went to another account
 	waited   string        // reason why the group was refused or withheld before; empty when it was not
 	joined   bool          // the practice is, or was, paid for as a member of another network
 }
@@ -106,21 +107,74 @@ type Difference struct {
 // Previous returns the identifier of the line the difference adjusts; empty for a first line.
 func (d *Difference) Previous() string { return d.previous.LineID }
 
-// Differences compares what is due with what was scheduled, key by key. A group that is refused or withheld keeps what was
-// scheduled for it. The result is in order of line id, holds no zero amounts, and brings every group to what is due.
-func Differences(in Close) ([]Difference, error) {
-	already, latest, standing := summarise(in.Scheduled)
-	due := make(map[Key]*Entitlement)
-	kept, groups := make(map[Group]bool), make(map[Group]bool)
+// account is what amounts of one group are kept apart by: to and from whom, and whether the suite asks for the payment.
+type account struct {
+	Key
+	Instruction Instruction
+}
+
+// balance is what was scheduled under an account, with its latest line.
+type balance struct {
+	sum  money.Pence
+	line ScheduledLine
+}
+
+// Differences compares what is due with what was scheduled, group by group. What went to another payee, or from another account,
+// is taken back under the instruction it had and given to the one that is due under the same instruction; the rest is the
+// difference in the amount. A group that is refused or withheld keeps what was scheduled for it.
+func Differences(in *Close) ([]Difference, error) {
+	books, latest, err := summarise(in.Scheduled)
+	if err != nil {
+		return nil, err
+	}
+	due, kept, err := in.dues()
+	if err != nil {
+		return nil, err
+	}
 	members := make(memberships)
+	for group := range due {
+		members.note(group)
+	}
+	for group := range latest {
+		members.note(group)
+		if _, isDue := due[group]; !isDue && !kept[group] && in.Months[group.ForMonth] != nil {
+			due[group] = nil
+		}
+	}
+	var out []Difference
+	for group, e := range due {
+		found, err := in.group(group, e, books[group], latest)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			found[i].joined = members.elsewhere(group)
+		}
+		out = append(out, found...)
+	}
+	slices.SortFunc(out, compareDifferences)
+	return out, nil
+}
+
+// compareDifferences puts differences in one order, whatever the order of the maps they came from.
+func compareDifferences(a, b Difference) int {
+	return cmp.Or(
+		a.ForMonth.Compare(b.ForMonth), cmp.Compare(a.PaymentCode, b.PaymentCode), cmp.Compare(a.PCNCode, b.PCNCode),
+		cmp.Compare(a.PracticeCode, b.PracticeCode), cmp.Compare(a.Item, b.Item), cmp.Compare(a.PayeeCode, b.PayeeCode),
+		cmp.Compare(a.FundingSource, b.FundingSource), cmp.Compare(a.Instruction, b.Instruction), cmp.Compare(int64(a.Amount), int64(b.Amount)),
+	)
+}
+
+// dues gathers what is due by group, and the groups that keep what was scheduled.
+func (in *Close) dues() (due map[Group]*Entitlement, kept map[Group]bool, err error) {
+	due, kept = make(map[Group]*Entitlement), make(map[Group]bool)
 	for month, entitled := range in.Months {
 		for i := range entitled.Entitlements {
 			e := &entitled.Entitlements[i]
-			if e.ForMonth != month || due[e.Key] != nil {
-				return nil, fault.Bug("%v is entitled twice or in the wrong month %s", e.Key, month)
+			if e.ForMonth != month || due[e.Group] != nil {
+				return nil, nil, fault.Bug("%v is entitled twice or in the wrong month %s", e.Key, month)
 			}
-			due[e.Key], groups[e.Group] = e, true
-			members.note(e.Group)
+			due[e.Group] = e
 		}
 		for i := range entitled.Refusals {
 			kept[entitled.Refusals[i].Group] = true
@@ -129,55 +183,55 @@ func Differences(in Close) ([]Difference, error) {
 			kept[entitled.Withheld[i].Group] = true
 		}
 	}
-	for group := range latest {
-		members.note(group)
-	}
-	var out []Difference
-	add := func(d Difference) { out = append(out, d) }
-	for key, e := range due {
-		amount, err := e.Amount.Sub(already[key])
-		if err != nil {
-			return nil, err
-		}
-		if amount == 0 {
-			continue
-		}
-		previous, adjusting := latest[key.Group]
-		add(Difference{
-			Line: Line{
-				Key: key, PCNName: e.PCNName, PayeeName: e.PayeeName, LocationCode: e.LocationCode, Amount: amount,
-				Holds: e.Holds, Instruction: in.instruct(key, adjusting && e.LateFigure), Adjusts: previous.LineID,
-			},
-			due: e, already: already[key], previous: previous, first: !adjusting, reopened: in.Closed[key.ForMonth],
-			moved: adjusting && previous.Key != key, waited: in.Waiting(key.Group),
-			joined: members.elsewhere(key.Group),
-		})
-	}
-	for key, sum := range already {
-		if sum == 0 || due[key] != nil || kept[key.Group] || in.Months[key.ForMonth] == nil {
-			continue
-		}
-		line := standing[key]
-		add(Difference{
-			Line: Line{
-				Key: key, PCNName: line.PCNName, PayeeName: line.PayeeName, LocationCode: line.LocationCode, Amount: -sum,
-				Instruction: in.instruct(key, false), Adjusts: line.LineID,
-			},
-			already: sum, previous: line, reopened: true, moved: groups[key.Group], joined: members.elsewhere(key.Group),
-		})
-	}
-	for i := range out {
-		out[i].LineID = in.lineID(out[i].Line)
-	}
-	slices.SortFunc(out, func(a, b Difference) int { return cmp.Compare(a.LineID, b.LineID) })
-	return out, in.check(out, due, kept, already)
+	return due, kept, nil
 }
 
-func (in *Close) instruct(key Key, late bool) Instruction {
-	if late {
-		return Pay
+// group finds the differences of one group.
+func (in *Close) group(group Group, e *Entitlement, accounts map[account]balance, latest map[Group]ScheduledLine) ([]Difference, error) {
+	var out []Difference
+	var total money.Pence
+	totals := make(map[Instruction]money.Pence, 2)
+	for acct, held := range accounts {
+		totals[acct.Instruction] += held.sum
+		total += held.sum
+		if held.sum != 0 && (e == nil || acct.Key != e.Key) {
+			out = append(out, Difference{
+				Line: Line{
+					Key: acct.Key, PCNName: held.line.PCNName, PayeeName: held.line.PayeeName, LocationCode: held.line.LocationCode,
+					Instruction: acct.Instruction, Amount: -held.sum, Adjusts: held.line.LineID, Holds: held.line.holds(),
+				},
+				due: e, previous: held.line, reopened: true,
+			})
+		}
 	}
-	return Instruct(in.Rails, key.PaymentCode, key.ForMonth)
+	if e == nil {
+		return out, nil
+	}
+	previous, adjusting := latest[group]
+	base := Difference{
+		Line: Line{
+			Key: e.Key, PCNName: e.PCNName, PayeeName: e.PayeeName, LocationCode: e.LocationCode, Holds: e.Holds, Adjusts: previous.LineID,
+		},
+		due: e, current: true, previous: previous, first: !adjusting, reopened: in.Closed[group.ForMonth], waited: in.Waiting(group),
+	}
+	for _, instruction := range []Instruction{Pay, ReconcileOnly} {
+		carry := base
+		carry.Instruction, carry.carried = instruction, true
+		if carry.Amount = totals[instruction] - accounts[account{e.Key, instruction}].sum; carry.Amount != 0 {
+			out = append(out, carry)
+		}
+	}
+	rest := base
+	amount, err := e.Amount.Sub(total)
+	if err != nil {
+		return nil, err
+	}
+	rest.Amount, rest.late = amount, adjusting && e.LateFigure
+	rest.Instruction = Instruct(in.Rails, group.PaymentCode, group.ForMonth)
+	if rest.Amount != 0 {
+		out = append(out, rest)
+	}
+	return out, nil
 }
 
 // memberships notes in which networks practices are paid for, month by month and payment by payment.
@@ -198,51 +252,38 @@ func (m memberships) elsewhere(group Group) bool {
 	return len(m[group]) > 1
 }
 
-// summarise adds up lines by key and finds the latest line of each group and of each key.
-func summarise(lines []ScheduledLine) (already map[Key]money.Pence, latest map[Group]ScheduledLine, standing map[Key]ScheduledLine) {
-	already = make(map[Key]money.Pence, len(lines))
-	latest = make(map[Group]ScheduledLine, len(lines))
-	standing = make(map[Key]ScheduledLine, len(lines))
-	later := func(a, b ScheduledLine) bool {
-		return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), cmp.Compare(int64(a.Amount), int64(b.Amount)), cmp.Compare(a.LineID, b.LineID)) > 0
-	}
+// summarise adds up lines by account within each group, and finds the latest line of each group.
+func summarise(lines []ScheduledLine) (books map[Group]map[account]balance, latest map[Group]ScheduledLine, err error) {
+	books, latest = make(map[Group]map[account]balance), make(map[Group]ScheduledLine, len(lines))
 	for _, line := range lines {
-		already[line.Key] += line.Amount
-		if held, ok := latest[line.Group]; !ok || later(line, held) {
+		if books[line.Group] == nil {
+			books[line.Group] = make(map[account]balance, 1)
+		}
+		acct := account{line.Key, line.Instruction}
+		held := books[line.Group][acct]
+		if held.sum, err = held.sum.Add(line.Amount); err != nil {
+			return nil, nil, err
+		}
+		if held.line.LineID == "" || line.after(held.line) {
+			held.line = line
+		}
+		books[line.Group][acct] = held
+		if last, ok := latest[line.Group]; !ok || line.after(last) {
 			latest[line.Group] = line
 		}
-		if held, ok := standing[line.Key]; !ok || later(line, held) {
-			standing[line.Key] = line
-		}
 	}
-	return already, latest, standing
+	return books, latest, nil
 }
 
-// check asserts that the lines bring every key to what is due, and that no line stands twice.
-func (in *Close) check(lines []Difference, due map[Key]*Entitlement, kept map[Group]bool, already map[Key]money.Pence) error {
-	after := make(map[Key]money.Pence, len(already)+len(lines))
-	for key, sum := range already {
-		after[key] = sum
-	}
-	seen := make(map[string]bool, len(lines))
-	for i := range lines {
-		if seen[lines[i].LineID] || lines[i].Amount == 0 {
-			return fault.Bug("line %s stands twice or is zero", lines[i].LineID)
-		}
-		seen[lines[i].LineID] = true
-		after[lines[i].Key] += lines[i].Amount
-	}
-	for key, sum := range after {
-		var want money.Pence
-		switch {
-		case due[key] != nil:
-			want = due[key].Amount
-		case kept[key.Group] || in.Months[key.ForMonth] == nil:
-			want = already[key]
-		}
-		if sum != want {
-			return fault.Bug("%v comes to %d pence, not %d", key, sum, want)
-		}
+// after tells a later line from an earlier one; of one schedule the line that gives comes after the one that takes back.
+func (l ScheduledLine) after(other ScheduledLine) bool {
+	return cmp.Or(cmp.Compare(l.Sequence, other.Sequence), cmp.Compare(int64(l.Amount), int64(other.Amount)), cmp.Compare(l.LineID, other.LineID)) > 0
+}
+
+// holds are those of a line that takes back what was never sent for want of a payee.
+func (l ScheduledLine) holds() []Hold {
+	if l.PayeeCode == "" && l.PracticeCode == "" {
+		return []Hold{payeeHold(l.PCNCode)}
 	}
 	return nil
 }
@@ -251,53 +292,130 @@ func (in *Close) check(lines []Difference, due map[Key]*Entitlement, kept map[Gr
 func (in *Close) lineID(line Line) string {
 	key := strings.Join([]string{
 		"core", in.CommissionerCode, in.Month.String(), strconv.Itoa(in.Sequence), line.ForMonth.String(), line.PaymentCode,
-		line.PCNCode, line.PracticeCode, line.Item, line.PayeeCode, line.FundingSource, line.Adjusts,
+		line.PCNCode, line.PracticeCode, line.Item, line.PayeeCode, line.FundingSource, strconv.Itoa(int(line.Instruction)), line.Adjusts,
 	}, "|")
 	sum := sha256.Sum256([]byte(key))
 	return "core-" + hex.EncodeToString(sum[:16])
 }
 
-// Explain gives each difference its cause, its working and its confidence. Previous holds the workings of the lines that
-// differences adjust, by line id.
-func Explain(differences []Difference, previous map[string]*working.Working) ([]Line, error) {
-	lines := make([]Line, len(differences))
+// Explain turns differences into lines: it tells the cause of each, and so its instruction, puts together what is for one
+// account, and gives each line its working and its confidence. Previous holds the workings of the lines that differences
+// adjust, by line id. The lines are in order of line id, none is zero, and they bring every group to what is due.
+func Explain(in *Close, differences []Difference, previous map[string]*working.Working) ([]Line, error) {
+	merged := make(map[account]*Difference, len(differences))
+	var order []account
 	for i := range differences {
-		d := &differences[i]
-		line := d.Line
-		line.Working = d.explain()
-		line.Cause = d.cause(previous[d.previous.LineID])
-		line.Confidence = line.Working.Confidence()
-		result, err := working.Evaluate(line.Working)
-		if err != nil {
-			return nil, fault.Bug("the working of line %s does not hold: %v", line.LineID, err)
+		d := differences[i]
+		d.Cause = d.cause(previous[d.previous.LineID])
+		if d.late && d.Cause == CausePopulation {
+			d.Instruction = Pay
 		}
-		if result.Cmp(line.Amount.GBP()) != 0 {
-			return nil, fault.Bug("the working of line %s gives %s, not %s", line.LineID, money.Format(result), line.Amount)
+		acct := account{d.Key, d.Instruction}
+		held := merged[acct]
+		if held == nil {
+			merged[acct] = &d
+			order = append(order, acct)
+			continue
 		}
-		lines[i] = line
+		var err error
+		if held.Amount, err = held.Amount.Add(d.Amount); err != nil {
+			return nil, err
+		}
+		if held.Cause != d.Cause {
+			held.Cause = CauseSeveral
+		}
 	}
-	return lines, nil
+	lines := make([]Line, 0, len(order))
+	for _, acct := range order {
+		d := merged[acct]
+		if d.Amount == 0 {
+			continue
+		}
+		line := d.Line
+		line.LineID = in.lineID(line)
+		line.Working = d.explain()
+		line.Confidence = line.Working.Confidence()
+		if before := previous[d.previous.LineID]; before != nil && !d.current {
+			line.Confidence = before.Confidence()
+		}
+		if err := line.verify(); err != nil {
+			return nil, err
+		}
+		lines = append(lines, line)
+	}
+	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.LineID, b.LineID) })
+	return lines, in.check(lines)
 }
 
-// explain returns the working of the line: that of the amount due, less what was scheduled before.
-func (d *Difference) explain() *working.Working {
-	if d.due != nil && d.already == 0 {
-		return d.due.Working
+// verify holds a line against the independent evaluation of its working.
+func (l *Line) verify() error {
+	result, err := working.Evaluate(l.Working)
+	if err != nil {
+		return fault.Bug("the working of line %s does not hold: %v", l.LineID, err)
 	}
+	if result.Cmp(l.Amount.GBP()) != 0 {
+		return fault.Bug("the working of line %s gives %s, not %s", l.LineID, money.Format(result), l.Amount)
+	}
+	return nil
+}
+
+// check asserts that the lines bring every account to what is due, and that no line stands twice.
+func (in *Close) check(lines []Line) error {
+	due, kept, err := in.dues()
+	if err != nil {
+		return err
+	}
+	after, before := make(map[Key]money.Pence), make(map[Key]money.Pence)
+	for _, line := range in.Scheduled {
+		before[line.Key] += line.Amount
+		after[line.Key] += line.Amount
+	}
+	seen := make(map[string]bool, len(lines))
+	for i := range lines {
+		if seen[lines[i].LineID] {
+			return fault.Bug("line %s stands twice", lines[i].LineID)
+		}
+		seen[lines[i].LineID] = true
+		after[lines[i].Key] += lines[i].Amount
+	}
+	for _, e := range due {
+		if after[e.Key] != e.Amount {
+			return fault.Bug("%v comes to %d pence, not %d", e.Key, after[e.Key], e.Amount)
+		}
+		delete(after, e.Key)
+	}
+	for key, sum := range after {
+		var want money.Pence
+		if kept[key.Group] || in.Months[key.ForMonth] == nil {
+			want = before[key]
+		}
+		if sum != want {
+			return fault.Bug("%v comes to %d pence, not %d", key, sum, want)
+		}
+	}
+	return nil
+}
+
+// explain returns the working of the line: that of the amount due, less what is scheduled elsewhere or was before.
+func (d *Difference) explain() *working.Working {
 	scheduled := working.Input{
-		Name: "already_scheduled", Value: d.already.GBP(), Unit: "GBP",
-		Origin: working.Origin{Kind: working.FromLine, Ref: d.previous.LineID},
+		Name: "already_scheduled", Unit: "GBP", Origin: working.Origin{Kind: working.FromLine, Ref: d.previous.LineID},
 	}
 	step := working.Step{
 		Name: "adjustment", Operation: working.Subtract, Unit: "GBP", Result: d.Amount.GBP(),
 		Clause: "nothing scheduled is edited: the difference is scheduled",
 	}
-	if d.due == nil {
+	if !d.current {
 		due := working.Input{Name: "due", Value: new(big.Rat), Unit: "GBP", Origin: working.Origin{Kind: working.FromContract, Source: "nothing is due to this payee any more"}}
+		scheduled.Value = new(big.Rat).Neg(d.Amount.GBP())
 		step.Operands = []string{due.Name, scheduled.Name}
 		return &working.Working{Inputs: []working.Input{due, scheduled}, Steps: []working.Step{step}}
 	}
 	now := d.due.Working
+	if d.Amount == d.due.Amount {
+		return now
+	}
+	scheduled.Value = new(big.Rat).Sub(d.due.Amount.GBP(), d.Amount.GBP())
 	step.Operands = []string{now.Steps[len(now.Steps)-1].Name, scheduled.Name}
 	return &working.Working{
 		Inputs: append(slices.Clone(now.Inputs), scheduled),
@@ -307,17 +425,25 @@ func (d *Difference) explain() *working.Working {
 
 func (d *Difference) cause(before *working.Working) Cause {
 	switch {
-	case d.first && !d.reopened:
+	case d.current && d.first && !d.reopened:
 		return NoCause
-	case d.first:
+	case d.current && d.first:
 		return d.causeOfArrival()
-	case d.moved:
-		return CausePayee
-	case d.due == nil:
+	case d.carried, !d.current && d.due != nil:
+		return d.causeOfMove()
+	case !d.current:
 		return d.causeOfLoss()
 	default:
 		return compareInputs(before, d.due.Working)
 	}
+}
+
+// causeOfMove tells a new payee from a new account that the money comes from, which goes with a version of the rate.
+func (d *Difference) causeOfMove() Cause {
+	if d.due.PayeeCode == d.previous.PayeeCode {
+		return CauseRate
+	}
+	return CausePayee
 }
 
 // causeOfArrival tells why something is due for a month that was closed without it.
@@ -355,6 +481,12 @@ func compareInputs(before, after *working.Working) Cause {
 	for _, in := range before.Inputs {
 		earlier[in.Name] = in
 	}
+	for _, in := range after.Inputs {
+		// Another convention takes other figures; they are not what changed.
+		if was, known := earlier[in.Name]; known && in.Origin.Kind == working.FromSetting && in.Origin.Source != was.Origin.Source {
+			return CauseSetting
+		}
+	}
 	found := make(map[Cause]bool)
 	for _, in := range after.Inputs {
 		was, known := earlier[in.Name]
@@ -391,7 +523,7 @@ func causeOf(in working.Input, inBoth bool) Cause {
 		return CauseRate
 	case working.FromSnapshot:
 		switch {
-		case strings.Contains(in.Origin.Source, "beds"):
+		case in.Unit == CareHomeBed.Plural():
 			return CauseBeds
 		case inBoth:
 			return CausePopulation

@@ -47,23 +47,24 @@ func (b *books) close(t require.TestingT, month period.Month, inputs func(period
 }
 
 func (b *books) entitle(t require.TestingT, in rules.ForMonth) *rules.Entitled {
-	entitled, err := rules.Entitle(b.commissioner, in)
+	entitled, err := rules.Entitle(in)
 	require.NoError(t, err)
 	return entitled
 }
 
 func (b *books) schedule(t require.TestingT, month period.Month, due map[period.Month]*rules.Entitled) []rules.Line {
 	b.sequences[month]++
-	differences, err := rules.Differences(rules.Close{
+	closing := &rules.Close{
 		CommissionerCode: b.commissioner, Month: month, Sequence: b.sequences[month], Months: due, Closed: b.closed,
 		Scheduled: b.lines, Rails: b.rails, Waiting: func(g rules.Group) string { return b.waiting[g] },
-	})
+	}
+	differences, err := rules.Differences(closing)
 	require.NoError(t, err)
-	lines, err := rules.Explain(differences, b.workings)
+	lines, err := rules.Explain(closing, differences, b.workings)
 	require.NoError(t, err)
 	for _, line := range lines {
 		b.lines = append(b.lines, rules.ScheduledLine{
-			LineID: line.LineID, Key: line.Key, PCNName: line.PCNName, PayeeName: line.PayeeName, Amount: line.Amount,
+			LineID: line.LineID, Key: line.Key, PCNName: line.PCNName, PayeeName: line.PayeeName, Amount: line.Amount, Instruction: line.Instruction,
 			Sequence: int64(month.Sub(period.Month{})*1000 + b.sequences[month]),
 		})
 		b.workings[line.LineID] = line.Working
@@ -279,7 +280,7 @@ func TestEntitle_CareHomePremiumFollowsBedsAndCoding(t *testing.T) {
 	at := func(beds *rules.Beds) *rules.Entitled {
 		pcn := network("U1", "15N")
 		pcn.Beds = beds
-		entitled, err := rules.Entitle("15N", rules.ForMonth{Month: month("2020-11"), PaidMonth: month("2020-11"), Rates: rates, Picture: picture(month("2020-11"), pcn)})
+		entitled, err := rules.Entitle(rules.ForMonth{Month: month("2020-11"), PaidMonth: month("2020-11"), Rates: rates, Picture: picture(month("2020-11"), pcn)})
 		require.NoError(t, err)
 		return entitled
 	}
@@ -307,13 +308,13 @@ func TestEntitle_ParticipationGoesToPracticesByTheirOwnCommissioner(t *testing.T
 		}
 		return rules.ForMonth{Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp}, Picture: picture(month("2021-04"), pcn)}
 	}
-	own, err := rules.Entitle("15N", owedBy("15N"))
+	own, err := rules.Entitle(owedBy("15N"))
 	require.NoError(t, err)
 	require.Len(t, own.Entitlements, 1, "A1: B1 is another's, C1 opted out, D1 has no weight")
 	require.Equal(t, money.Pence(153442), own.Entitlements[0].Amount, "CDP-074")
 	require.Equal(t, "A1", own.Entitlements[0].PayeeCode)
 	require.Equal(t, []string{"D1"}, own.Refusals[0].Practices)
-	neighbour, err := rules.Entitle("11N", owedBy("11N"))
+	neighbour, err := rules.Entitle(owedBy("11N"))
 	require.NoError(t, err)
 	require.Equal(t, money.Pence(205479), neighbour.Entitlements[0].Amount, "CDP-075")
 }
@@ -322,7 +323,7 @@ func TestEntitle_RefusesNetworksThatAreClosed(t *testing.T) {
 	t.Parallel()
 	pcn := network("U1", "15N", practice("A1", "15N", rules.RegisteredPatient, "9258"))
 	pcn.Closed = period.NewDate(2022, time.March, 31)
-	entitled, err := rules.Entitle("15N", rules.ForMonth{
+	entitled, err := rules.Entitle(rules.ForMonth{
 		Month: month("2022-04"), PaidMonth: month("2022-04"), Picture: picture(month("2022-04"), pcn),
 		Rates: []rules.Rate{rate("R", "CORE_PCN", "1.50", "2022-04", "2023-03", rules.RegisteredPatient)},
 	})
@@ -428,7 +429,7 @@ func TestEntitle_RefusesAConventionThatLacksItsFigure(t *testing.T) {
 	t.Parallel()
 	in := enhancedAccess(false)(month("2024-04"))
 	in.Settings = []rules.Setting{{CommissionerCode: rules.England, Name: rules.SettingConvention, Value: "PCN_MONTHLY_RATE", From: month("2024-04")}}
-	entitled, err := rules.Entitle("QAA", in)
+	entitled, err := rules.Entitle(in)
 	require.NoError(t, err, "other payments of the month are not held up")
 	require.Equal(t, rules.ReasonMonthlyRateMissing, entitled.Refusals[0].Reason)
 	require.Equal(t, "monthly rate of ENHANCED_ACCESS", entitled.Refusals[0].Missing)
@@ -439,7 +440,7 @@ func TestEntitle_RoundsParticipationByAnyConvention(t *testing.T) {
 	npp := rate("NPP", "NPP", "1.761", "2021-04", "2022-03", rules.WeightedPatient)
 	npp.PaidToPractice = true
 	for _, convention := range []string{"PCN_ANNUAL", "PRACTICE_SUM"} {
-		entitled, err := rules.Entitle("15N", rules.ForMonth{
+		entitled, err := rules.Entitle(rules.ForMonth{
 			Month: month("2021-04"), PaidMonth: month("2021-04"), Rates: []rules.Rate{npp},
 			Picture:  picture(month("2021-04"), network("U1", "15N", practice("A1", "15N", rules.WeightedPatient, "10456"))),
 			Settings: []rules.Setting{{CommissionerCode: "15N", Name: rules.SettingConvention, Value: convention, From: month("2021-04")}},
@@ -458,4 +459,94 @@ func TestGoverning_LetsACandidateWait(t *testing.T) {
 	require.Equal(t, "PAYABLE", rules.Governing([]rules.Rate{payable, candidate}, "QAA", month("2023-06"))[0][0].ID)
 	require.Equal(t, "UNKNOWN", rules.Governing([]rules.Rate{payable, unknown}, "QAA", month("2023-06"))[0][0].ID)
 	require.Equal(t, "CANDIDATE", rules.Governing([]rules.Rate{payable, unknown, candidate}, "QAA", month("2023-06"))[0][0].ID)
+}
+
+// A list that PCSE took up late is the commissioner's to make good; a payee that changes afterwards takes over each part under
+// its own instruction, and nothing more is asked to be paid.
+func TestDifferences_MoveEachPartUnderItsInstruction(t *testing.T) {
+	t.Parallel()
+	rates := []rules.Rate{rate("EA", "ENHANCED_ACCESS", "3.00", "2025-04", "2026-03", rules.AdjustedPatient)}
+	in := func(population, payee string, from period.Month) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			p := practice("A1", "QAA", rules.AdjustedPatient, population)
+			p.Populations[rules.AdjustedPatient] = rules.Figure{Value: rat(population), LoadID: "load-" + population, AppliedFrom: from}
+			pcn := network("U1", "QAA", p)
+			pcn.Payee.Code = payee
+			return rules.ForMonth{Month: m, PaidMonth: m, Rates: rates, Picture: picture(m, pcn)}
+		}
+	}
+	b := newBooks("QAA")
+	b.rails = []rules.Rail{{PaymentCode: "ENHANCED_ACCESS", From: month("2022-10"), Instruction: rules.ReconcileOnly}}
+	april := month("2025-04")
+	b.close(t, april, in("50000", "X1", period.Month{}))
+	b.close(t, april, in("51000", "X1", month("2025-06")))
+	lines := b.close(t, april, in("51000", "X2", month("2025-06")))
+	sums := make(map[string]money.Pence)
+	for _, line := range lines {
+		sums[line.PayeeCode+map[rules.Instruction]string{rules.Pay: " pay", rules.ReconcileOnly: " reconcile"}[line.Instruction]] += line.Amount
+		require.Equal(t, rules.CausePayee, line.Cause)
+	}
+	require.Equal(t, map[string]money.Pence{"X1 reconcile": -1250000, "X1 pay": -25000, "X2 reconcile": 1250000, "X2 pay": 25000}, sums)
+	rates[0] = rate("EA-2", "ENHANCED_ACCESS", "3.12", "2025-04", "2026-03", rules.AdjustedPatient)
+	for _, line := range b.close(t, april, in("51000", "X2", month("2025-06"))) {
+		require.Equal(t, rules.ReconcileOnly, line.Instruction, "a rate is the national system's own to make good")
+		require.Equal(t, rules.CauseRate, line.Cause)
+	}
+}
+
+func TestDifferences_TakeBackHeldLinesUnderTheirHold(t *testing.T) {
+	t.Parallel()
+	in := func(payee string) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			out := enhancedAccess(false)(m)
+			out.Picture.PCNs[0].Payee = rules.Payee{Code: payee}
+			return out
+		}
+	}
+	b := newBooks("QAA")
+	first := b.close(t, month("2024-04"), in(""))
+	require.Equal(t, rules.ReasonPayeeNotRecorded, first[0].Holds[0].Reason)
+	for _, line := range b.close(t, month("2024-04"), in("X1")) {
+		require.Equal(t, line.PayeeCode == "", len(line.Holds) == 1, "what goes to nobody is never sent")
+	}
+}
+
+func TestEntitle_OwesNothingToANetworkThatLeft(t *testing.T) {
+	t.Parallel()
+	in := func(participating bool) func(period.Month) rules.ForMonth {
+		return func(m period.Month) rules.ForMonth {
+			out := enhancedAccess(false)(m)
+			out.Picture.PCNs[0].Practices[0].Participating = participating
+			return out
+		}
+	}
+	b := newBooks("QAA")
+	b.close(t, month("2024-04"), in(true))
+	lines := b.close(t, month("2024-05"), in(false))
+	require.Len(t, lines, 1)
+	require.Equal(t, money.Pence(-2364679), lines[0].Amount)
+	require.Zero(t, b.total(month("2024-04")))
+}
+
+func TestEntitle_KeepsTheConventionOfThePayerOfTheDay(t *testing.T) {
+	t.Parallel()
+	r := rate("CD", "CLINICAL_DIRECTOR", "0.736", "2022-04", "2023-03", rules.RegisteredPatient)
+	r.MonthlyRateGBP = rat("0.061")
+	in := rules.ForMonth{
+		Month: month("2022-06"), PaidMonth: month("2022-06"), Rates: []rules.Rate{r},
+		Settings: []rules.Setting{{CommissionerCode: "15N", Name: rules.SettingConvention, Value: "PCN_MONTHLY_RATE", From: month("2022-04")}},
+		Picture:  picture(month("2022-06"), network("U1", "15N", practice("A1", "15N", rules.RegisteredPatient, "48413"))),
+	}
+	entitled, err := rules.Entitle(in)
+	require.NoError(t, err)
+	require.Equal(t, money.Pence(295319), entitled.Entitlements[0].Amount, "whoever closes it: the CCG, or the ICB after it")
+}
+
+func TestMembershipDay_NeverLeavesTheEraOfThePayer(t *testing.T) {
+	t.Parallel()
+	year := []rules.Setting{{CommissionerCode: rules.England, Name: rules.SettingMembershipAt, Value: rules.MembershipAtYear, From: month("2021-04")}}
+	for m, want := range map[string]string{"2022-05": "2022-04-01", "2022-08": "2022-07-01", "2023-02": "2022-07-01", "2023-05": "2023-04-01"} {
+		require.Equal(t, want, rules.MembershipDay(year, month(m)).String(), m)
+	}
+	require.Equal(t, "2022-08-01", rules.MembershipDay(nil, month("2022-08")).String())
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 )
@@ -101,16 +102,20 @@ func Withholding(ctx context.Context, q sqldb.Querier, id string) (WithholdingRo
 // WithholdingFilter selects withholdings.
 type WithholdingFilter struct {
 	Commissioners []string // nil means all
+	PCNs          []string // nil means all
 	OpenOnly      bool
 	KnownAt       int64  // 0 means now: as they stand
 	Before        string // identifier of the last one seen; empty for the first page
-	Limit         int
+	Limit         int    // 0 means all
 }
 
 // Withholdings returns withholdings, newest first. As known at an earlier moment, later releases are not seen.
 func Withholdings(ctx context.Context, q sqldb.Querier, by WithholdingFilter) ([]WithholdingRow, error) {
 	var f filter
 	f.scope(by.Commissioners)
+	if by.PCNs != nil {
+		f.in("pcn_code", by.PCNs)
+	}
 	if by.KnownAt != 0 {
 		f.where("withheld_at <= ?", by.KnownAt)
 	}
@@ -158,6 +163,7 @@ const (
 type DeclarationRow struct {
 	rules.Declaration
 	CommissionerCode string
+	PeriodFrom       period.Month // first month of the rate's period, within which it is paid once
 	Evidence         string
 	State            DeclarationState
 	DeclaredBy       string
@@ -171,13 +177,13 @@ type DeclarationRow struct {
 const declarationColumns = `declaration_id, commissioner_code, pcn_code, payment_code, month, share, evidence, state, declared_by,
 	declared_at, decided_by, decided_at, decision_reason, version`
 
-// InsertDeclaration adds a declaration. A second one of the same PCN, payment and month is a unique violation unless the
-// first was rejected.
+// InsertDeclaration adds a declaration. A second one of the same PCN, payment and period of its rate is a unique violation
+// unless the first was rejected.
 func InsertDeclaration(ctx context.Context, tx *sqldb.Tx, d DeclarationRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO declarations (declaration_id, commissioner_code, pcn_code, payment_code, month, share, evidence,
-		state, declared_by, declared_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		d.ID, d.CommissionerCode, d.PCNCode, d.PaymentCode, d.Month.String(), decimalText(d.Share), d.Evidence, int64(d.State),
-		d.DeclaredBy, d.DeclaredAt)
+	_, err := tx.Exec(ctx, `INSERT INTO declarations (declaration_id, commissioner_code, pcn_code, payment_code, month, period_from, share,
+		evidence, state, declared_by, declared_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		d.ID, d.CommissionerCode, d.PCNCode, d.PaymentCode, d.Month.String(), d.PeriodFrom.String(), decimalText(d.Share), d.Evidence,
+		int64(d.State), d.DeclaredBy, d.DeclaredAt)
 	if err != nil {
 		return fmt.Errorf("insert declaration: %w", err)
 	}
@@ -200,16 +206,20 @@ func Declaration(ctx context.Context, q sqldb.Querier, id string) (DeclarationRo
 // DeclarationFilter selects declarations.
 type DeclarationFilter struct {
 	Commissioners []string         // nil means all
+	PCNs          []string         // nil means all
 	State         DeclarationState // 0 means any
 	KnownAt       int64            // 0 means now; else only those decided by then
 	Before        string
-	Limit         int
+	Limit         int // 0 means all
 }
 
 // Declarations returns declarations, newest first.
 func Declarations(ctx context.Context, q sqldb.Querier, by DeclarationFilter) ([]DeclarationRow, error) {
 	var f filter
 	f.scope(by.Commissioners)
+	if by.PCNs != nil {
+		f.in("pcn_code", by.PCNs)
+	}
 	if by.State != 0 {
 		f.where("state = ?", int64(by.State))
 	}

@@ -102,10 +102,10 @@ func Schedule(ctx context.Context, q sqldb.Querier, id string) (ScheduleRow, err
 	return first(collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules WHERE schedule_id = $1`, id))
 }
 
-// LatestSchedule returns the one of the greatest sequence, or sql.ErrNoRows.
-func LatestSchedule(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) (ScheduleRow, error) {
+// LatestSchedule returns the one of the greatest sequence that was closed by a moment, or sql.ErrNoRows.
+func LatestSchedule(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month, asOf int64) (ScheduleRow, error) {
 	return first(collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules
-		WHERE commissioner_code = $1 AND month = $2 ORDER BY sequence DESC LIMIT 1`, commissioner, month.String()))
+		WHERE commissioner_code = $1 AND month = $2 AND closed_at <= $3 ORDER BY sequence DESC LIMIT 1`, commissioner, month.String(), asOf))
 }
 
 // ScheduleFilter selects schedules.
@@ -113,7 +113,8 @@ type ScheduleFilter struct {
 	Commissioners []string // nil means all
 	Month         string   // empty means all
 	Before        string   // month and identifier of the last one seen, parted by a space; empty for the first page
-	Limit         int
+	ClosedBy      int64    // microseconds; 0 means whenever
+	Limit         int      // 0 means all
 }
 
 // Schedules returns schedules, newest month first.
@@ -125,6 +126,9 @@ func Schedules(ctx context.Context, q sqldb.Querier, by ScheduleFilter) ([]Sched
 	}
 	if month, id, ok := strings.Cut(by.Before, " "); ok {
 		f.where("(month < ? OR (month = ? AND schedule_id > ?))", month, month, id)
+	}
+	if by.ClosedBy != 0 {
+		f.where("closed_at <= ?", by.ClosedBy)
 	}
 	conditions := f.String()
 	rows, err := collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules`+conditions+
@@ -154,14 +158,15 @@ func scanSchedule(rows *sql.Rows) (ScheduleRow, error) {
 	return s, p.err
 }
 
-// ClosedMonth says that a commissioner's month has a schedule.
+// ClosedMonth says that a commissioner has scheduled something for a month, or closed it without lines.
 type ClosedMonth struct {
 	CommissionerCode string
 	Month            period.Month
 }
 
-// ClosedMonths returns the months up to one that some commissioner has closed.
-func ClosedMonths(ctx context.Context, q sqldb.Querier, upTo period.Month) (map[ClosedMonth]bool, error) {
+// ClosedMonths returns the months that commissioners had scheduled something for, in schedules of months up to one, by a
+// moment.
+func ClosedMonths(ctx context.Context, q sqldb.Querier, upTo period.Month, asOf int64) (map[ClosedMonth]bool, error) {
 	rows, err := collect(ctx, q, func(rows *sql.Rows) (c ClosedMonth, err error) {
 		var month string
 		if err := rows.Scan(&c.CommissionerCode, &month); err != nil {
@@ -170,7 +175,9 @@ func ClosedMonths(ctx context.Context, q sqldb.Querier, upTo period.Month) (map[
 		var p parser
 		c.Month = p.month(month)
 		return c, p.err
-	}, `SELECT commissioner_code, month FROM schedules WHERE sequence = 1 AND month <= $1`, upTo.String())
+	}, `SELECT commissioner_code, month FROM schedules WHERE sequence = 1 AND month <= $1 AND closed_at <= $2
+		UNION SELECT l.commissioner_code, l.for_month FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id
+		WHERE l.month <= $1 AND l.for_month < l.month AND s.closed_at <= $2`, upTo.String(), asOf)
 	if err != nil {
 		return nil, fmt.Errorf("load closed months: %w", err)
 	}
@@ -204,7 +211,6 @@ type LineFilter struct {
 	LineID        string
 	PCNCode       string
 	Month         string   // month of the schedule
-	ForMonth      string   // month the amount is for
 	Commissioners []string // nil means all
 	WithWorking   bool
 }
@@ -214,7 +220,7 @@ func Lines(ctx context.Context, q sqldb.Querier, by LineFilter) ([]LineRow, erro
 	var f filter
 	f.scope(by.Commissioners)
 	for _, condition := range []struct{ column, value string }{
-		{"schedule_id", by.ScheduleID}, {"line_id", by.LineID}, {"pcn_code", by.PCNCode}, {"month", by.Month}, {"for_month", by.ForMonth},
+		{"schedule_id", by.ScheduleID}, {"line_id", by.LineID}, {"pcn_code", by.PCNCode}, {"month", by.Month},
 	} {
 		if condition.value != "" {
 			f.where(condition.column+" = ?", condition.value)
@@ -251,20 +257,24 @@ func scanLine(rows *sql.Rows) (LineRow, error) {
 	return l, p.err
 }
 
-// Scheduled returns what commissioners have scheduled for a month, whenever they did.
-func Scheduled(ctx context.Context, q sqldb.Querier, commissioners []string, forMonth period.Month) ([]rules.ScheduledLine, error) {
-	rows, err := Lines(ctx, q, LineFilter{Commissioners: commissioners, ForMonth: forMonth.String()})
+// Scheduled returns what commissioners had scheduled for a month by a moment, in whichever month they did.
+func Scheduled(ctx context.Context, q sqldb.Querier, commissioners []string, forMonth period.Month, asOf int64) ([]rules.ScheduledLine, error) {
+	var f filter
+	f.in("l.commissioner_code", commissioners)
+	f.where("l.for_month = ?", forMonth.String())
+	f.where("s.closed_at <= ?", asOf)
+	rows, err := collect(ctx, q, func(rows *sql.Rows) (l rules.ScheduledLine, err error) {
+		l.ForMonth = forMonth
+		err = rows.Scan(&l.LineID, &l.CommissionerCode, &l.PaymentCode, &l.PCNCode, &l.PracticeCode, &l.Item, &l.PayeeCode, &l.FundingSource,
+			&l.PCNName, &l.PayeeName, &l.LocationCode, &l.Instruction, &l.Amount, &l.Sequence)
+		return l, err
+	}, `SELECT l.line_id, l.commissioner_code, l.payment_code, l.pcn_code, l.practice_code, l.item, l.payee_code, l.funding_source,
+		l.pcn_name, l.payee_name, l.location_code, l.instruction, l.amount_pence, s.closed_at
+		FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id`+f.String(), f.args...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("load what was scheduled for %s: %w", forMonth, err)
 	}
-	out := make([]rules.ScheduledLine, len(rows))
-	for i, row := range rows {
-		out[i] = rules.ScheduledLine{
-			LineID: row.LineID, CommissionerCode: row.CommissionerCode, Key: row.Key, PCNName: row.PCNName, PayeeName: row.PayeeName, LocationCode: row.LocationCode,
-			Amount: row.Amount, Sequence: int64(row.Month.Sub(period.Month{}))*10_000 + int64(row.Sequence),
-		}
-	}
-	return out, nil
+	return rows, nil
 }
 
 // Workings returns the workings of lines, by line id.

@@ -100,8 +100,11 @@ func (f *filter) String() string {
 	return " WHERE " + strings.Join(f.conditions, " AND ")
 }
 
-// limit adds a bound on the number of rows.
+// limit adds a bound on the number of rows; 0 means none.
 func (f *filter) limit(rows int) string {
+	if rows == 0 {
+		return ""
+	}
 	f.args = append(f.args, rows)
 	return " LIMIT $" + strconv.Itoa(len(f.args))
 }

@@ -240,7 +240,7 @@ func (x *GetScheduleRequest) GetIncludeWorking() bool {
 // ListSchedulesRequest asks for a page of schedules.
 type ListSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Only this month, YYYY-MM; empty means all.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
@@ -818,7 +818,7 @@ type GetMonthSummaryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Month, YYYY-MM.
 	Month string `protobuf:"bytes,1,opt,name=month,proto3" json:"month,omitempty"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1653,7 +1653,7 @@ func (x *ConfirmRateRequest) GetNote() string {
 // ListSettingsRequest asks for settings.
 type ListSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Rows wanted, at most 1,000; 0 means 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2054,7 +2054,7 @@ func (x *ReleasePaymentRequest) GetReason() string {
 // ListWithholdingsRequest asks for a page of withholdings.
 type ListWithholdingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// True for those not released.
 	OpenOnly bool `protobuf:"varint,2,opt,name=open_only,json=openOnly,proto3" json:"open_only,omitempty"`
@@ -2373,7 +2373,7 @@ func (x *DecideDeclarationRequest) GetReason() string {
 // ListDeclarationsRequest asks for a page of declarations.
 type ListDeclarationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Rows wanted, at most 1,000; 0 means 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2492,7 +2492,7 @@ func (x *ListDeclarationsResponse) GetNextPageToken() string {
 // ListAuditEntriesRequest asks for a page of audit entries.
 type ListAuditEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commissioner; empty means all of England.
+	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Rows wanted, at most 1,000; 0 means 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2612,16 +2612,16 @@ var File_pcnfunding_core_v1_core_service_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\n" +
-	"%pcnfunding/core/v1/core_service.proto\x12\x12pcnfunding.core.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!pcnfunding/core/v1/decision.proto\x1a\x1epcnfunding/core/v1/quote.proto\x1a\x1dpcnfunding/core/v1/rate.proto\x1a\"pcnfunding/options/v1/access.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xc5\x01\n" +
+	"%pcnfunding/core/v1/core_service.proto\x12\x12pcnfunding.core.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!pcnfunding/core/v1/decision.proto\x1a\x1epcnfunding/core/v1/quote.proto\x1a\x1dpcnfunding/core/v1/rate.proto\x1a\"pcnfunding/options/v1/access.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xd5\x01\n" +
 	"\x11CloseMonthRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x126\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x120\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x120\n" +
 	"\x05month\x18\x03 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x12\x1d\n" +
 	"\n" +
-	"omit_lines\x18\x04 \x01(\bR\tomitLines\"\x82\x02\n" +
-	"\x13PreviewMonthRequest\x126\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x120\n" +
+	"omit_lines\x18\x04 \x01(\bR\tomitLines\"\x92\x02\n" +
+	"\x13PreviewMonthRequest\x12F\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x120\n" +
 	"\x05month\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x125\n" +
 	"\bknown_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\x12!\n" +
 	"\ffrom_scratch\x18\x04 \x01(\bR\vfromScratch\x12'\n" +
@@ -2630,9 +2630,9 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\vschedule_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\n" +
 	"scheduleId\x12'\n" +
-	"\x0finclude_working\x18\x02 \x01(\bR\x0eincludeWorking\"\xd3\x01\n" +
-	"\x14ListSchedulesRequest\x124\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x123\n" +
+	"\x0finclude_working\x18\x02 \x01(\bR\x0eincludeWorking\"\xe3\x01\n" +
+	"\x14ListSchedulesRequest\x12D\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x123\n" +
 	"\x05month\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\x05month\x12'\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -2675,10 +2675,10 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"scheduleId\x12+\n" +
 	"\x11commissioner_code\x18\x04 \x01(\tR\x10commissionerCode\x12\x14\n" +
 	"\x05month\x18\x05 \x01(\tR\x05month\x12\x1a\n" +
-	"\bverified\x18\x06 \x01(\bR\bverified\"\x80\x01\n" +
+	"\bverified\x18\x06 \x01(\bR\bverified\"\x90\x01\n" +
 	"\x16GetMonthSummaryRequest\x120\n" +
-	"\x05month\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x124\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\"\xe2\x04\n" +
+	"\x05month\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x12D\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\"\xe2\x04\n" +
 	"\fMonthSummary\x12\x14\n" +
 	"\x05month\x18\x01 \x01(\tR\x05month\x12$\n" +
 	"\rcommissioners\x18\x02 \x01(\x05R\rcommissioners\x12\x12\n" +
@@ -2722,11 +2722,11 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n" +
 	"\x0eGetRateRequest\x12#\n" +
 	"\arate_id\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06rateId\"\xa7\x05\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06rateId\"\xb7\x05\n" +
 	"\x0eAddRateRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12,\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12D\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12,\n" +
 	"\fpayment_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\vpaymentCode\x12%\n" +
 	"\tcomponent\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18(R\tcomponent\x12J\n" +
 	"\x0eeffective_from\x18\x05 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveFrom\x12F\n" +
@@ -2742,11 +2742,11 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\aversion\x18\v \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\aversion\x12E\n" +
 	"\n" +
 	"known_from\x18\f \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\tknownFrom\x12\x1c\n" +
-	"\x04note\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x04note\"\xe6\x02\n" +
+	"\x04note\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x04note\"\xf6\x02\n" +
 	"\x12ConfirmRateRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12#\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12D\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12#\n" +
 	"\arate_id\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06rateId\x12\x1c\n" +
 	"\x04etag\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04etag\x12\"\n" +
@@ -2756,49 +2756,49 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\n" +
 	"confidence\x18\a \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
 	"confidence\x12\x1c\n" +
-	"\x04note\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x04note\"\x9d\x01\n" +
-	"\x13ListSettingsRequest\x124\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12'\n" +
+	"\x04note\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x04note\"\xad\x01\n" +
+	"\x13ListSettingsRequest\x12D\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"w\n" +
 	"\x14ListSettingsResponse\x127\n" +
 	"\bsettings\x18\x01 \x03(\v2\x1b.pcnfunding.core.v1.SettingR\bsettings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbd\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x02\n" +
 	"\x11SetSettingRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12\x1d\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12D\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12\x1d\n" +
 	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\x04name\x12*\n" +
 	"\fpayment_code\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18(R\vpaymentCode\x12\x1f\n" +
 	"\x05value\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\x05value\x129\n" +
 	"\n" +
 	"from_month\x18\x06 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\tfromMonth\x12\"\n" +
 	"\x06reason\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xe6\x02\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xf6\x02\n" +
 	"\x16WithholdPaymentRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x126\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x12$\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12$\n" +
 	"\bpcn_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\apcnCode\x12,\n" +
 	"\fpayment_code\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\vpaymentCode\x129\n" +
 	"\n" +
 	"from_month\x18\x05 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\tfromMonth\x128\n" +
 	"\bto_month\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\atoMonth\x12\"\n" +
 	"\x06reason\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xed\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xfd\x01\n" +
 	"\x15ReleasePaymentRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x126\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x121\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x121\n" +
 	"\x0ewithholding_id\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\rwithholdingId\x12\x1c\n" +
 	"\x04etag\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04etag\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xbe\x01\n" +
-	"\x17ListWithholdingsRequest\x124\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12\x1b\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xce\x01\n" +
+	"\x17ListWithholdingsRequest\x12D\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12\x1b\n" +
 	"\topen_only\x18\x02 \x01(\bR\bopenOnly\x12'\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -2806,44 +2806,44 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x87\x01\n" +
 	"\x18ListWithholdingsResponse\x12C\n" +
 	"\fwithholdings\x18\x01 \x03(\v2\x1f.pcnfunding.core.v1.WithholdingR\fwithholdings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa9\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x02\n" +
 	"\x18RecordDeclarationRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x126\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x12$\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12$\n" +
 	"\bpcn_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\apcnCode\x12,\n" +
 	"\fpayment_code\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\vpaymentCode\x120\n" +
 	"\x05month\x18\x05 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x12&\n" +
 	"\bevidence\x18\x06 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\bevidence\"\xa5\x02\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\bevidence\"\xb5\x02\n" +
 	"\x18DecideDeclarationRequest\x12'\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x126\n" +
-	"\x11commissioner_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\x121\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x121\n" +
 	"\x0edeclaration_id\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\rdeclarationId\x12\x1c\n" +
 	"\x04etag\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04etag\x12\x16\n" +
 	"\x06accept\x18\x05 \x01(\bR\x06accept\x12\x1d\n" +
 	"\x05share\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18\x1eR\x05share\x12 \n" +
-	"\x06reason\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"\xa1\x01\n" +
-	"\x17ListDeclarationsRequest\x124\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12'\n" +
+	"\x06reason\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"\xb1\x01\n" +
+	"\x17ListDeclarationsRequest\x12D\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x87\x01\n" +
 	"\x18ListDeclarationsResponse\x12C\n" +
 	"\fdeclarations\x18\x01 \x03(\v2\x1f.pcnfunding.core.v1.DeclarationR\fdeclarations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n" +
-	"\x17ListAuditEntriesRequest\x124\n" +
-	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12'\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb1\x01\n" +
+	"\x17ListAuditEntriesRequest\x12D\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa6'\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb4&\n" +
 	"\vCoreService\x12\xc2\x01\n" +
 	"\n" +
 	"CloseMonth\x12%.pcnfunding.core.v1.CloseMonthRequest\x1a#.pcnfunding.type.v1.PaymentSchedule\"h\xca\xc1\x18\x1a\n" +
@@ -2851,9 +2851,9 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\fPreviewMonth\x12'.pcnfunding.core.v1.PreviewMonthRequest\x1a#.pcnfunding.type.v1.PaymentSchedule\"i\xca\xc1\x18\x1c\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02C\x12A/v1/core/commissioners/{commissioner_code}/months/{month}:preview\x12\x91\x01\n" +
 	"\vGetSchedule\x12&.pcnfunding.core.v1.GetScheduleRequest\x1a#.pcnfunding.type.v1.PaymentSchedule\"5\xca\xc1\x18\t\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\"\x12 /v1/core/schedules/{schedule_id}\x12\xa0\x01\n" +
-	"\rListSchedules\x12(.pcnfunding.core.v1.ListSchedulesRequest\x1a).pcnfunding.core.v1.ListSchedulesResponse\":\xca\xc1\x18\x1c\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/core/schedules\x12\x96\x01\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\"\x12 /v1/core/schedules/{schedule_id}\x12\x8d\x01\n" +
+	"\rListSchedules\x12(.pcnfunding.core.v1.ListSchedulesRequest\x1a).pcnfunding.core.v1.ListSchedulesResponse\"'\xca\xc1\x18\t\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/core/schedules\x12\x96\x01\n" +
 	"\x10DownloadSchedule\x12+.pcnfunding.core.v1.DownloadScheduleRequest\x1a\x14.google.api.HttpBody\"?\xca\xc1\x18\t\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02,\x12*/v1/core/schedules/{schedule_id}/lines.csv\x12\xa6\x01\n" +
 	"\x0eReemitSchedule\x12).pcnfunding.core.v1.ReemitScheduleRequest\x1a*.pcnfunding.core.v1.ReemitScheduleResponse\"=\xca\xc1\x18\a\n" +
@@ -2861,9 +2861,10 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\vGetPcnMonth\x12&.pcnfunding.core.v1.GetPcnMonthRequest\x1a\x1c.pcnfunding.core.v1.PcnMonth\"H\xca\xc1\x18\x15\n" +
 	"\a\x01\x02\x06\x05\b\x03\x04\x10\x03\"\bpcn_code\x82\xd3\xe4\x93\x02)\x12'/v1/core/pcns/{pcn_code}/months/{month}\x12\x81\x01\n" +
 	"\aGetLine\x12\".pcnfunding.core.v1.GetLineRequest\x1a!.pcnfunding.core.v1.ExplainedLine\"/\xca\xc1\x18\v\n" +
-	"\a\x01\x02\x06\x05\b\x03\x04\x10\x05\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/core/lines/{line_id}\x12\xa9\x01\n" +
-	"\x0fGetMonthSummary\x12*.pcnfunding.core.v1.GetMonthSummaryRequest\x1a .pcnfunding.core.v1.MonthSummary\"H\xca\xc1\x18\x1d\n" +
-	"\x06\x01\x02\x06\x05\b\a\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02!\x12\x1f/v1/core/months/{month}/summary\x12\x80\x01\n" +
+	"\a\x01\x02\x06\x05\b\x03\x04\x10\x05\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/core/lines/{line_id}\x12\x96\x01\n" +
+	"\x0fGetMonthSummary\x12*.pcnfunding.core.v1.GetMonthSummaryRequest\x1a .pcnfunding.core.v1.MonthSummary\"5\xca\xc1\x18\n" +
+	"\n" +
+	"\x06\x01\x02\x06\x05\b\a\x10\x05\x82\xd3\xe4\x93\x02!\x12\x1f/v1/core/months/{month}/summary\x12\x80\x01\n" +
 	"\tListRates\x12$.pcnfunding.core.v1.ListRatesRequest\x1a%.pcnfunding.core.v1.ListRatesResponse\"&\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/core/rates\x12y\n" +
 	"\aGetRate\x12\".pcnfunding.core.v1.GetRateRequest\x1a\x18.pcnfunding.core.v1.Rate\"0\xca\xc1\x18\f\n" +
@@ -2871,24 +2872,24 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"\aAddRate\x12\".pcnfunding.core.v1.AddRateRequest\x1a\x18.pcnfunding.core.v1.Rate\"8\xca\xc1\x18\x1b\n" +
 	"\x02\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/core/rates\x12\x9a\x01\n" +
 	"\vConfirmRate\x12&.pcnfunding.core.v1.ConfirmRateRequest\x1a\x18.pcnfunding.core.v1.Rate\"I\xca\xc1\x18\x1a\n" +
-	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/core/rates/{rate_id}:confirm\x12\x9c\x01\n" +
-	"\fListSettings\x12'.pcnfunding.core.v1.ListSettingsRequest\x1a(.pcnfunding.core.v1.ListSettingsResponse\"9\xca\xc1\x18\x1c\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/core/settings\x12\x8c\x01\n" +
+	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/core/rates/{rate_id}:confirm\x12\x89\x01\n" +
+	"\fListSettings\x12'.pcnfunding.core.v1.ListSettingsRequest\x1a(.pcnfunding.core.v1.ListSettingsResponse\"&\xca\xc1\x18\t\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/core/settings\x12\x8c\x01\n" +
 	"\n" +
 	"SetSetting\x12%.pcnfunding.core.v1.SetSettingRequest\x1a\x1b.pcnfunding.core.v1.Setting\":\xca\xc1\x18\x1a\n" +
 	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/core/settings\x12\x9f\x01\n" +
 	"\x0fWithholdPayment\x12*.pcnfunding.core.v1.WithholdPaymentRequest\x1a\x1f.pcnfunding.core.v1.Withholding\"?\xca\xc1\x18\x1b\n" +
 	"\x02\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/core/withholdings\x12\xb5\x01\n" +
 	"\x0eReleasePayment\x12).pcnfunding.core.v1.ReleasePaymentRequest\x1a\x1f.pcnfunding.core.v1.Withholding\"W\xca\xc1\x18\x1a\n" +
-	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x023:\x01*\"./v1/core/withholdings/{withholding_id}:release\x12\xac\x01\n" +
-	"\x10ListWithholdings\x12+.pcnfunding.core.v1.ListWithholdingsRequest\x1a,.pcnfunding.core.v1.ListWithholdingsResponse\"=\xca\xc1\x18\x1c\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/core/withholdings\x12\x9a\x01\n" +
+	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x023:\x01*\"./v1/core/withholdings/{withholding_id}:release\x12\x99\x01\n" +
+	"\x10ListWithholdings\x12+.pcnfunding.core.v1.ListWithholdingsRequest\x1a,.pcnfunding.core.v1.ListWithholdingsResponse\"*\xca\xc1\x18\t\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/core/withholdings\x12\x9a\x01\n" +
 	"\x11RecordDeclaration\x12,.pcnfunding.core.v1.RecordDeclarationRequest\x1a\x1f.pcnfunding.core.v1.Declaration\"6\xca\xc1\x18\x12\n" +
 	"\x02\x01\x04\x10\x03\"\bpcn_code(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/core/declarations\x12\xba\x01\n" +
 	"\x11DecideDeclaration\x12,.pcnfunding.core.v1.DecideDeclarationRequest\x1a\x1f.pcnfunding.core.v1.Declaration\"V\xca\xc1\x18\x1a\n" +
-	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x022:\x01*\"-/v1/core/declarations/{declaration_id}:decide\x12\xac\x01\n" +
-	"\x10ListDeclarations\x12+.pcnfunding.core.v1.ListDeclarationsRequest\x1a,.pcnfunding.core.v1.ListDeclarationsResponse\"=\xca\xc1\x18\x1c\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/core/declarations\x12\xa5\x01\n" +
+	"\x01\x02\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x022:\x01*\"-/v1/core/declarations/{declaration_id}:decide\x12\x99\x01\n" +
+	"\x10ListDeclarations\x12+.pcnfunding.core.v1.ListDeclarationsRequest\x1a,.pcnfunding.core.v1.ListDeclarationsResponse\"*\xca\xc1\x18\t\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/core/declarations\x12\xa5\x01\n" +
 	"\x10QuoteInstalments\x12+.pcnfunding.core.v1.QuoteInstalmentsRequest\x1a,.pcnfunding.core.v1.QuoteInstalmentsResponse\"6\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/core/quotes/instalments\x12\x89\x01\n" +
 	"\tQuoteBeds\x12$.pcnfunding.core.v1.QuoteBedsRequest\x1a%.pcnfunding.core.v1.QuoteBedsResponse\"/\xca\xc1\x18\f\n" +
@@ -2907,9 +2908,9 @@ const file_pcnfunding_core_v1_core_service_proto_rawDesc = "" +
 	"QuoteShare\x12%.pcnfunding.core.v1.QuoteShareRequest\x1a&.pcnfunding.core.v1.QuoteShareResponse\"0\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/core/quotes/share\x12\xa2\x01\n" +
 	"\x0fQuoteNeedWeight\x12*.pcnfunding.core.v1.QuoteNeedWeightRequest\x1a+.pcnfunding.core.v1.QuoteNeedWeightResponse\"6\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/core/quotes/need-weight\x12\xa3\x01\n" +
-	"\x10ListAuditEntries\x12+.pcnfunding.core.v1.ListAuditEntriesRequest\x1a,.pcnfunding.core.v1.ListAuditEntriesResponse\"4\xca\xc1\x18\x1a\n" +
-	"\x03\x06\a\x02\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/core/auditBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1;corev1b\x06proto3"
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/core/quotes/need-weight\x12\x90\x01\n" +
+	"\x10ListAuditEntries\x12+.pcnfunding.core.v1.ListAuditEntriesRequest\x1a,.pcnfunding.core.v1.ListAuditEntriesResponse\"!\xca\xc1\x18\a\n" +
+	"\x03\x06\a\x02\x10\x05\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/core/auditBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1;corev1b\x06proto3"
 
 var (
 	file_pcnfunding_core_v1_core_service_proto_rawDescOnce sync.Once

@@ -22,8 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ScheduleClosed says that core closed a month for a commissioner. It carries the lines without their working; above
-// 512 KiB it goes in numbered parts under the same hash. Addressed to the commissioner; aggregate: commissioner.
+// ScheduleClosed says that core closed a month for a commissioner. It carries the lines without their working; what was refused
+// or withheld is read from core. Above 512 KiB it goes in numbered parts under the same hash. Addressed to the commissioner; aggregate: commissioner.
 type ScheduleClosed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The schedule, with the lines of this part.

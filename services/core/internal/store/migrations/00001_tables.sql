@@ -59,6 +59,7 @@ CREATE TABLE withholdings (
     version            BIGINT NOT NULL DEFAULT 1
 );
 CREATE INDEX withholdings_by_commissioner ON withholdings (commissioner_code, withheld_at);
+CREATE INDEX withholdings_by_pcn ON withholdings (pcn_code);
 
 CREATE TABLE declarations (
     declaration_id     TEXT PRIMARY KEY,
@@ -66,6 +67,7 @@ CREATE TABLE declarations (
     pcn_code           TEXT NOT NULL,
     payment_code       TEXT NOT NULL,
     month              TEXT NOT NULL,
+    period_from        TEXT NOT NULL,
     share              TEXT NOT NULL,
     evidence           TEXT NOT NULL,
     state              BIGINT NOT NULL,
@@ -78,7 +80,8 @@ CREATE TABLE declarations (
     CHECK (decided_by <> declared_by OR decided_by = '')
 );
 CREATE INDEX declarations_by_commissioner ON declarations (commissioner_code, declared_at);
-CREATE UNIQUE INDEX declarations_once ON declarations (pcn_code, payment_code, month) WHERE state <> 3;
+CREATE UNIQUE INDEX declarations_once ON declarations (pcn_code, payment_code, period_from) WHERE state <> 3;
+CREATE INDEX declarations_by_pcn ON declarations (pcn_code, state);
 
 CREATE TABLE schedules (
     schedule_id            TEXT PRIMARY KEY,
