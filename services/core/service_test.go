@@ -2,8 +2,6 @@ package core_test
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"strconv"
 	"sync"
 	"testing"
@@ -35,7 +33,7 @@ type register struct {
 
 	mu   sync.Mutex
 	pcns []*registerv1.SnapshotPcn
-	// ccgs says from when on the body named pays in place of the CCGs of its system.
+	// icbFrom is the day from which the system of a PCN pays in place of its CCG; empty means never.
 	icbFrom string
 }
 
@@ -456,26 +454,6 @@ func TestPreviewMonth_KnowsWhatWasKnown(t *testing.T) {
 		require.Equal(t, int64(2658333), revised["ENHANCED_ACCESS"], "7.975 x 40,000 / 12")
 		require.Equal(t, int64(972000), first["CORE_PCN"], "2.916 x 40,000 / 12")
 		require.NotContains(t, revised, "CORE_PCN", "the revised split is not known")
-	})
-}
-
-func TestStore_LeavesNothingBehindOnFailure(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
-		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000))
-		broken := errors.New("broken off")
-		err := s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
-			if _, err := tx.Exec(t.Context(), `INSERT INTO settings (setting_id, commissioner_code, name, payment_code, value, from_month, reason, recorded_at, recorded_by)
-				VALUES ('x', '15N', 'CONVENTION', '', 'PCN_ANNUAL', '2022-04', 'r', 0, 'a')`); err != nil {
-				return err
-			}
-			return broken
-		})
-		require.ErrorIs(t, err, broken)
-		err = s.db.Read(t.Context(), func(q sqldb.Querier) error {
-			var id string
-			return q.QueryRow(t.Context(), `SELECT setting_id FROM settings`).Scan(&id)
-		})
-		require.ErrorIs(t, err, sql.ErrNoRows)
 	})
 }
 
