@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -186,11 +185,7 @@ func (s *running) memory(b *testing.B, name string) float64 {
 func (s *running) stop(b *testing.B) {
 	b.Helper()
 	require.NoError(b, s.cmd.Process.Signal(syscall.SIGTERM))
-	if err := s.cmd.Wait(); err != nil {
-		var exit *exec.ExitError
-		require.False(b, errors.As(err, &exit), "the suite ended with %v: %s", err, s.log)
-		require.NoError(b, err)
-	}
+	require.NoError(b, s.cmd.Wait(), "%s", s.log)
 }
 
 // lockedBuffer holds a log that is written while it is read.

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"testing"
 
-	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/sample"
 )
@@ -67,8 +67,8 @@ func (c *closing) round(b *testing.B, store string, perLine float64, last bool) 
 	bulk, err := seconds(func() error { return lines.insert(b.Context(), db) })
 	require.NoError(b, err)
 	c.figures, c.bounds = append(c.figures, figure), append(c.bounds, bulk+perLine*float64(len(lines.rows)))
-	c.note = fmt.Sprintf("%d commissioners, %d lines, %.1f MB, %s to decide", len(codes), len(lines.rows), float64(lines.bytes())/1e6,
-		value(perLine*float64(len(lines.rows)), "s"))
+	c.note = fmt.Sprintf("%d commissioners, %d lines, %.1f MB; the bound counts %s to decide them", len(codes), len(lines.rows),
+		float64(lines.bytes())/1e6, value(perLine*float64(len(lines.rows)), "s"))
 	if !last {
 		return
 	}

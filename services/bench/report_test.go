@@ -89,9 +89,10 @@ func (r *report) print(out io.Writer, mode string, before, after machine) {
 	if len(r.lines) == 0 && len(r.plain) == 0 {
 		return
 	}
+	write := func(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 	met := 0
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "\nid\twork\tfigure\tbound\tratio\t(rounds)\tgoal\t\tnote\n")
+	write(w, "\nid\twork\tfigure\tbound\tratio\t(rounds)\tgoal\t\tnote\n")
 	slices.SortStableFunc(r.lines, func(x, y line) int { return cmp.Compare(x.order(), y.order()) })
 	for _, l := range r.lines {
 		verdict := "MISSED"
@@ -107,14 +108,14 @@ func (r *report) print(out io.Writer, mode string, before, after machine) {
 		if l.least {
 			sign = ">="
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", l.id, l.work, value(median(l.figures), l.unit), bound, ratio, l.span(), sign, want, verdict, l.note)
+		write(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", l.id, l.work, value(median(l.figures), l.unit), bound, ratio, l.span(), sign, want, verdict, l.note)
 	}
 	_ = w.Flush()
-	fmt.Fprintf(out, "\n%d of %d goals met. Medians of the rounds; a ratio is the median of the ratios of its rounds, with the least and the greatest beside it.\n", met, len(r.lines))
+	write(out, "\n%d of %d goals met. Medians of the rounds; a ratio is the median of the ratios of its rounds, with the least and the greatest beside it.\n", met, len(r.lines))
 	for _, text := range r.plain {
-		fmt.Fprintln(out, text)
+		write(out, "%s\n", text)
 	}
-	fmt.Fprintf(out, "\nBENCH=%s, %s\nbefore: %s\nafter:  %s\n", mode, constants(), before, after)
+	write(out, "\nBENCH=%s, %s\nbefore: %s\nafter:  %s\n", mode, constants(), before, after)
 }
 
 // order sorts by number: P3 before P13.

@@ -83,7 +83,7 @@ func BenchmarkPlainInsert(b *testing.B) {
 				position++
 				rows := csvRows(c.file(position), position, c.values)
 				require.NoError(b, db.Write(b.Context(), func(tx *sqldb.Tx) error {
-					const load = `INSERT INTO loads VALUES ($1, $2, '', '', '', '', $2, 0, 0, 0, '', '', 0, '', '', false, false)`
+					const load = `INSERT INTO loads VALUES ($1, $2, '', '', '', '', $2, 0, 0, 0, '', '', $1, '', '', false, false, '')`
 					if _, err := tx.Exec(b.Context(), load, position, fmt.Sprint(position)); err != nil {
 						return err
 					}

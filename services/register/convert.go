@@ -2,6 +2,7 @@ package register
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -56,6 +57,18 @@ func codeField(field, code string) error {
 			At(field, fmt.Sprintf("1 to %d letters and digits", rules.MaxCode))
 	}
 	return nil
+}
+
+// nameField checks a name of a request, which is kept as it is.
+func nameField(field, name string) error {
+	switch strings.TrimSpace(name) {
+	case "":
+		return fault.New(fault.Invalid, rules.ReasonValueMissing, "%s is required", field).At(field, "a name")
+	case name:
+		return nil
+	default:
+		return fault.New(fault.Invalid, rules.ReasonValueNotAllowed, "%s begins or ends with a blank", field).At(field, "no blanks around the name")
+	}
 }
 
 func kindFromProto(kind registerv1.FileKind) rules.Kind {

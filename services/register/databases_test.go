@@ -64,6 +64,19 @@ func TestService_OnBothDatabases(t *testing.T) {
 		}
 		wait.Wait()
 		require.Len(t, f.events("SnapshotPublished"), 1)
+		_, err = f.client.RecordMembership(operator, &registerv1.RecordMembershipRequest{
+			RequestId: "by details", PracticeCode: "A81001", PcnCode: "U84150", EffectiveFrom: "2022-02-01", EffectiveTo: "2022-02-28", Source: "test",
+		})
+		require.NoError(t, err)
+		require.NotEmpty(t, pcn(f.snapshot("", "2022-02-01"), "U84150").GetName())
+		request := &registerv1.GetSnapshotRequest{MembershipDate: "2022-04-01"}
+		f.snapshot("", "2022-04-01") // stored, so that the next call only reads
+		during := f.duringALoad(func() *registerv1.Snapshot { return f.snapshot("", "2022-04-01") })
+		request.KnownAt = during.GetKnownAt()
+		again, err := f.client.GetSnapshot(operator, request)
+		require.NoError(t, err)
+		require.Equal(t, during.GetSnapshotId(), again.GetSnapshotId())
+		require.NotEqual(t, during.GetSnapshotId(), f.snapshot("", "2022-04-01").GetSnapshotId())
 		s := f.snapshot("", "2022-03-01")
 		mu.Lock()
 		defer mu.Unlock()

@@ -8,13 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/files"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
@@ -22,10 +26,12 @@ import (
 )
 
 const (
-	// maxViolations bounds the bad values that a refusal shows.
+	// maxViolations bounds the bad values that a refusal shows; the report of the file keeps all.
 	maxViolations = 20
 	// importLimit bounds the transaction that stores a file.
 	importLimit = 5 * time.Minute
+	// maxWarnings bounds the warnings of a load.
+	maxWarnings = 100
 )
 
 // Import reads one file of reference data, checks it whole and stores it as a load.
@@ -39,6 +45,9 @@ func (s *Service) Import(stream grpc.ClientStreamingServer[registerv1.ImportRequ
 		return err
 	}
 	header := first.GetHeader()
+	if header.GetRequestId() == "" {
+		return fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
+	}
 	options, err := s.importOptions(header)
 	if err != nil {
 		return err
@@ -72,7 +81,8 @@ func (s *Service) importOptions(header *registerv1.ImportHeader) (files.Options,
 	return files.Options{Expected: expected, ExtractDate: day, AppliedFrom: month, Windows: s.windows}, nil
 }
 
-// importFile stores a spooled file once: the same request, or the same bytes as the same kind, give the load there is.
+// importFile stores a spooled file once: the same request, or the bytes of the newest load of the kind and day again, give the
+// load there is.
 func (s *Service) importFile(
 	ctx context.Context, header *registerv1.ImportHeader, options files.Options, spooled *files.Spooled,
 ) (*registerv1.ImportResponse, error) {
@@ -87,9 +97,33 @@ func (s *Service) importFile(
 	if err != nil {
 		return nil, fmt.Errorf("check %q: %w", header.GetFileName(), err)
 	}
-	return change.Do(ctx, s.db, request, func(ctx context.Context, tx *change.Tx) (*registerv1.ImportResponse, error) {
+	answer, err := change.Do(ctx, s.db, request, func(ctx context.Context, tx *change.Tx) (*registerv1.ImportResponse, error) {
 		return s.storeFile(ctx, tx, header, options, spooled, report)
 	})
+	if refused, ok := fault.As(err); ok && refused.Reason == rules.ReasonFileHasBadRows {
+		return nil, s.keepReport(ctx, options, spooled, report, refused)
+	}
+	return answer, err
+}
+
+// keepReport stores all that is wrong with a refused file and names it in the refusal.
+func (s *Service) keepReport(
+	ctx context.Context, options files.Options, spooled *files.Spooled, report *files.Report, refused *fault.Fault,
+) error {
+	by, _ := auth.From(ctx)
+	id := loadID(report.Kind, "refused", spooled.SHA256, report.ExtractDate.String(), options.AppliedFrom.String())
+	err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+		if err := tx.Allow(ctx, importLimit); err != nil {
+			return err
+		}
+		return store.AddRefused(ctx, tx, id, by.Subject, spooled.BadRows(options))
+	})
+	if err != nil {
+		// The refusal stands, with the first bad values.
+		s.logger.WarnContext(ctx, "the report of a refused file was not kept", "error", err)
+		return refused
+	}
+	return refused.With("report_id", id)
 }
 
 func (s *Service) storeFile(
@@ -98,29 +132,28 @@ func (s *Service) storeFile(
 	if err := errors.Join(tx.Allow(ctx, importLimit), tx.Lock(ctx, store.LockLoads)); err != nil {
 		return nil, err
 	}
-	held, err := store.LoadByContent(ctx, tx, report.Kind, spooled.SHA256)
-	if err == nil {
-		return &registerv1.ImportResponse{Load: loadToProto(held), AlreadyLoaded: true}, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("look for the file: %w", err)
-	}
-	if report.RowsBad > 0 && header.GetBadRows() != registerv1.BadRows_QUARANTINE {
-		return nil, hasBadRows(report)
-	}
 	load := store.Load{
 		Load: rules.Load{
-			ID: loadID(report.Kind, spooled.SHA256), Kind: report.Kind, Source: header.GetSource(), ExtractDate: report.ExtractDate,
-			Maps: report.Maps, Locates: report.Locates,
+			Kind: report.Kind, Source: header.GetSource(), ExtractDate: report.ExtractDate, Maps: report.Maps, Locates: report.Locates,
 		},
 		FileName: header.GetFileName(), SHA256: spooled.SHA256, RowsRead: report.RowsRead, RowsStored: report.RowsGood, RowsQuarantined: report.RowsBad,
 		PassedOver: report.PassedOver, Warnings: report.Warnings, LoadedBy: tx.By.Subject, AppliedFrom: options.AppliedFrom,
 	}
-	if err := s.addLoad(ctx, tx, &load, func() error {
-		if err := store.AddFacts(ctx, tx.Tx, load, spooled.Rows(options)); err != nil || report.RowsBad == 0 {
-			return err
-		}
-		return store.AddQuarantine(ctx, tx.Tx, load.Position, spooled.BadRows(options))
+	held, err := store.NewestOf(ctx, tx, load.Kind, load.ExtractDate)
+	if err == nil && held.SHA256 == load.SHA256 && held.AppliedFrom == load.AppliedFrom {
+		return &registerv1.ImportResponse{Load: loadToProto(held), AlreadyLoaded: true}, nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("look for the file: %w", err)
+	}
+	if refused := badRows(report, header.GetBadRows()); refused != nil {
+		return nil, refused
+	}
+	if load.ID, err = fileID(ctx, tx, load); err != nil {
+		return nil, err
+	}
+	if err := s.addLoad(ctx, tx, &load, summaryOf(load), func() error {
+		return addFile(ctx, tx.Tx, &load, spooled, options)
 	}); err != nil {
 		return nil, err
 	}
@@ -131,18 +164,32 @@ func (s *Service) storeFile(
 	return answer, nil
 }
 
-// addLoad numbers a load, has its facts written, and notes and announces it.
-func (s *Service) addLoad(ctx context.Context, tx *change.Tx, load *store.Load, facts func() error) error {
-	if err := store.AddLoad(ctx, tx.Tx, load); err != nil {
+// addFile writes what a file says, what of it was set aside, and warns of organisations that no load has shown.
+func addFile(ctx context.Context, tx *sqldb.Tx, load *store.Load, spooled *files.Spooled, options files.Options) error {
+	if err := store.AddFacts(ctx, tx, *load, spooled.Rows(options)); err != nil {
 		return err
 	}
-	if err := facts(); err != nil {
+	if load.RowsQuarantined > 0 {
+		if err := store.AddQuarantine(ctx, tx, load.Position, spooled.BadRows(options)); err != nil {
+			return err
+		}
+	}
+	unknown, err := store.Unknown(ctx, tx, *load, maxWarnings)
+	for _, code := range unknown[:min(len(unknown), maxWarnings-len(load.Warnings))] {
+		load.Warnings = append(load.Warnings, fmt.Sprintf("no load has shown an organisation %s before", code))
+	}
+	return err
+}
+
+// addLoad writes a load with its facts, and notes and announces it to whom it concerns.
+func (s *Service) addLoad(ctx context.Context, tx *change.Tx, load *store.Load, summary string, facts func() error) error {
+	if err := store.AddLoad(ctx, tx.Tx, load, s.db.Now, facts); err != nil {
 		return err
 	}
-	if err := tx.Record(ctx, loadResource(load.ID), "", summaryOf(*load)); err != nil {
+	if err := tx.Record(ctx, loadResource(load.ID), load.Commissioner, summary); err != nil {
 		return err
 	}
-	_, err := tx.Announce(ctx, aggregate, "", &registerv1.LoadRecorded{Load: loadToProto(*load)})
+	_, err := tx.Announce(ctx, aggregateOf(load.Commissioner), load.Commissioner, &registerv1.LoadRecorded{Load: loadToProto(*load)})
 	return err
 }
 
@@ -159,15 +206,38 @@ func summaryOf(l store.Load) string {
 
 func loadResource(id string) string { return "register/loads/" + id }
 
+// fileID names the load of a file; a file that was loaded before, and outranked since, gets a name of its own.
+func fileID(ctx context.Context, tx *change.Tx, l store.Load) (string, error) {
+	parts := []string{l.SHA256, l.ExtractDate.String(), l.AppliedFrom.String()}
+	before, err := store.Versions(ctx, tx, l)
+	if before > 0 {
+		parts = append(parts, strconv.FormatInt(before, 10))
+	}
+	return loadID(l.Kind, parts...), err
+}
+
 // loadID names a load by what it holds, so that the same data have the same name in every installation.
 func loadID(kind rules.Kind, parts ...string) string {
 	sum := sha256.Sum256([]byte(string(kind) + "\x00" + strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
 
-// hasBadRows refuses a file of which nothing was stored, and shows its first bad values.
-func hasBadRows(report *files.Report) error {
-	out := fault.New(fault.Invalid, rules.ReasonFileHasBadRows, "%d of %d rows are bad, so nothing was stored", report.RowsBad, report.RowsRead).
+// badRows refuses a file of which nothing is to be stored, and shows its first bad values; nil if it may be stored. No row of a
+// file that tells a whole picture may be set aside: what it tells of would be lost from the picture.
+func badRows(report *files.Report, wanted registerv1.BadRows) error {
+	why := "so nothing was stored"
+	switch {
+	case report.RowsBad == 0:
+		return nil
+	case report.RowsGood == 0:
+		why = "and none is good, so nothing was stored"
+	case wanted != registerv1.BadRows_QUARANTINE:
+	case report.Whole():
+		why = "and no row of a file that tells the whole picture of a day may be set aside, so nothing was stored"
+	default:
+		return nil
+	}
+	out := fault.New(fault.Invalid, rules.ReasonFileHasBadRows, "%d of %d rows are bad, %s", report.RowsBad, report.RowsRead, why).
 		With("rows_read", report.RowsRead).With("rows_bad", report.RowsBad).With("kind", report.Kind)
 	for _, bad := range report.Bad[:min(len(report.Bad), maxViolations)] {
 		field := fmt.Sprintf("line %d", bad.Line)

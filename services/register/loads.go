@@ -1,13 +1,12 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
@@ -15,30 +14,32 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
-	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/store"
 )
 
 // GetLoad returns one load with its counts.
 func (s *Service) GetLoad(ctx context.Context, req *registerv1.GetLoadRequest) (*registerv1.Load, error) {
-	load, err := s.load(ctx, req.GetLoadId())
+	var load store.Load
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		load, err = visibleLoad(ctx, q, req.GetLoadId())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return loadToProto(load), nil
 }
 
-func (s *Service) load(ctx context.Context, id string) (load store.Load, err error) {
-	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		load, err = store.LoadByID(ctx, q, id)
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return load, fault.New(fault.NotFound, rules.ReasonLoadNotFound, "there is no load %s", id).With("load_id", id)
+// visibleLoad returns a load that the caller may see: one for all of England, or recorded for a commissioner the caller holds.
+func visibleLoad(ctx context.Context, q sqldb.Querier, id string) (store.Load, error) {
+	caller, _ := auth.From(ctx)
+	load, err := store.LoadByID(ctx, q, id)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && load.Commissioner != "" && !caller.HoldsCommissioner(load.Commissioner)) {
+		return store.Load{}, fault.New(fault.NotFound, rules.ReasonLoadNotFound, "there is no load %s that you may see", id).With("load_id", id)
 	}
 	if err != nil {
-		return load, fmt.Errorf("read load %s: %w", id, err)
+		return store.Load{}, fmt.Errorf("read load %s: %w", id, err)
 	}
 	return load, nil
 }
@@ -64,9 +65,12 @@ func (s *Service) ListLoads(ctx context.Context, req *registerv1.ListLoadsReques
 		return nil, err
 	}
 	size := page.Size(req.GetPageSize(), defaultList)
+	caller, _ := auth.From(ctx)
 	var rows []store.Load
 	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err = store.Loads(ctx, q, kindFromProto(req.GetKind()), before, size+1)
+		rows, err = store.Loads(ctx, q, store.LoadFilter{
+			Kind: kindFromProto(req.GetKind()), Commissioners: caller.CommissionerScope(), Before: before, Limit: size + 1,
+		})
 		return err
 	})
 	if err != nil {
@@ -80,7 +84,8 @@ func (s *Service) ListLoads(ctx context.Context, req *registerv1.ListLoadsReques
 	return out, nil
 }
 
-// ListQuarantinedRows returns the bad values of a load that were set aside.
+// ListQuarantinedRows returns the bad values of a load that were set aside, or all those of a refused file by the report_id of
+// the refusal.
 func (s *Service) ListQuarantinedRows(
 	ctx context.Context, req *registerv1.ListQuarantinedRowsRequest,
 ) (*registerv1.ListQuarantinedRowsResponse, error) {
@@ -88,25 +93,46 @@ func (s *Service) ListQuarantinedRows(
 	if err != nil {
 		return nil, err
 	}
-	load, err := s.load(ctx, req.GetLoadId())
-	if err != nil {
-		return nil, err
-	}
 	size := page.Size(req.GetPageSize(), defaultList)
-	var rows []store.QuarantinedRow
-	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err = store.QuarantinedRows(ctx, q, load.Position, after, size+1)
+	var rows []store.BadRow
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		load, err := visibleLoad(ctx, q, req.GetLoadId())
+		if err == nil {
+			rows, err = store.QuarantinedRows(ctx, q, load.Position, after, size+1)
+			return err
+		}
+		if fault.ReasonOf(err) != rules.ReasonLoadNotFound {
+			return err
+		}
+		if readable, failed := mayReadReport(ctx, q, req.GetLoadId()); !readable {
+			return cmp.Or(failed, err)
+		}
+		rows, err = store.RefusedRows(ctx, q, req.GetLoadId(), after, size+1)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := &registerv1.ListQuarantinedRowsResponse{}
-	rows, out.NextPageToken = page.Cut(rows, size, func(r store.QuarantinedRow) string { return strconv.FormatInt(r.Number, 10) })
+	rows, out.NextPageToken = page.Cut(rows, size, func(r store.BadRow) string { return strconv.FormatInt(r.Number, 10) })
 	for _, r := range rows {
 		out.Rows = append(out.Rows, badToProto(r.Bad))
 	}
 	return out, nil
+}
+
+// mayReadReport tells whether there is a report of a refused file by an identifier and the caller may see it: whoever sent the
+// file, and who holds England.
+func mayReadReport(ctx context.Context, q sqldb.Querier, id string) (bool, error) {
+	caller, _ := auth.From(ctx)
+	refusedTo, err := store.RefusedTo(ctx, q, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the report of a refused file: %w", err)
+	}
+	return caller.HoldsEngland() || refusedTo == caller.Subject, nil
 }
 
 // ListAuditEntries returns decisions recorded by the register, newest first: those recorded for one commissioner, or all that the
@@ -126,27 +152,16 @@ func (s *Service) ListAuditEntries(
 	size := page.Size(req.GetPageSize(), defaultList)
 	var rows []audit.Row
 	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err = audit.List(ctx, q, audit.Filter{CommissionerCodes: codes, Before: before, Limit: min(size+1, maxList)})
+		rows, err = audit.List(ctx, q, audit.Filter{CommissionerCodes: codes, Before: before, Limit: size + 1})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := &registerv1.ListAuditEntriesResponse{}
-	// A page of the greatest size cannot be read with one row more, so a full one is followed by a token.
-	if len(rows) > size || len(rows) == maxList {
-		rows = rows[:min(size, len(rows))]
-		out.NextPageToken = page.Token(rows[len(rows)-1].ID)
-	}
+	rows, out.NextPageToken = page.Cut(rows, size, func(r audit.Row) string { return r.ID })
 	for _, r := range rows {
-		out.Entries = append(out.Entries, auditToProto(r))
+		out.Entries = append(out.Entries, r.Proto())
 	}
 	return out, nil
-}
-
-func auditToProto(r audit.Row) *typev1.AuditEntry {
-	return &typev1.AuditEntry{
-		EntryId: r.ID, At: timestamppb.New(r.At), Actor: r.Actor, Roles: r.Roles, Method: r.Method, Resource: r.Resource,
-		CommissionerCode: r.CommissionerCode, Summary: r.Summary,
-	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/register/internal/store"
 )
 
-// maxPictures bounds the national pictures kept in memory: the months of two financial years, for a close that looks back.
-const maxPictures = 24
+// maxPictures bounds the national pictures kept in memory, each of some 5 MB: a close and what it looks back on most.
+const maxPictures = 6
 
 // pictureKey names a national picture: nothing else goes into it.
 type pictureKey struct {
@@ -34,8 +34,8 @@ type pictures struct {
 }
 
 type heldPicture struct {
-	// making is held while the picture is read; made is nil until that has succeeded once.
-	making sync.Mutex
+	// making is full while the picture is read; made is nil until that has succeeded once.
+	making chan struct{}
 	made   *picture
 	used   int64
 }
@@ -49,7 +49,7 @@ func (p *pictures) at(key pictureKey) *heldPicture {
 	p.counter++
 	found, ok := p.held[key]
 	if !ok {
-		found = &heldPicture{}
+		found = &heldPicture{making: make(chan struct{}, 1)}
 		p.held[key] = found
 	}
 	found.used = p.counter
@@ -68,8 +68,12 @@ func (p *pictures) at(key pictureKey) *heldPicture {
 // picture returns the national picture of a day and a reference date, as loads up to a number tell it.
 func (s *Service) picture(ctx context.Context, day, reference period.Date, position int64) (*picture, error) {
 	held := s.pictures.at(pictureKey{day, reference, position})
-	held.making.Lock()
-	defer held.making.Unlock()
+	select {
+	case held.making <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the picture of %s: %w", day, ctx.Err())
+	}
+	defer func() { <-held.making }()
 	if held.made != nil {
 		return held.made, nil
 	}

@@ -32,11 +32,13 @@ type recordRequest interface {
 type statement struct {
 	organisation string
 	// kinds are what the organisation may be; empty accepts one the register has not seen, stated for all of England.
-	kinds   []string
-	day     period.Date
-	applied period.Month
-	summary string
-	// pcn is a PCN the fact names beside the organisation; a commissioner may only name one the register has seen.
+	kinds []string
+	// day is the day of the fact. A fact that corrects speaks for that day alone, others hold from it on.
+	day      period.Date
+	corrects bool
+	applied  period.Month
+	summary  string
+	// pcn is a PCN the fact names beside the organisation; it must be one the register has seen.
 	pcn string
 	// row is the fact as a row of a file; nil where membership is set.
 	row        *files.Row
@@ -64,36 +66,33 @@ func (s *Service) record(ctx context.Context, req recordRequest, st statement) (
 				ID: loadID(rules.Recorded, tx.By.Subject, method, req.GetRequestId(), hash), Kind: rules.Recorded, Source: req.GetSource(),
 				ExtractDate: st.day,
 			},
-			SHA256: hash, RowsRead: 1, RowsStored: 1, LoadedBy: tx.By.Subject, AppliedFrom: st.applied,
+			SHA256: hash, RowsRead: 1, RowsStored: 1, LoadedBy: tx.By.Subject, AppliedFrom: st.applied, Commissioner: req.GetCommissionerCode(),
 		}
-		if err := s.addRecorded(ctx, tx, &load, st); err != nil {
-			return nil, err
-		}
-		if err := tx.Record(ctx, loadResource(load.ID), req.GetCommissionerCode(), st.summary); err != nil {
-			return nil, err
-		}
-		if _, err := tx.Announce(ctx, aggregate, "", &registerv1.LoadRecorded{Load: loadToProto(load)}); err != nil {
+		if err := s.addLoad(ctx, tx, &load, st.summary, func() error { return addStatement(ctx, tx.Tx, load, st) }); err != nil {
 			return nil, err
 		}
 		return loadToProto(load), nil
 	})
 }
 
-func (s *Service) addRecorded(ctx context.Context, tx *change.Tx, load *store.Load, st statement) error {
-	if err := store.AddLoad(ctx, tx.Tx, load); err != nil {
-		return err
-	}
+func addStatement(ctx context.Context, tx *sqldb.Tx, load store.Load, st statement) error {
 	if st.membership != nil {
-		return store.AddMembership(ctx, tx.Tx, *load, *st.membership)
+		return store.AddMembership(ctx, tx, load, *st.membership)
 	}
-	return store.AddFacts(ctx, tx.Tx, *load, func(yield func(*files.Row, error) bool) { yield(st.row, nil) })
+	return store.AddFacts(ctx, tx, load, func(yield func(*files.Row, error) bool) { yield(st.row, nil) })
 }
 
-// checkOrganisation refuses organisations the register does not know, and those that belong neither today nor on the day of
-// the fact to the commissioner on whose behalf it is recorded.
+// checkOrganisation refuses organisations the register does not know, and those that do not belong to the commissioner on whose
+// behalf the fact is recorded. What counts is today: a former commissioner must not decide what holds now, whatever day it
+// names. A correction of one day may also be made by the commissioner of that day.
 func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st statement) error {
 	if err := codeField("organisation_code", st.organisation); err != nil {
 		return err
+	}
+	if st.pcn != "" {
+		if err := s.checkSighted(ctx, st.pcn, store.KindPCN); err != nil {
+			return err
+		}
 	}
 	if commissioner == "" {
 		if len(st.kinds) == 0 {
@@ -101,16 +100,15 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 		}
 		return s.checkSighted(ctx, st.organisation, st.kinds...)
 	}
-	if st.pcn != "" {
-		if err := s.checkSighted(ctx, st.pcn, store.KindPCN); err != nil {
-			return err
-		}
-	}
-	now, position, err := s.knownAt(ctx, nil)
+	_, position, err := s.knownAt(ctx, nil)
 	if err != nil {
 		return err
 	}
-	for _, day := range []period.Date{st.day, period.DateOf(now)} {
+	days := []period.Date{period.DateOf(s.db.Now())}
+	if st.corrects {
+		days = append(days, st.day)
+	}
+	for _, day := range days {
 		national, err := s.picture(ctx, day, day.Month().FinancialYear().ListDate(), position)
 		if fault.ReasonOf(err) == rules.ReasonMembershipNotLoaded {
 			continue
@@ -164,7 +162,7 @@ func (s *Service) RecordPopulation(ctx context.Context, req *registerv1.RecordPo
 	}
 	organisation := strings.ToUpper(req.GetOrganisationCode())
 	return s.record(ctx, req, statement{
-		organisation: organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: reference, applied: applied,
+		organisation: organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: reference, corrects: true, applied: applied,
 		summary: fmt.Sprintf("recorded %s population %s of %s on %s", kind, value, organisation, reference),
 		row: &files.Row{Populations: []rules.Population{{
 			Organisation: organisation, Kind: kind, Reference: reference, Value: value, AppliedFrom: applied,
@@ -221,9 +219,12 @@ func (s *Service) RecordPayee(ctx context.Context, req *registerv1.RecordPayeeRe
 	if err := codeField("payee_code", req.GetPayeeCode()); err != nil {
 		return nil, err
 	}
+	if err := nameField("payee_name", req.GetPayeeName()); err != nil {
+		return nil, err
+	}
 	p := &rules.Payee{
 		Organisation: strings.ToUpper(req.GetOrganisationCode()), Code: strings.ToUpper(req.GetPayeeCode()),
-		Name: strings.TrimSpace(req.GetPayeeName()), From: from,
+		Name: req.GetPayeeName(), From: from,
 	}
 	return s.record(ctx, req, statement{
 		organisation: p.Organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: from, row: &files.Row{Payee: p},

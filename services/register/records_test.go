@@ -95,8 +95,13 @@ func TestRecordCalls_AreLimitedToTheCommissioner(t *testing.T) {
 	_, err = f.client.RecordMembership(f.as(testkit.Operator()), &registerv1.RecordMembershipRequest{
 		RequestId: "m", PracticeCode: "Y00001", PcnCode: "U00009", EffectiveFrom: "2022-06-01", Source: "test",
 	})
-	require.NoError(t, err, "England may state organisations that no file shows yet")
-	require.NotNil(t, pcn(f.snapshot("", "2022-06-01"), "U00009"))
+	requireReason(t, err, fault.NotFound, "ORGANISATION_UNKNOWN")
+	before := len(pcn(f.snapshot("", "2022-06-01"), "U89141").GetPractices())
+	_, err = f.client.RecordMembership(f.as(testkit.Operator()), &registerv1.RecordMembershipRequest{
+		RequestId: "m", PracticeCode: "Y00001", PcnCode: "U89141", EffectiveFrom: "2022-06-01", Source: "test",
+	})
+	require.NoError(t, err, "England may state a practice that no file shows yet")
+	require.Len(t, pcn(f.snapshot("", "2022-06-01"), "U89141").GetPractices(), before+1)
 }
 
 func TestRecordCalls_RefuseWrongFigures(t *testing.T) {

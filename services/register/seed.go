@@ -2,8 +2,6 @@ package register
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
@@ -22,11 +20,12 @@ const seedActor = "pcnfunding"
 // seed loads the program's own table of commissioners as an ordinary load.
 func (s *Service) seed(ctx context.Context) error {
 	hash := tables.CommissionersSHA256()
-	err := s.db.Read(ctx, func(q sqldb.Querier) error {
-		_, err := store.LoadByContent(ctx, q, rules.Commissioners, hash)
+	var held bool
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		held, err = store.HasLoad(ctx, q, rules.Commissioners, hash)
 		return err
 	})
-	if !errors.Is(err, sql.ErrNoRows) {
+	if err != nil || held {
 		return err
 	}
 	table, err := tables.Commissioners()
@@ -55,20 +54,17 @@ func (s *Service) seed(ctx context.Context) error {
 			return err
 		}
 		// Another process may have been first.
-		if _, err := store.LoadByContent(ctx, tx, rules.Commissioners, hash); !errors.Is(err, sql.ErrNoRows) {
+		if held, err := store.HasLoad(ctx, tx, rules.Commissioners, hash); err != nil || held {
 			return err
 		}
-		if err := store.AddLoad(ctx, tx, &load); err != nil {
-			return err
-		}
-		if err := store.AddFacts(ctx, tx, load, rows); err != nil {
+		if err := store.AddLoad(ctx, tx, &load, s.db.Now, func() error { return store.AddFacts(ctx, tx, load, rows) }); err != nil {
 			return err
 		}
 		entry := audit.Entry{Actor: seedActor, Method: "seed", Resource: loadResource(load.ID), Summary: summaryOf(load)}
 		if err := audit.Add(ctx, tx, entry); err != nil {
 			return err
 		}
-		_, err := outbox.Add(ctx, tx, outbox.Event{Aggregate: aggregate, Message: &registerv1.LoadRecorded{Load: loadToProto(load)}})
+		_, err := outbox.Add(ctx, tx, outbox.Event{Aggregate: aggregateOf(""), Message: &registerv1.LoadRecorded{Load: loadToProto(load)}})
 		return err
 	})
 }

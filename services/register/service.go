@@ -18,8 +18,13 @@ import (
 // Name is the name of the service: of its subcommand, its database schema and its stream.
 const Name = "register"
 
-// aggregate names the register as a whole in its events.
-const aggregate = "register"
+// aggregateOf names what an event of a load is about: the register as a whole, or the part recorded for one commissioner.
+func aggregateOf(commissioner string) string {
+	if commissioner == "" {
+		return Name
+	}
+	return Name + "/" + commissioner
+}
 
 // Deps is what the service needs.
 type Deps struct {

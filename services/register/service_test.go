@@ -167,7 +167,7 @@ func TestImport_StoresAFileOnce(t *testing.T) {
 	require.Equal(t, "2022-01-01", l.GetExtractDate())
 	require.Equal(t, int64(45), l.GetRowsStored())
 	require.Equal(t, "operator@example.test", l.GetLoadedBy())
-	require.Equal(t, may2022, l.GetKnownFrom().AsTime())
+	require.Equal(t, may2022.Add(time.Microsecond), l.GetKnownFrom().AsTime(), "later than the program's own table")
 
 	var replay metadata.MD
 	stream, err := f.client.Import(f.as(testkit.Operator()), grpc.Header(&replay))
@@ -198,6 +198,23 @@ func TestImport_StoresAFileOnce(t *testing.T) {
 	require.Empty(t, left, "no spooled file is left")
 }
 
+// badLines pages through the bad values of a load or of a refused file.
+func (f *fixture) badLines(ctx context.Context, id string) []int64 {
+	f.t.Helper()
+	var lines []int64
+	request := &registerv1.ListQuarantinedRowsRequest{LoadId: id, PageSize: 7}
+	for {
+		page, err := f.client.ListQuarantinedRows(ctx, request)
+		require.NoError(f.t, err)
+		for _, row := range page.GetRows() {
+			lines = append(lines, row.GetLine())
+		}
+		if request.PageToken = page.GetNextPageToken(); request.GetPageToken() == "" {
+			return lines
+		}
+	}
+}
+
 func TestImport_StoresNothingOfAFileWithBadRows(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -215,6 +232,15 @@ func TestImport_StoresNothingOfAFileWithBadRows(t *testing.T) {
 	require.Len(t, refused.Violations, 20)
 	require.Equal(t, "line 3, column beds", refused.Violations[0].Field)
 	require.Equal(t, "NUMBER_OUT_OF_RANGE", refused.Violations[0].Reason)
+	require.Len(t, f.badLines(f.as(testkit.Operator()), refused.Meta["report_id"]), 30, "the report holds every bad row")
+	_, err = f.client.GetLoad(f.as(testkit.Operator()), &registerv1.GetLoadRequest{LoadId: refused.Meta["report_id"]})
+	requireReason(t, err, fault.NotFound, "LOAD_NOT_FOUND")
+	_, err = f.client.ListQuarantinedRows(f.as(testkit.Preparer("16C")), &registerv1.ListQuarantinedRowsRequest{LoadId: refused.Meta["report_id"]})
+	requireReason(t, err, fault.NotFound, "LOAD_NOT_FOUND")
+	again := proto.CloneOf(header)
+	again.RequestId = "beds again"
+	_, err = f.send(f.as(testkit.Operator()), again, []byte(content.String()), 100)
+	require.Equal(t, refused.Meta["report_id"], refusal(t, err).Meta["report_id"], "the same file has the same report")
 	loads, err := f.client.ListLoads(f.as(testkit.Operator()), &registerv1.ListLoadsRequest{Kind: registerv1.FileKind_CARE_HOME_BEDS})
 	require.NoError(t, err)
 	require.Empty(t, loads.GetLoads())
@@ -225,20 +251,7 @@ func TestImport_StoresNothingOfAFileWithBadRows(t *testing.T) {
 	require.Equal(t, int64(30), answer.GetLoad().GetRowsStored())
 	require.Equal(t, int64(30), answer.GetLoad().GetRowsQuarantined())
 	require.Len(t, answer.GetBadRows(), 30)
-	var lines []int64
-	token := ""
-	for {
-		page, err := f.client.ListQuarantinedRows(f.as(testkit.Operator()), &registerv1.ListQuarantinedRowsRequest{
-			LoadId: answer.GetLoad().GetLoadId(), PageSize: 7, PageToken: token,
-		})
-		require.NoError(t, err)
-		for _, row := range page.GetRows() {
-			lines = append(lines, row.GetLine())
-		}
-		if token = page.GetNextPageToken(); token == "" {
-			break
-		}
-	}
+	lines := f.badLines(f.as(testkit.Operator()), answer.GetLoad().GetLoadId())
 	require.Len(t, lines, 30)
 	require.True(t, slices.IsSorted(lines))
 	got, err := f.client.GetLoad(f.as(testkit.Operator()), &registerv1.GetLoadRequest{LoadId: answer.GetLoad().GetLoadId()})
@@ -380,6 +393,7 @@ func TestGetSnapshot_IsAsKnownAtAMoment(t *testing.T) {
 func TestGetSnapshot_FollowsTheICBsOf2026(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.clock.Set(time.Date(2026, time.August, 1, 9, 0, 0, 0, time.UTC))
 	f.load("practice_adjusted_population_2025-01-01.csv", "epcn_pcn_details_2024-10.csv", "gp-reg-pat-prac-map_2025-10-01.csv",
 		"gp-reg-pat-prac-map_2026-01-01.csv", "gp-reg-pat-prac-map_2026-07-01.csv")
 	require.Equal(t, "QNQ", pcn(f.snapshot("", "2025-04-01"), "U82487").GetPayerCode())
@@ -407,6 +421,7 @@ func TestGetCoverage_CountsPatients(t *testing.T) {
 	require.Equal(t, int32(44), c.GetPracticesInPcn())
 	require.Less(t, c.GetRegisteredPatientsInPcn(), c.GetRegisteredPatients())
 	require.Equal(t, int32((c.GetRegisteredPatientsInPcn()*20000+c.GetRegisteredPatients())/(2*c.GetRegisteredPatients())), c.GetCoveredBasisPoints())
+	require.Empty(t, f.events("SnapshotPublished"), "counting publishes nothing")
 	require.Equal(t, f.snapshot("", "2022-04-01").GetSnapshotId(), c.GetSnapshotId())
 }
 

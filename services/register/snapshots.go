@@ -25,6 +25,14 @@ import (
 // clockLeeway is how far ahead another host's clock may run before its "now" is refused as the future.
 const clockLeeway = 5 * time.Second
 
+// everKnown is later than any load becomes known.
+var everKnown = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+
+// firstDay is when the first PCNs came to be; furthestYears how far ahead of today a picture may look.
+var firstDay = period.NewDate(2019, time.July, 1)
+
+const furthestYears = 2
+
 // maxList is the most rows of a page, and the default of lists of commissioners.
 const maxList = 1000
 
@@ -37,8 +45,14 @@ func (s *Service) GetSnapshot(ctx context.Context, req *registerv1.GetSnapshotRe
 	if err != nil {
 		return nil, err
 	}
-	snapshot, _, err := s.snapshot(ctx, req.GetCommissionerCode(), day, req.GetPopulationReferenceDate(), req.GetKnownAt())
-	return snapshot, err
+	t, err := s.take(ctx, req.GetCommissionerCode(), day, req.GetPopulationReferenceDate(), req.GetKnownAt())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.publish(ctx, t.snapshot, t.content); err != nil {
+		return nil, fmt.Errorf("publish a snapshot: %w", err)
+	}
+	return t.snapshot, nil
 }
 
 // storedSnapshot returns a picture by its identifier, to a caller who may see the commissioner it was cut for.
@@ -63,79 +77,92 @@ func (s *Service) storedSnapshot(ctx context.Context, id, commissioner string) (
 	return out, nil
 }
 
-// snapshot takes a picture, stores it if it is new, and returns it with the national picture it was cut from.
-func (s *Service) snapshot(
-	ctx context.Context, commissioner string, day period.Date, reference string, knownAt *timestamppb.Timestamp,
-) (*registerv1.Snapshot, cutting, error) {
-	counted, err := dateField("population_reference_date", reference)
-	if err != nil {
-		return nil, cutting{}, err
-	}
-	if counted.IsZero() {
-		counted = day.Month().FinancialYear().ListDate()
-	}
-	known, position, err := s.knownAt(ctx, knownAt)
-	if err != nil {
-		return nil, cutting{}, err
-	}
-	national, err := s.picture(ctx, day, counted, position)
-	if err != nil {
-		return nil, cutting{}, err
-	}
-	cut, err := national.Cut(commissioner)
-	if err != nil {
-		return nil, cutting{}, err
-	}
-	out := snapshotToProto(cut, national.ids)
-	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
-	if err != nil {
-		return nil, cutting{}, fmt.Errorf("write a snapshot: %w", err)
-	}
-	sum := sha256.Sum256(content)
-	out.SnapshotId, out.KnownAt = hex.EncodeToString(sum[:]), timestamppb.New(known)
-	if err := s.publish(ctx, out, content); err != nil {
-		return nil, cutting{}, fmt.Errorf("publish a snapshot: %w", err)
-	}
-	return out, cutting{national, cut}, nil
-}
-
-// cutting is a national picture and the part of it that a snapshot shows.
-type cutting struct {
+// taken is a picture as it is given out, its encoded form, and the national picture it was cut from.
+type taken struct {
+	snapshot *registerv1.Snapshot
+	content  []byte
 	national *picture
 	cut      rules.Snapshot
 }
 
-// knownAt returns the moment whose knowledge is wanted and the number of the last load known then.
-func (s *Service) knownAt(ctx context.Context, asked *timestamppb.Timestamp) (time.Time, int64, error) {
-	now := s.db.Now()
-	if asked == nil {
-		return s.knownNow(ctx, now)
+// take makes a picture and names it by its content.
+func (s *Service) take(
+	ctx context.Context, commissioner string, day period.Date, reference string, knownAt *timestamppb.Timestamp,
+) (*taken, error) {
+	if last := period.DateOf(s.db.Now().AddDate(furthestYears, 0, 0)); day.Before(firstDay) || day.After(last) {
+		return nil, fault.New(fault.Invalid, rules.ReasonValueNotAllowed, "there are pictures of days from %s to %s, not of %s", firstDay, last, day).
+			At("membership_date", fmt.Sprintf("a day from %s to %s", firstDay, last))
 	}
-	if err := asked.CheckValid(); err != nil {
-		return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonDateMalformed, "known_at is not a moment").At("known_at", err.Error())
+	known, position, err := s.knownAt(ctx, knownAt)
+	if err != nil {
+		return nil, err
 	}
-	known := asked.AsTime().Truncate(time.Microsecond)
-	if known.After(now.Add(clockLeeway)) {
-		return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonKnownAtInFuture, "known_at, %s, lies in the future: it is %s", moment(known), moment(now)).
-			At("known_at", "a moment up to now")
+	counted, err := s.referenceDate(ctx, day, reference, position)
+	if err != nil {
+		return nil, err
 	}
-	var position int64
-	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		position, err = store.PositionAt(ctx, q, known)
-		return err
-	})
-	return known, position, err
+	national, err := s.picture(ctx, day, counted, position)
+	if err != nil {
+		return nil, err
+	}
+	cut, err := national.Cut(commissioner)
+	if err != nil {
+		return nil, err
+	}
+	out := snapshotToProto(cut, national.ids)
+	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("write a snapshot: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	out.SnapshotId, out.KnownAt = hex.EncodeToString(sum[:]), timestamppb.New(known)
+	return &taken{out, content, national, cut}, nil
 }
 
-// knownNow returns the last load and the moment from which it counts: now, unless the clock has been set back since.
-func (s *Service) knownNow(ctx context.Context, now time.Time) (known time.Time, position int64, err error) {
-	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		position, known, err = store.LastKnown(ctx, q)
+// referenceDate returns the day whose populations are wanted: that of the financial year of the picture's day unless another is
+// named, which must be a 1 January or a day of which populations are held.
+func (s *Service) referenceDate(ctx context.Context, day period.Date, named string, position int64) (period.Date, error) {
+	counted, err := dateField("population_reference_date", named)
+	if err != nil {
+		return period.Date{}, err
+	}
+	if counted.IsZero() {
+		return day.Month().FinancialYear().ListDate(), nil
+	}
+	if counted == period.NewDate(counted.Time().Year(), time.January, 1) {
+		return counted, nil
+	}
+	var held bool
+	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		held, err = store.HasPopulations(ctx, q, position, counted)
 		return err
 	})
-	if known.Before(now) {
-		known = now
+	if err == nil && !held {
+		err = fault.New(fault.Invalid, rules.ReasonValueNotAllowed, "no population of %s is held", counted).
+			At("population_reference_date", "a 1 January, or a day of which populations are loaded")
 	}
+	return counted, err
+}
+
+// knownAt returns the moment whose knowledge is wanted and the number of the last load known then. Without a moment it is all
+// there is, as of the moment when the last load became known; that answers a moment after it too, so that asking again for the
+// moment returned gives the same.
+func (s *Service) knownAt(ctx context.Context, asked *timestamppb.Timestamp) (known time.Time, position int64, err error) {
+	wanted := everKnown
+	if asked != nil {
+		if err := asked.CheckValid(); err != nil {
+			return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonDateMalformed, "known_at is not a moment").At("known_at", err.Error())
+		}
+		wanted = asked.AsTime().Truncate(time.Microsecond)
+		if now := s.db.Now(); wanted.After(now.Add(clockLeeway)) {
+			return time.Time{}, 0, fault.New(fault.Invalid, rules.ReasonKnownAtInFuture, "known_at, %s, lies in the future: it is %s", moment(wanted), moment(now)).
+				At("known_at", "a moment up to now")
+		}
+	}
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		position, known, err = store.KnownAt(ctx, q, wanted)
+		return err
+	})
 	return known, position, err
 }
 
@@ -218,14 +245,14 @@ func (s *Service) GetCoverage(ctx context.Context, req *registerv1.GetCoverageRe
 	if err != nil {
 		return nil, err
 	}
-	snapshot, from, err := s.snapshot(ctx, req.GetCommissionerCode(), day, req.GetPopulationReferenceDate(), req.GetKnownAt())
+	t, err := s.take(ctx, req.GetCommissionerCode(), day, req.GetPopulationReferenceDate(), req.GetKnownAt())
 	if err != nil {
 		return nil, err
 	}
-	c := from.national.CoverageOf(from.cut)
+	c := t.national.CoverageOf(t.cut)
 	return &registerv1.Coverage{
 		Practices: int32(c.Practices), PracticesInPcn: int32(c.PracticesInPCN), Pcns: int32(c.PCNs), //nolint:gosec // thousands at most
 		RegisteredPatients: c.Patients, RegisteredPatientsInPcn: c.PatientsInPCN, CoveredBasisPoints: int32(c.BasisPoints), //nolint:gosec // at most 10,000
-		Findings: findingsToProto(c.Findings), SnapshotId: snapshot.GetSnapshotId(),
+		Findings: findingsToProto(c.Findings), SnapshotId: t.snapshot.GetSnapshotId(),
 	}, nil
 }

@@ -33,6 +33,12 @@ type Report struct {
 	Maps, Locates bool
 }
 
+// Whole tells whether the file replaces everything that its kind told of the day, so that an organisation whose row is set
+// aside would be lost.
+func (r *Report) Whole() bool {
+	return r.Maps || r.Kind == rules.PCNPartners || r.Kind == rules.PCNDetails
+}
+
 // Check reads a file whole and reports on it. A file that cannot be read at all is an Invalid fault.
 func (s *Spooled) Check(o Options) (*Report, error) {
 	r, err := newReader(s.open(), o)
@@ -61,6 +67,9 @@ func (s *Spooled) Check(o Options) (*Report, error) {
 	}
 	if r.rows == 0 {
 		return nil, fault.New(fault.Invalid, rules.ReasonFileEmpty, "the file has a header but no rows")
+	}
+	if report.RowsGood+report.RowsBad == 0 {
+		return nil, fault.New(fault.Invalid, rules.ReasonFileEmpty, "no row of the file carries anything to store")
 	}
 	if err := r.form.finish(r); err != nil {
 		return nil, err

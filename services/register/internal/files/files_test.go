@@ -181,6 +181,8 @@ func TestCheck_RefusesWhatItCannotRead(t *testing.T) {
 		{"unclosed quote", listHeader + "\"GP_PRAC_PAT_LIST,01Jan2022\n", rules.ReasonFileDamaged, Options{}},
 		{"stray quote", listHeader + "GP\"x,01Jan2022\n", rules.ReasonFileDamaged, Options{}},
 		{"header not text", "\xff\xfeP\x00C\x00N\x00\n", rules.ReasonFileDamaged, Options{}},
+		{"a column twice, of another kind", "practice_code,pcn_code,adjusted_population,PCN Code,month,beds,coding_satisfied\nA81001,U1,5,U2,2022-04,1,true\n", rules.ReasonFileDamaged, Options{Expected: rules.CareHomeBedCounts}},
+		{"nothing but totals", "financial_year,practice_code,weighted_patients\n2021/22,A81001,0\n", rules.ReasonFileEmpty, Options{}},
 		{"nobody says the day", "practice_code,adjusted_population\nA81001,5\n", rules.ReasonValueMissing, Options{}},
 		{"the request says another day", string(mapping), rules.ReasonExtractDateMixed, Options{ExtractDate: day(t, "2022-02-01")}},
 	} {
@@ -190,6 +192,38 @@ func TestCheck_RefusesWhatItCannotRead(t *testing.T) {
 			require.Equal(t, c.reason, fault.ReasonOf(err), "%v", err)
 		})
 	}
+}
+
+func TestCheck_TakesTheDayOfTheFirstGoodRow(t *testing.T) {
+	t.Parallel()
+	report, err := check(t, listHeader+listRow("A84001", "01Jan2021", "-5")+listRow("A84002", "01Jan2022", "5")+listRow("A84003", "01Jan2022", "5"), Options{})
+	require.NoError(t, err)
+	require.Equal(t, "2022-01-01", report.ExtractDate.String())
+	require.Equal(t, int64(2), report.RowsGood)
+	require.Len(t, report.Bad, 1)
+}
+
+func TestCheck_BoundsTheRows(t *testing.T) {
+	t.Parallel()
+	content := "pcn_code,month,beds,coding_satisfied\n" + strings.Repeat("U1,2022-04,1,true\n", MaxRows)
+	_, err := check(t, content, Options{})
+	require.NoError(t, err)
+	_, err = check(t, content+"U1,2022-04,1,true\n", Options{})
+	require.ErrorContains(t, err, "more than 200000 rows: send it in parts")
+}
+
+func TestSpool_LeavesNoFileWithAName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Spool(strings.NewReader(listHeader+listRow("A84001", "01Jan2022", "5")), dir)
+	require.NoError(t, err)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "a crash leaves none")
+	report, err := s.Check(Options{})
+	require.NoError(t, err)
+	require.Equal(t, int64(1), report.RowsGood)
+	require.NoError(t, s.Close())
 }
 
 func TestCheck_ReadsHeadersInAnyCaseAndOrder(t *testing.T) {
@@ -334,21 +368,22 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestCheck_RefusesLongLinesInBoundedMemory(t *testing.T) {
+func TestSpool_RefusesLongLinesInBoundedMemory(t *testing.T) {
 	for name, start := range map[string]string{"plain": listHeader, "header": "", "quoted with line breaks": listHeader + "\"\n\n"} {
 		t.Run(name, func(t *testing.T) {
-			s := spool(t, io.MultiReader(strings.NewReader(start), &endless{left: 200 << 20}))
+			content := &endless{left: 200 << 20}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := s.Check(Options{})
+			_, err := Spool(io.MultiReader(strings.NewReader(start), content), t.TempDir())
 			runtime.ReadMemStats(&after)
 			require.Equal(t, rules.ReasonLineTooLong, fault.ReasonOf(err), "%v", err)
+			require.Greater(t, content.left, 190<<20, "the rest is not taken in")
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20))
 		})
 	}
 }
 
-func TestCheck_TakesALineOfTheLimit(t *testing.T) {
+func TestSpool_TakesALineOfTheLimit(t *testing.T) {
 	t.Parallel()
 	head := "pcn_code,month,beds,coding_satisfied,remark\n"
 	line := "U89141,2022-04,5,true,"
@@ -356,7 +391,7 @@ func TestCheck_TakesALineOfTheLimit(t *testing.T) {
 	report, err := check(t, head+fits, Options{})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), report.RowsGood)
-	_, err = check(t, head+"x"+fits, Options{})
+	_, err = Spool(strings.NewReader(head+"x"+fits), t.TempDir())
 	require.Equal(t, rules.ReasonLineTooLong, fault.ReasonOf(err))
 }
 

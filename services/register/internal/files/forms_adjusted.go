@@ -135,11 +135,13 @@ func plainAdjustedForm(organisation string, role rules.CodeRole, most int64) *fo
 			return needDate(r)
 		},
 		parse: func(c *cells) (*Row, string) {
+			reference := c.reader.extractDate
 			if c.has(plainReference) {
-				c.sameDate(plainReference, c.date(plainReference))
+				reference = c.date(plainReference)
+				c.sameDate(plainReference, reference)
 			}
 			p := rules.Population{
-				Organisation: c.code(plainOrganisation, role), Kind: rules.Adjusted, Reference: c.reader.extractDate,
+				Organisation: c.code(plainOrganisation, role), Kind: rules.Adjusted, Reference: reference,
 				Value: wholeText(c.whole(plainAdjusted, most, "patients")), AppliedFrom: c.reader.options.AppliedFrom,
 			}
 			return &Row{Populations: []rules.Population{p}}, p.Organisation

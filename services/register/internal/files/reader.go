@@ -55,7 +55,7 @@ type outcome struct {
 
 // newReader reads the header and recognises the form.
 func newReader(content io.Reader, o Options) (*reader, error) {
-	source := csv.NewReader(&guard{r: skipBOM(content), limit: MaxLine})
+	source := csv.NewReader(skipBOM(content))
 	source.FieldsPerRecord = -1
 	source.ReuseRecord = true
 	r := &reader{csv: source, options: o, seen: make(map[string]int64)}
@@ -91,7 +91,7 @@ func (r *reader) next() (outcome, error) {
 		return outcome{}, explainCSV(err)
 	}
 	if r.rows++; r.rows > MaxRows {
-		return outcome{}, fault.New(fault.Invalid, rules.ReasonFileDamaged, "the file has more than %d rows", MaxRows).With("limit_rows", MaxRows)
+		return outcome{}, fault.New(fault.Invalid, rules.ReasonFileDamaged, "the file has more than %d rows: send it in parts", MaxRows).With("limit_rows", MaxRows)
 	}
 	line, _ := r.csv.FieldPos(0)
 	c := &cells{reader: r, line: int64(line), values: values}
@@ -113,6 +113,9 @@ func (r *reader) next() (outcome, error) {
 	}
 	if len(c.bad) > 0 {
 		return outcome{bad: c.bad}, nil
+	}
+	if !c.stated.IsZero() {
+		r.extractDate = c.stated
 	}
 	row.Line = c.line
 	return outcome{row: row}, nil
@@ -150,11 +153,8 @@ func (r *reader) warn(format string, args ...any) {
 	}
 }
 
-// explainCSV turns a reading error into a fault; what the guard refused stays as it is.
+// explainCSV turns a reading error into a fault.
 func explainCSV(err error) error {
-	if _, ok := fault.As(err); ok {
-		return err
-	}
 	var broken *csv.ParseError
 	if errors.As(err, &broken) {
 		return fault.New(fault.Invalid, rules.ReasonFileDamaged, "line %d cannot be read as CSV: %v", broken.Line, broken.Err).With("line", broken.Line)

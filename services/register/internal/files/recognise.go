@@ -39,7 +39,7 @@ func recognise(header []string, expected rules.Kind) (*form, []int, error) {
 		}
 		if expected != "" && f.kind != expected {
 			if other, at, ok := recogniseAs(header, expected); ok {
-				return other, at, nil
+				return other, at, checkOnce(other, header, at)
 			}
 			return nil, nil, fault.New(fault.Invalid, rules.ReasonFileKindMismatch, "the header is that of %s, not of %s", f.kind, expected).
 				With("found", f.kind).With("expected", expected)

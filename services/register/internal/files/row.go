@@ -52,6 +52,8 @@ type cells struct {
 	line   int64
 	values []string
 	bad    []Bad
+	// stated is the day the row speaks for, where no good row has stated one before.
+	stated period.Date
 	// passed names why the row carries nothing to store.
 	passed string
 }
@@ -241,7 +243,7 @@ func (c *cells) sameDate(column int, day period.Date) {
 		return
 	}
 	if set := c.reader.extractDate; set.IsZero() {
-		c.reader.extractDate = day
+		c.stated = day
 	} else if set != day {
 		c.reject(column, rules.ReasonExtractDateMixed, "the file speaks for %s", set)
 	}

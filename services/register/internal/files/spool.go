@@ -26,8 +26,9 @@ const (
 	MaxBytes int64 = 2 << 30
 	// MaxLine is the greatest size of a line, with its line breaks inside quotes.
 	MaxLine = 1 << 20
-	// MaxRows is the greatest number of data rows: several hundred times the practices of England.
-	MaxRows = 2_000_000
+	// MaxRows is the greatest number of data rows: thirty times the practices of England. It bounds the memory of a check, which
+	// remembers the subject of every row.
+	MaxRows = 200_000
 )
 
 // Spooled is a file on disk, as it was sent but decompressed.
@@ -42,8 +43,8 @@ type Spooled struct {
 }
 
 // Spool copies a stream to a temporary file in dir (the system's if empty), decompressing gzip, which it knows by its first
-// bytes. Damaged compression and files beyond MaxBytes are Invalid faults; a full disk is a Busy one. Errors of the stream come
-// back as they are.
+// bytes. Damaged compression, lines beyond MaxLine and files beyond MaxBytes are Invalid faults; a full disk is a Busy one.
+// Errors of the stream come back as they are. The file has no name any more when Spool returns, so that a crash leaves none.
 func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
 	file, err := os.CreateTemp(dir, "pcnfunding-import-*.csv")
 	if err != nil {
@@ -55,6 +56,9 @@ func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, fmt.Errorf("unlink the spooled file: %w", err)
+	}
 	source := &noted{r: stream}
 	content, err := decompressed(source)
 	if err != nil {
@@ -62,7 +66,7 @@ func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
 	}
 	hash := sha256.New()
 	out := &diskWriter{w: bufio.NewWriterSize(file, 1<<16)}
-	s.Bytes, err = io.Copy(io.MultiWriter(hash, out), io.LimitReader(content, MaxBytes+1))
+	s.Bytes, err = io.Copy(io.MultiWriter(hash, out), &guard{r: io.LimitReader(content, MaxBytes+1), limit: MaxLine})
 	if err == nil {
 		err = out.flush()
 	}
@@ -77,10 +81,10 @@ func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
 	return s, nil
 }
 
-// Close removes the file.
+// Close gives up the content.
 func (s *Spooled) Close() error {
-	if err := errors.Join(s.file.Close(), os.Remove(s.file.Name())); err != nil {
-		return fmt.Errorf("remove the spooled file: %w", err)
+	if err := s.file.Close(); err != nil {
+		return fmt.Errorf("close the spooled file: %w", err)
 	}
 	return nil
 }

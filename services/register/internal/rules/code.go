@@ -62,7 +62,9 @@ func UsualShape(role CodeRole, code string) bool {
 }
 
 // NoPCN tells whether a publication's PCN code says that a practice is in no PCN.
-func NoPCN(code string) bool { return code == "U" || strings.EqualFold(code, "no_data") }
+func NoPCN(code string) bool {
+	return strings.EqualFold(code, "u") || strings.EqualFold(code, "no_data")
+}
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }

@@ -10,13 +10,11 @@ import (
 
 // index notes which PCNs and practices a snapshot for a code must hold.
 func (n *National) index() {
-	n.touches, n.leads, n.outside = make(map[string][]int), make(map[string][]int), make(map[string][]int)
+	n.touches, n.outside = make(map[string][]int), make(map[string][]int)
 	n.heirs = make(map[string][]string)
 	for i, pcn := range n.PCNs {
 		n.noteHeirs(pcn.Location)
-		led := n.owners(pcn.Location, pcn.Payer, pcn.System)
-		addIndex(n.leads, led, i)
-		all := slices.Clone(led)
+		all := n.owners(pcn.Location, pcn.Payer, pcn.System)
 		for _, practice := range pcn.Practices {
 			n.noteHeirs(practice.Location)
 			all = append(all, n.owners(practice.Location, practice.Payer, practice.System)...)
@@ -216,29 +214,22 @@ func (n *National) Payers() []Payer {
 	return out
 }
 
-// Commissions tells whether an organisation, a PCN or a practice, belongs to a commissioner on the day.
+// Commissions tells whether an organisation, a PCN or a practice, belongs to a commissioner on the day: to the body that owes
+// its payments, to one that took over the debts of that body, or to the location it lies in.
 func (n *National) Commissions(commissioner, organisation string) bool {
-	for _, i := range n.leads[commissioner] {
-		if n.PCNs[i].Code == organisation {
+	if commissioner == "" {
+		return false
+	}
+	belongs := func(location, payer, system string) bool {
+		return location == commissioner || slices.Contains(n.owners(location, payer, system), commissioner)
+	}
+	of := func(p Practice) bool { return p.Code == organisation && belongs(p.Location, p.Payer, p.System) }
+	for _, pcn := range n.PCNs {
+		if (pcn.Code == organisation && belongs(pcn.Location, pcn.Payer, pcn.System)) || slices.ContainsFunc(pcn.Practices, of) {
 			return true
 		}
 	}
-	return slices.Contains(n.practicesOf(commissioner), organisation)
-}
-
-func (n *National) practicesOf(commissioner string) []string {
-	var out []string
-	for _, i := range n.touches[commissioner] {
-		for _, p := range n.PCNs[i].Practices {
-			if p.Payer == commissioner || p.System == commissioner || slices.Contains(n.places.heirs(p.Location), commissioner) {
-				out = append(out, p.Code)
-			}
-		}
-	}
-	for _, p := range n.OutsideOf(commissioner) {
-		out = append(out, p.Code)
-	}
-	return out
+	return slices.ContainsFunc(n.Outside, of)
 }
 
 // Coverage counts how much of a commissioner, or of England, a day covers.

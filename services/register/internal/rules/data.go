@@ -199,3 +199,6 @@ type Facts struct {
 	Payees         []Payee
 	Participations []Participation
 }
+
+// recorded tells whether a load is one figure recorded by a call.
+func (f Facts) recorded(load int64) bool { return f.Loads[load].Kind == Recorded }

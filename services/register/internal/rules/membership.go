@@ -13,26 +13,53 @@ import (
 type membership struct {
 	pcn  string
 	load int64
+	// starts is the first day of a dated or recorded membership; zero where a mapping observed it.
+	starts period.Date
 	// other is a second PCN on the day, whose membership started earlier.
 	other string
-	// disputed is the PCN a published mapping shows instead; noPCN where it shows none.
-	disputed   string
-	isDisputed bool
+	// disputes say in words which sources disagree, and which was taken.
+	disputes []string
 }
 
 // members settles the PCN of every practice on the day: dated relationships or the published mapping, whichever the plan says,
-// and over both what was recorded by calls.
+// and what was recorded by calls, unless a dated relationship started later.
 func members(facts Facts, plan Plan, day period.Date) map[string]membership {
-	published := facts.Mappings[plan.Published]
-	out := make(map[string]membership)
-	for _, row := range published.Rows {
-		out[row.Practice] = membership{pcn: row.PCN, load: published.Load.Position}
+	published, edition := facts.Mappings[plan.Published], facts.Editions[plan.Edition]
+	byPractice := make(map[string][]Relationship)
+	for _, r := range edition.Rows {
+		byPractice[r.Practice] = append(byPractice[r.Practice], r)
 	}
+	var out map[string]membership
 	if plan.EditionSpeaks {
-		out = datedMembers(facts.Editions[plan.Edition], published, day)
+		out = datedMembers(edition, byPractice, published, day)
+	} else {
+		out = publishedMembers(edition, byPractice, published, day)
 	}
 	for practice, recorded := range recordedMembers(facts.Recorded, day) {
-		out[practice] = recorded
+		out[practice] = recorded.over(out[practice], speaking(plan, published, edition))
+	}
+	return out
+}
+
+// speaking returns the load that tells the members without what was recorded.
+func speaking(plan Plan, published Mapping, edition Edition) Load {
+	if plan.EditionSpeaks {
+		return edition.Load
+	}
+	return published.Load
+}
+
+// publishedMembers reads the members of a day off the published mapping. A practice that an older edition of dated
+// relationships puts into another PCN on the day is disputed.
+func publishedMembers(edition Edition, byPractice map[string][]Relationship, published Mapping, day period.Date) map[string]membership {
+	out := make(map[string]membership, len(published.Rows))
+	for _, row := range published.Rows {
+		m := membership{pcn: row.PCN, load: published.Load.Position}
+		if dated := inForceOn(byPractice[row.Practice], day); dated.pcn != "" && dated.pcn != row.PCN {
+			m.disputes = []string{fmt.Sprintf("dated relationships of %s show %s, the published mapping of %s shows %s; the mapping was taken",
+				edition.Load.ExtractDate, dated.pcn, published.Load.ExtractDate, orNone(row.PCN))}
+		}
+		out[row.Practice] = m
 	}
 	return out
 }
@@ -40,15 +67,12 @@ func members(facts Facts, plan Plan, day period.Date) map[string]membership {
 // datedMembers reads the members of a day off dated relationships. Practices of the published mapping that no relationship
 // puts into a PCN are in none. A practice whose PCN differs from the mapping's, on its day and on the day asked for, is
 // disputed.
-func datedMembers(edition Edition, published Mapping, day period.Date) map[string]membership {
-	byPractice := make(map[string][]Relationship)
-	for _, r := range edition.Rows {
-		byPractice[r.Practice] = append(byPractice[r.Practice], r)
-	}
+func datedMembers(edition Edition, byPractice map[string][]Relationship, published Mapping, day period.Date) map[string]membership {
 	out := make(map[string]membership, len(byPractice))
 	for practice, rows := range byPractice {
-		if pcn, other := inForceOn(rows, day); pcn != "" {
-			out[practice] = membership{pcn: pcn, other: other, load: edition.Load.Position}
+		if m := inForceOn(rows, day); m.pcn != "" {
+			m.load = edition.Load.Position
+			out[practice] = m
 		}
 	}
 	for _, row := range published.Rows {
@@ -56,36 +80,59 @@ func datedMembers(edition Edition, published Mapping, day period.Date) map[strin
 		if !ok {
 			m = membership{load: edition.Load.Position}
 		}
-		if m.pcn != row.PCN {
-			then, _ := inForceOn(byPractice[row.Practice], published.Load.ExtractDate)
-			m.isDisputed = then != row.PCN
-			m.disputed = row.PCN
+		if m.pcn != row.PCN && inForceOn(byPractice[row.Practice], published.Load.ExtractDate).pcn != row.PCN {
+			m.disputes = []string{fmt.Sprintf("dated relationships show %s, the published mapping shows %s; the dated one was taken",
+				orNone(m.pcn), orNone(row.PCN))}
 		}
 		out[row.Practice] = m
 	}
 	return out
 }
 
-// inForceOn returns the PCN of the relationship in force on a day and, where two PCNs claim the practice, the other one. End
-// dates are inclusive and the later start wins; of two that start together the one that lasts longer.
-func inForceOn(rows []Relationship, day period.Date) (pcn, other string) {
+// over settles a recorded membership against what a publication shows: the later start wins, of one start the recorded one,
+// which also outranks a publication without starts. They disagree where the publication came after the recorded start.
+func (m membership) over(shown membership, publication Load) membership {
+	if shown.pcn == m.pcn || shown.load == 0 {
+		return m
+	}
+	if shown.starts.After(m.starts) {
+		shown.disputes = append(shown.disputes, fmt.Sprintf("dated relationships show %s from %s, a call recorded %s from %s; the later start was taken",
+			orNone(shown.pcn), shown.starts, orNone(m.pcn), m.starts))
+		return shown
+	}
+	if !publication.ExtractDate.Before(m.starts) {
+		m.disputes = []string{fmt.Sprintf("a call recorded %s from %s, the publication of %s shows %s; the recorded one was taken",
+			orNone(m.pcn), m.starts, publication.ExtractDate, orNone(shown.pcn))}
+	}
+	return m
+}
+
+// inForceOn returns the membership in force on a day and, where two PCNs claim the practice, the other one. End dates are
+// inclusive and the later start wins; of two that start together the one that lasts longer.
+func inForceOn(rows []Relationship, day period.Date) membership {
 	var current []Relationship
 	for _, r := range rows {
-		if !day.Before(r.Starts) && (r.Ends.IsZero() || !day.After(r.Ends)) {
+		if isCurrent(day, r.Starts, r.Ends) {
 			current = append(current, r)
 		}
 	}
 	slices.SortFunc(current, func(a, b Relationship) int {
 		return cmp.Or(b.Starts.Compare(a.Starts), compareEnds(b.Ends, a.Ends), cmp.Compare(a.PCN, b.PCN))
 	})
+	var m membership
 	for _, r := range current {
-		if pcn == "" {
-			pcn = r.PCN
-		} else if r.PCN != pcn && other == "" {
-			other = r.PCN
+		if m.pcn == "" {
+			m.pcn, m.starts = r.PCN, r.Starts
+		} else if r.PCN != m.pcn && m.other == "" {
+			m.other = r.PCN
 		}
 	}
-	return pcn, other
+	return m
+}
+
+// isCurrent tells whether a day lies in a period; its end is inclusive, zero means open.
+func isCurrent(day, starts, ends period.Date) bool {
+	return !day.Before(starts) && (ends.IsZero() || !day.After(ends))
 }
 
 // compareEnds orders ends, an open end last.
@@ -102,21 +149,13 @@ func compareEnds(a, b period.Date) int {
 	}
 }
 
-// recordedMembers returns what calls recorded for the day: of several the latest start, of one start the latest recording.
+// recordedMembers returns what calls recorded and is in force on the day: of several the latest start, of one start the latest
+// recording.
 func recordedMembers(recorded []RecordedMembership, day period.Date) map[string]membership {
-	latest := make(map[string]RecordedMembership)
-	for _, r := range recorded {
-		if held, ok := latest[r.Practice]; ok && held.Starts.After(r.Starts) {
-			continue
-		}
-		if !day.Before(r.Starts) {
-			latest[r.Practice] = r
-		}
-	}
 	out := make(map[string]membership)
-	for practice, r := range latest {
-		if r.Ends.IsZero() || !day.After(r.Ends) {
-			out[practice] = membership{pcn: r.PCN, load: r.Load}
+	for _, r := range recorded {
+		if held, ok := out[r.Practice]; isCurrent(day, r.Starts, r.Ends) && (!ok || !held.starts.After(r.Starts)) {
+			out[r.Practice] = membership{pcn: r.PCN, load: r.Load, starts: r.Starts}
 		}
 	}
 	return out
@@ -132,12 +171,8 @@ func (n *National) membershipFindings(all map[string]membership) {
 				Detail: fmt.Sprintf("practice %s has two PCNs on %s, %s and %s; the later start, %s, was taken", practice, n.Day, m.pcn, m.other, m.pcn),
 			})
 		}
-		if m.isDisputed {
-			n.find(Finding{
-				Kind: SourcesDisagree, PCN: m.pcn, Practice: practice,
-				Detail: fmt.Sprintf("practice %s: dated relationships show %s, the published mapping shows %s; the dated one was taken",
-					practice, orNone(m.pcn), orNone(m.disputed)),
-			})
+		for _, words := range m.disputes {
+			n.find(Finding{Kind: SourcesDisagree, PCN: m.pcn, Practice: practice, Detail: "practice " + practice + ": " + words})
 		}
 	}
 }

@@ -58,6 +58,7 @@ type builder struct {
 	details        map[int64]map[string]Detail
 	detailDates    map[int64]period.Date
 	populations    map[string][]Population
+	disputes       map[string][]string // of the populations of each organisation
 	payees         map[string]Payee
 	participations map[string]Participation
 	beds           map[string]Beds
@@ -87,10 +88,11 @@ func newBuilder(n *National, facts Facts, plan Plan) *builder {
 		n: n, day: n.Day, plan: plan,
 		rows: make(map[string]sourceRow), editionNames: make(map[string]named), pcnNames: make(map[string]string),
 		pcnParents: make(map[string]string), details: make(map[int64]map[string]Detail), detailDates: make(map[int64]period.Date),
-		populations: latestPopulations(facts.Populations), payees: payeesOn(facts.Payees, n.Day),
+		payees:         payeesOn(facts.Payees, n.Day),
 		participations: participationsOn(facts.Participations, n.Day), beds: bedsIn(facts.Beds, n.Day.Month()),
 		mapped: make(map[string]bool), locatedOn: facts.Mappings[plan.LocatedBefore].Load.ExtractDate,
 	}
+	b.populations, b.disputes = latestPopulations(facts)
 	for _, p := range facts.Populations {
 		b.hasLists = b.hasLists || p.Kind == Registered
 	}
@@ -103,7 +105,8 @@ func newBuilder(n *National, facts Facts, plan Plan) *builder {
 		b.rows[row.Practice] = sourceRow{row, published.Load.Position}
 	}
 	b.readLocations(facts, plan)
-	for position, edition := range facts.Details {
+	for _, position := range newestFirst(facts.Details) {
+		edition := facts.Details[position]
 		rows := make(map[string]Detail, len(edition.Rows))
 		for _, d := range edition.Rows {
 			rows[d.PCN] = d
@@ -114,6 +117,13 @@ func newBuilder(n *National, facts Facts, plan Plan) *builder {
 		b.details[position], b.detailDates[position] = rows, edition.Load.ExtractDate
 	}
 	return b
+}
+
+// newestFirst orders editions of PCN details.
+func newestFirst(details map[int64]DetailsEdition) []int64 {
+	return slices.SortedFunc(maps.Keys(details), func(x, y int64) int {
+		return cmp.Or(details[y].Load.ExtractDate.Compare(details[x].Load.ExtractDate), cmp.Compare(y, x))
+	})
 }
 
 func (b *builder) readEdition(edition Edition) {
@@ -189,7 +199,7 @@ func boolToInt(yes bool) int {
 // left tells whether a practice that only an older mapping names has closed since: dated relationships show it in no PCN, as the
 // mapping's day does not contradict, and it has no list though others have.
 func (b *builder) left(code string, m membership) bool {
-	if m.pcn != "" || m.isDisputed || !b.plan.EditionSpeaks || !b.hasLists {
+	if m.pcn != "" || len(m.disputes) > 0 || !b.plan.EditionSpeaks || !b.hasLists {
 		return false
 	}
 	_, listed := registeredOf(b.populations[code])
@@ -228,7 +238,15 @@ func (b *builder) practice(code string, m membership) Practice {
 	for _, population := range p.Populations {
 		p.use(population.Load)
 	}
+	b.populationDisputes(p.PCN, code, code)
 	return p
+}
+
+// populationDisputes reports recorded populations of an organisation that a later file contradicts.
+func (b *builder) populationDisputes(pcn, practice, organisation string) {
+	for _, words := range b.disputes[organisation] {
+		b.n.find(Finding{Kind: SourcesDisagree, PCN: pcn, Practice: practice, Detail: organisation + ": " + words})
+	}
 }
 
 // locate finds where a practice lies. A mapping that knows only the ICB settles the payer; a location seen elsewhere is added
@@ -289,6 +307,7 @@ func (b *builder) pcn(code string, practices []Practice) PCN {
 		p.Opened, p.Closed = d.Opened, d.Closed
 		p.use(b.plan.DetailsNewest)
 	}
+	b.populationDisputes(code, "", code)
 	b.lifetimeFinding(p)
 	b.commissionerFinding(p)
 	return p
@@ -337,22 +356,38 @@ func registeredOf(populations []Population) (int64, bool) {
 	return 0, false
 }
 
-// latestPopulations keeps, per organisation and kind, the count known last, in the order registered, weighted, adjusted.
-func latestPopulations(populations []Population) map[string][]Population {
-	out := make(map[string][]Population)
-	for _, p := range populations {
-		held := out[p.Organisation]
+// latestPopulations keeps, per organisation and kind, the count known last, in the order registered, weighted, adjusted. A
+// count recorded by a call outranks files; where the last file known after it says otherwise, the words tell so.
+func latestPopulations(facts Facts) (kept map[string][]Population, disputes map[string][]string) {
+	kept, disputes = make(map[string][]Population), make(map[string][]string)
+	type key struct {
+		organisation string
+		kind         PopulationKind
+	}
+	outranked := make(map[key]Population)
+	for _, p := range facts.Populations {
+		held := kept[p.Organisation]
 		at := slices.IndexFunc(held, func(h Population) bool { return h.Kind == p.Kind })
-		if at >= 0 {
+		switch {
+		case at < 0:
+			kept[p.Organisation] = append(held, p)
+		case facts.recorded(held[at].Load) && !facts.recorded(p.Load):
+			outranked[key{p.Organisation, p.Kind}] = p
+		default:
 			held[at] = p
-			continue
+			delete(outranked, key{p.Organisation, p.Kind})
 		}
-		out[p.Organisation] = append(held, p)
 	}
-	for _, held := range out {
+	for organisation, held := range kept {
 		slices.SortFunc(held, func(a, b Population) int { return cmp.Compare(populationOrder[a.Kind], populationOrder[b.Kind]) })
+		for _, p := range held {
+			if file, ok := outranked[key{organisation, p.Kind}]; ok && file.Value != p.Value {
+				disputes[organisation] = append(disputes[organisation], fmt.Sprintf(
+					"a call recorded the %s population %s of %s, a file known later says %s; the recorded one was taken", p.Kind, p.Value, p.Reference, file.Value))
+			}
+		}
 	}
-	return out
+	return kept, disputes
 }
 
 var populationOrder = map[PopulationKind]int{Registered: 1, Weighted: 2, Adjusted: 3}

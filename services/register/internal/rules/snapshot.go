@@ -14,10 +14,9 @@ type National struct {
 
 	places *places
 	loads  map[int64]Load
-	// leads and touches index PCNs by the codes a snapshot may be cut for; leads holds those whose own payments the code owes.
+	// touches and outside index PCNs and practices by the codes a snapshot may be cut for.
 	touches map[string][]int
 	heirs   map[string][]string // bodies that took over the debts of a location
-	leads   map[string][]int
 	outside map[string][]int
 }
 
@@ -82,7 +81,7 @@ const (
 	PracticeWithoutAdjusted FindingKind = "PRACTICE_WITHOUT_ADJUSTED"
 	// PracticeInTwoPCNs is a practice with two PCNs on the day.
 	PracticeInTwoPCNs FindingKind = "PRACTICE_IN_TWO_PCNS"
-	// SourcesDisagree is a practice whose PCN differs between dated relationships and the published mapping.
+	// SourcesDisagree is a PCN or population that two sources tell differently; the detail says which was taken.
 	SourcesDisagree FindingKind = "SOURCES_DISAGREE"
 	// PCNUnderTwoCommissioners is a PCN with practices of more than one payer.
 	PCNUnderTwoCommissioners FindingKind = "PCN_UNDER_TWO_COMMISSIONERS"

@@ -103,7 +103,7 @@ func (r *factReader) mapping(position int64) []rules.MappingRow {
 	return gather(r, func(row scanner, m *rules.MappingRow) error {
 		return row.Scan(&m.Practice, &m.PracticeName, &m.PCN, &m.PCNName, &m.Location, &m.System, &m.RegionCode)
 	}, `SELECT practice_code, practice_name, pcn_code, pcn_name, location_code, system_code, region_code
-		FROM published_mappings WHERE load_position = $1`, position)
+		FROM published_mappings WHERE load_position = $1 ORDER BY practice_code`, position)
 }
 
 func (r *factReader) edition(position int64) []rules.Relationship {
@@ -113,7 +113,7 @@ func (r *factReader) edition(position int64) []rules.Relationship {
 		d.Starts, d.Ends = r.day(starts), r.day(ends)
 		return err
 	}, `SELECT practice_code, practice_name, practice_location_code, pcn_code, pcn_name, pcn_location_code, starts, ends
-		FROM dated_memberships WHERE load_position = $1`, position)
+		FROM dated_memberships WHERE load_position = $1 ORDER BY practice_code, pcn_code, starts`, position)
 }
 
 func (r *factReader) details(position int64) []rules.Detail {
@@ -122,7 +122,7 @@ func (r *factReader) details(position int64) []rules.Detail {
 		err := row.Scan(&d.PCN, &d.Name, &d.Location, &d.LocationName, &opened, &closed)
 		d.Opened, d.Closed = r.day(opened), r.day(closed)
 		return err
-	}, `SELECT pcn_code, name, location_code, location_name, opened, closed FROM pcn_details WHERE load_position = $1`, position)
+	}, `SELECT pcn_code, name, location_code, location_name, opened, closed FROM pcn_details WHERE load_position = $1 ORDER BY pcn_code`, position)
 }
 
 func (r *factReader) places(loads map[int64]rules.Load) []rules.Place {
@@ -162,6 +162,17 @@ func (r *factReader) populations(reference period.Date) []rules.Population {
 		return err
 	}, `SELECT load_position, organisation_code, kind, value, applied_from_month
 		FROM populations WHERE reference_date = $1 AND load_position <= $2 ORDER BY load_position`, reference.String(), r.last)
+}
+
+// HasPopulations tells whether loads up to a number hold a population of any kind of a reference date.
+func HasPopulations(ctx context.Context, q sqldb.Querier, position int64, reference period.Date) (bool, error) {
+	var count int64
+	err := q.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM populations WHERE reference_date = $1 AND load_position <= $2 LIMIT 1) p`,
+		reference.String(), position).Scan(&count)
+	if err != nil {
+		return false, fmt.Errorf("look for populations of %s: %w", reference, err)
+	}
+	return count > 0, nil
 }
 
 func (r *factReader) beds() []rules.Beds {

@@ -132,7 +132,7 @@ var tablesOf = map[rules.Kind][]table{
 	rules.Recorded:            {populationTable, bedsTable, payeeTable, participationTable},
 }
 
-// AddFacts writes the rows of a load that AddLoad has written before. The rows are taken once for each table they fill.
+// AddFacts writes the rows of a load that AddLoad has numbered. The rows are taken once for each table they fill.
 func AddFacts(ctx context.Context, tx *sqldb.Tx, l Load, rows iter.Seq2[*files.Row, error]) error {
 	for _, t := range tablesOf[l.Kind] {
 		columns := append([]string{"load_position"}, t.columns...)
@@ -187,24 +187,6 @@ func addPlaces(ctx context.Context, tx *sqldb.Tx, position int64, rows iter.Seq2
 	columns := []string{"load_position", "location_code", "location_name", "system_code", "system_name", "region_code", "region_name"}
 	if _, err := tx.BulkInsert(ctx, "places", columns, distinct); err != nil {
 		return fmt.Errorf("store the places: %w", err)
-	}
-	return nil
-}
-
-// AddQuarantine writes the bad values of a load.
-func AddQuarantine(ctx context.Context, tx *sqldb.Tx, position int64, bad iter.Seq2[files.Bad, error]) error {
-	var number int64
-	rows := func(yield func([]any, error) bool) {
-		for b, err := range bad {
-			number++
-			if !yield([]any{position, number, b.Line, b.Column, b.Value, b.Reason, b.Detail}, err) || err != nil {
-				return
-			}
-		}
-	}
-	columns := []string{"load_position", "number", "line", "column_name", "value", "reason", "detail"}
-	if _, err := tx.BulkInsert(ctx, "quarantined_rows", columns, rows); err != nil {
-		return fmt.Errorf("store the quarantined rows: %w", err)
 	}
 	return nil
 }
@@ -270,4 +252,30 @@ func addSightings(ctx context.Context, tx *sqldb.Tx, l Load) error {
 		}
 	}
 	return nil
+}
+
+// naming are the queries for the organisations that a kind of file says something of without showing them; $1 is the load.
+var naming = map[rules.Kind]string{
+	rules.CareHomeBedCounts:   `SELECT pcn_code AS code FROM care_home_beds WHERE load_position = $1`,
+	rules.NominatedPayees:     `SELECT organisation_code AS code FROM payees WHERE load_position = $1`,
+	rules.Participations:      `SELECT practice_code AS code FROM participations WHERE load_position = $1`,
+	rules.AdjustedPopulations: `SELECT organisation_code AS code FROM populations WHERE load_position = $1`,
+}
+
+// Unknown returns the codes that the facts of a load are about and that no load has shown as a practice or PCN, by code.
+func Unknown(ctx context.Context, q sqldb.Querier, l Load, limit int) ([]string, error) {
+	source, ok := naming[l.Kind]
+	if !ok {
+		return nil, nil
+	}
+	out, err := list(ctx, q, func(row scanner) (code string, err error) {
+		err = row.Scan(&code)
+		return code, err
+	}, `SELECT DISTINCT f.code FROM (`+source+`) f
+		WHERE NOT EXISTS (SELECT 1 FROM sightings s WHERE s.code = f.code AND s.kind IN ('practice', 'PCN')) ORDER BY f.code LIMIT $2`,
+		l.Position, limit)
+	if err != nil {
+		return nil, fmt.Errorf("look for unknown organisations: %w", err)
+	}
+	return out, nil
 }

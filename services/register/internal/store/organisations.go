@@ -71,7 +71,7 @@ func OrganisationsByCode(ctx context.Context, q sqldb.Querier, position int64, c
 	return out, nil
 }
 
-// Sighted tells as what kind a code was seen; an empty kind means never.
+// Sighted tells whether a code was seen as one of some kinds.
 func Sighted(ctx context.Context, q sqldb.Querier, code string, kinds ...string) (bool, error) {
 	args := []any{code}
 	for _, kind := range kinds {
@@ -128,7 +128,8 @@ func ReadHistory(ctx context.Context, q sqldb.Querier, position int64, kind, cod
 	case KindLocation:
 		h.System = r.observed(`m.system_code`, `places m`, `m.location_code`, code)
 	case KindSystem:
-		h.Region = r.observed(`min(m.region_code)`, `places m`, `m.system_code`, code)
+		h.Region = r.observed(`m.region_code`, `(SELECT load_position, system_code, min(region_code) AS region_code FROM places
+			GROUP BY load_position, system_code) m`, `m.system_code`, code)
 	}
 	h.Payees = gather(r, func(row scanner, p *rules.Payee) error {
 		var from string
@@ -150,16 +151,8 @@ func (r *factReader) observed(column, table, key, code string) []rules.Observed 
 		err := row.Scan(&o.Load, &seen, &o.Other)
 		o.Date = r.day(seen)
 		return err
-	}, `SELECT l.position, l.extract_date, `+column+` FROM `+table+` JOIN loads l ON l.position = m.load_position
-		WHERE `+key+` = $1 AND l.position <= $2 GROUP BY l.position, l.extract_date, `+groupBy(column)+` ORDER BY l.extract_date, l.position`, code, r.last)
-}
-
-// groupBy names what a column expression is grouped by; an aggregate is grouped by nothing of its own.
-func groupBy(column string) string {
-	if column == `min(m.region_code)` {
-		return `m.system_code`
-	}
-	return column
+	}, `SELECT DISTINCT l.position, l.extract_date, `+column+` FROM `+table+` JOIN loads l ON l.position = m.load_position
+		WHERE `+key+` = $1 AND l.position <= $2 ORDER BY l.extract_date, l.position`, code, r.last)
 }
 
 // relationships reads a practice's relationships in the latest edition.

@@ -74,24 +74,18 @@ func month(text string) (period.Month, error) {
 	return period.ParseMonth(text)
 }
 
-// PositionAt returns the number of the last load known at a moment; 0 means that none was.
-func PositionAt(ctx context.Context, q sqldb.Querier, at time.Time) (int64, error) {
-	var position sql.NullInt64
-	err := q.QueryRow(ctx, `SELECT max(position) FROM loads WHERE known_from <= $1`, sqldb.Micros(at)).Scan(&position)
+// KnownAt returns the number of the last load known at a moment, and the moment itself or, if that is earlier, the one at which
+// the last load of all became known: asked again for what it returns, it returns the same. Before the first load the number
+// is 0.
+func KnownAt(ctx context.Context, q sqldb.Querier, at time.Time) (int64, time.Time, error) {
+	var position, last sql.NullInt64
+	asked := sqldb.Micros(at)
+	err := q.QueryRow(ctx, `SELECT max(CASE WHEN known_from <= $1 THEN position END), max(known_from) FROM loads`, asked).Scan(&position, &last)
 	if err != nil {
-		return 0, fmt.Errorf("find the last load known at %s: %w", at.Format(time.RFC3339), err)
+		return 0, time.Time{}, fmt.Errorf("find the last load known at %s: %w", at.Format(time.RFC3339), err)
 	}
-	return position.Int64, nil
-}
-
-// LastKnown returns the number of the last load and the moment it became known; 0 and the zero time if there is none.
-func LastKnown(ctx context.Context, q sqldb.Querier) (int64, time.Time, error) {
-	var position, known sql.NullInt64
-	if err := q.QueryRow(ctx, `SELECT max(position), max(known_from) FROM loads`).Scan(&position, &known); err != nil {
-		return 0, time.Time{}, fmt.Errorf("find the last load: %w", err)
+	if last.Valid {
+		asked = min(asked, last.Int64)
 	}
-	if !known.Valid {
-		return 0, time.Time{}, nil
-	}
-	return position.Int64, sqldb.FromMicros(known.Int64), nil
+	return position.Int64, sqldb.FromMicros(asked), nil
 }

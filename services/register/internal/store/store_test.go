@@ -27,7 +27,11 @@ func TestStore(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *sqldb.DB){
 			"Loads_AreNumberedInTheOrderTheyBecomeKnown": loadsAreNumbered,
 			"Loads_ArePaged":                     loadsArePaged,
-			"Loads_OfTheSameBytesStandOnce":      loadsStandOnce,
+			"Loads_BecomeKnownAfterTheirFacts":   loadBecomesKnownLast,
+			"Loads_AreToldByDayAndBytes":         loadsAreTold,
+			"Loads_AreShownByCommissioner":       loadsAreShown,
+			"Refused_FilesKeepTheirReport":       refusedKeepsReport,
+			"Unknown_NamesCodesNeverSeen":        unknownIsNamed,
 			"Facts_ComeBackAsTheyWereRead":       factsComeBack,
 			"Facts_AreThoseKnownUpToALoad":       factsUpToALoad,
 			"Quarantine_IsListedInOrder":         quarantineIsListed,
@@ -59,7 +63,7 @@ func on(t testing.TB, text string) period.Date {
 func bare(t testing.TB, db *sqldb.DB, kind rules.Kind, id, date string) store.Load {
 	t.Helper()
 	l := store.Load{Load: rules.Load{ID: id, Kind: kind, Source: "test", ExtractDate: on(t, date)}, SHA256: id, LoadedBy: "tester"}
-	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.AddLoad(t.Context(), tx, &l) }))
+	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.AddLoad(t.Context(), tx, &l, db.Now, nil) }))
 	return l
 }
 
@@ -88,10 +92,7 @@ func file(t testing.TB, db *sqldb.DB, name string) store.Load {
 func facts(t testing.TB, db *sqldb.DB, l store.Load, rows iter.Seq2[*files.Row, error]) store.Load {
 	t.Helper()
 	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
-		if err := store.AddLoad(t.Context(), tx, &l); err != nil {
-			return err
-		}
-		return store.AddFacts(t.Context(), tx, l, rows)
+		return store.AddLoad(t.Context(), tx, &l, db.Now, func() error { return store.AddFacts(t.Context(), tx, l, rows) })
 	}))
 	return l
 }
@@ -115,28 +116,52 @@ func loadsAreNumbered(t *testing.T, db *sqldb.DB) {
 	for i := range 5 {
 		l := bare(t, db, rules.Recorded, fmt.Sprint("load", i), "2022-01-01")
 		require.Equal(t, int64(i+1), l.Position)
-		require.False(t, l.KnownFrom.Before(last.KnownFrom))
+		require.True(t, l.KnownFrom.After(last.KnownFrom))
 		last = l
 	}
-	position, known, err := lastKnown(t, db)
-	require.NoError(t, err)
+	position, known := knownAt(t, db, last.KnownFrom.Add(time.Hour))
+	require.Equal(t, int64(5), position)
+	require.Equal(t, last.KnownFrom, known, "nothing is known of what comes after")
+	position, known = knownAt(t, db, last.KnownFrom)
 	require.Equal(t, int64(5), position)
 	require.Equal(t, last.KnownFrom, known)
-	at := func(moment time.Time) int64 {
-		return read(t, db, func(ctx context.Context, q sqldb.Querier) (int64, error) { return store.PositionAt(ctx, q, moment) })
-	}
-	require.Equal(t, int64(5), at(last.KnownFrom))
-	require.Less(t, at(last.KnownFrom.Add(-time.Microsecond)), int64(5))
-	require.Equal(t, int64(0), at(last.KnownFrom.Add(-time.Hour)))
+	before := last.KnownFrom.Add(-time.Microsecond)
+	position, known = knownAt(t, db, before)
+	require.Equal(t, int64(4), position)
+	require.Equal(t, before, known)
+	position, _ = knownAt(t, db, last.KnownFrom.Add(-time.Hour))
+	require.Zero(t, position)
 }
 
-func lastKnown(t testing.TB, db *sqldb.DB) (position int64, known time.Time, err error) {
-	t.Helper()
-	err = db.Read(t.Context(), func(q sqldb.Querier) error {
-		position, known, err = store.LastKnown(t.Context(), q)
-		return err
+// loadBecomesKnownLast holds that a load is known from the moment after its facts were written, whenever the transaction began.
+func loadBecomesKnownLast(t *testing.T, db *sqldb.DB) {
+	bare(t, db, rules.Recorded, "first", "2022-01-01")
+	seen, stated := knownAt(t, db, db.Now().Add(time.Hour))
+	l := store.Load{Load: rules.Load{ID: "second", Kind: rules.Recorded}, SHA256: "second"}
+	var written time.Time
+	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
+		return store.AddLoad(t.Context(), tx, &l, func() time.Time { return db.Now().Add(time.Minute) }, func() error {
+			l.Warnings = append(l.Warnings, "of the facts")
+			written = db.Now()
+			return nil
+		})
+	}))
+	require.False(t, l.KnownFrom.Before(written.Add(time.Minute)))
+	again, _ := knownAt(t, db, stated)
+	require.Equal(t, seen, again)
+	held := read(t, db, func(ctx context.Context, q sqldb.Querier) (store.Load, error) {
+		return store.LoadByID(ctx, q, "second")
 	})
-	return position, known, err
+	require.Equal(t, []string{"of the facts"}, held.Warnings)
+}
+
+func knownAt(t testing.TB, db *sqldb.DB, at time.Time) (position int64, known time.Time) {
+	t.Helper()
+	require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) (err error) {
+		position, known, err = store.KnownAt(t.Context(), q, at)
+		return err
+	}))
+	return position, known
 }
 
 func loadsArePaged(t *testing.T, db *sqldb.DB) {
@@ -150,7 +175,7 @@ func loadsArePaged(t *testing.T, db *sqldb.DB) {
 	ids := func(kind rules.Kind, before int64, limit int) []string {
 		var out []string
 		for _, l := range read(t, db, func(ctx context.Context, q sqldb.Querier) ([]store.Load, error) {
-			return store.Loads(ctx, q, kind, before, limit)
+			return store.Loads(ctx, q, store.LoadFilter{Kind: kind, Before: before, Limit: limit})
 		}) {
 			out = append(out, l.ID)
 		}
@@ -161,27 +186,94 @@ func loadsArePaged(t *testing.T, db *sqldb.DB) {
 	require.Equal(t, []string{"load3", "load1"}, ids(rules.NominatedPayees, 0, 10))
 }
 
-func loadsStandOnce(t *testing.T, db *sqldb.DB) {
+func loadsAreTold(t *testing.T, db *sqldb.DB) {
 	first := file(t, db, "gp-reg-pat-prac-all_2022-01-01.csv")
-	byContent := func(kind rules.Kind) (l store.Load, err error) {
+	newest := func(kind rules.Kind, day string) (l store.Load, err error) {
 		err = db.Read(t.Context(), func(q sqldb.Querier) error {
-			l, err = store.LoadByContent(t.Context(), q, kind, first.SHA256)
+			l, err = store.NewestOf(t.Context(), q, kind, on(t, day))
 			return err
 		})
 		return l, err
 	}
-	held, err := byContent(rules.RegisteredLists)
+	held, err := newest(rules.RegisteredLists, "2022-01-01")
 	require.NoError(t, err)
 	require.Equal(t, first, held, "a load comes back as it was written")
-	_, err = byContent(rules.PracticeMapping)
+	_, err = newest(rules.RegisteredLists, "2021-01-01")
 	require.ErrorIs(t, err, sql.ErrNoRows)
-	err = db.Write(t.Context(), func(tx *sqldb.Tx) error {
-		again := first
-		again.ID = "another"
-		return store.AddLoad(t.Context(), tx, &again)
+	_, err = newest(rules.PracticeMapping, "2022-01-01")
+	require.ErrorIs(t, err, sql.ErrNoRows)
+	versions := func() int64 {
+		return read(t, db, func(ctx context.Context, q sqldb.Querier) (int64, error) {
+			return store.Versions(ctx, q, first)
+		})
+	}
+	require.Equal(t, int64(1), versions())
+	again := first
+	again.ID = "another"
+	again = facts(t, db, again, func(func(*files.Row, error) bool) {})
+	require.Equal(t, int64(2), versions())
+	held, err = newest(rules.RegisteredLists, "2022-01-01")
+	require.NoError(t, err)
+	require.Equal(t, again, held)
+}
+
+func loadsAreShown(t *testing.T, db *sqldb.DB) {
+	for _, code := range []string{"", "02Q", "16C"} {
+		l := store.Load{Load: rules.Load{ID: "for " + code, Kind: rules.Recorded}, Commissioner: code}
+		facts(t, db, l, func(func(*files.Row, error) bool) {})
+	}
+	for _, c := range []struct {
+		commissioners []string
+		want          []string
+	}{
+		{nil, []string{"for 16C", "for 02Q", "for "}},
+		{[]string{}, []string{"for "}},
+		{[]string{"02Q", "QT1"}, []string{"for 02Q", "for "}},
+	} {
+		var got []string
+		for _, l := range read(t, db, func(ctx context.Context, q sqldb.Querier) ([]store.Load, error) {
+			return store.Loads(ctx, q, store.LoadFilter{Commissioners: c.commissioners, Limit: 10})
+		}) {
+			got = append(got, l.ID)
+		}
+		require.Equal(t, c.want, got)
+	}
+}
+
+func refusedKeepsReport(t *testing.T, db *sqldb.DB) {
+	add := func(to string) {
+		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.AddRefused(t.Context(), tx, "r", to, fiveBad) }))
+	}
+	add("ann")
+	add("ben")
+	require.Equal(t, "ann", read(t, db, func(ctx context.Context, q sqldb.Querier) (string, error) { return store.RefusedTo(ctx, q, "r") }))
+	rows := read(t, db, func(ctx context.Context, q sqldb.Querier) ([]store.BadRow, error) {
+		return store.RefusedRows(ctx, q, "r", 3, 10)
 	})
-	require.True(t, sqldb.IsUnique(err), "%v", err)
-	bare(t, db, rules.Recorded, "a", "2022-01-01")
+	require.Len(t, rows, 2)
+	require.Equal(t, int64(4), rows[0].Number)
+	err := db.Read(t.Context(), func(q sqldb.Querier) error {
+		_, err := store.RefusedTo(t.Context(), q, "s")
+		return err
+	})
+	require.ErrorIs(t, err, sql.ErrNoRows)
+}
+
+func unknownIsNamed(t *testing.T, db *sqldb.DB) {
+	file(t, db, "epcn_pcn_details_2022-05.csv")
+	l := store.Load{Load: rules.Load{ID: "beds", Kind: rules.CareHomeBedCounts}}
+	l = facts(t, db, l, func(yield func(*files.Row, error) bool) {
+		for _, code := range []string{"U00002", "U01315", "U00001"} {
+			if !yield(&files.Row{Beds: &rules.Beds{PCN: code, Month: period.NewMonth(2022, time.April)}}, nil) {
+				return
+			}
+		}
+	})
+	unknown := func(limit int) []string {
+		return read(t, db, func(ctx context.Context, q sqldb.Querier) ([]string, error) { return store.Unknown(ctx, q, l, limit) })
+	}
+	require.Equal(t, []string{"U00001", "U00002"}, unknown(100))
+	require.Len(t, unknown(1), 1)
 }
 
 func factsComeBack(t *testing.T, db *sqldb.DB) {
@@ -200,11 +292,10 @@ func factsComeBack(t *testing.T, db *sqldb.DB) {
 	member := rules.RecordedMembership{Practice: "A81001", PCN: "U89141", Starts: on(t, "2022-04-01")}
 	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
 		l := store.Load{Load: rules.Load{ID: "r2", Kind: rules.Recorded, ExtractDate: on(t, "2022-04-01")}, SHA256: "r2"}
-		if err := store.AddLoad(t.Context(), tx, &l); err != nil {
-			return err
-		}
-		member.Load = l.Position
-		return store.AddMembership(t.Context(), tx, l, member)
+		return store.AddLoad(t.Context(), tx, &l, db.Now, func() error {
+			member.Load = l.Position
+			return store.AddMembership(t.Context(), tx, l, member)
+		})
 	}))
 	plan := rules.Plan{
 		Edition: edition.Position, Published: mapping.Position, LocatedBefore: mapping.Position, DetailsAfter: details.Position, DetailsNewest: details.Position,
@@ -267,17 +358,18 @@ func factsUpToALoad(t *testing.T, db *sqldb.DB) {
 	require.Equal(t, "7", after[45].Value, "in the order in which they became known")
 }
 
-func quarantineIsListed(t *testing.T, db *sqldb.DB) {
-	l := bare(t, db, rules.RegisteredLists, "bad", "2022-01-01")
-	bad := func(yield func(files.Bad, error) bool) {
-		for i := range 5 {
-			if !yield(files.Bad{Line: int64(10 - i), Column: "CODE", Value: "x", Reason: "CODE_MALFORMED", Detail: "words"}, nil) {
-				return
-			}
+func fiveBad(yield func(files.Bad, error) bool) {
+	for i := range 5 {
+		if !yield(files.Bad{Line: int64(10 - i), Column: "CODE", Value: "x", Reason: "CODE_MALFORMED", Detail: "words"}, nil) {
+			return
 		}
 	}
-	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.AddQuarantine(t.Context(), tx, l.Position, bad) }))
-	rows := read(t, db, func(ctx context.Context, q sqldb.Querier) ([]store.QuarantinedRow, error) {
+}
+
+func quarantineIsListed(t *testing.T, db *sqldb.DB) {
+	l := bare(t, db, rules.RegisteredLists, "bad", "2022-01-01")
+	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.AddQuarantine(t.Context(), tx, l.Position, fiveBad) }))
+	rows := read(t, db, func(ctx context.Context, q sqldb.Querier) ([]store.BadRow, error) {
 		return store.QuarantinedRows(ctx, q, l.Position, 2, 2)
 	})
 	require.Len(t, rows, 2)

@@ -1,6 +1,7 @@
 -- +goose Up
 
--- One version of reference data each. Position orders loads by the moment they became known; facts point at it.
+-- One version of reference data each. Position orders loads by the moment they became known; facts point at it, and are written
+-- before it, so that known_from is as late as it can be. An empty commissioner_code means that the load is for all of England.
 CREATE TABLE loads (
 	position           BIGINT  PRIMARY KEY,
 	load_id            TEXT    NOT NULL UNIQUE,
@@ -18,13 +19,15 @@ CREATE TABLE loads (
 	loaded_by          TEXT    NOT NULL,
 	applied_from_month TEXT    NOT NULL,
 	maps               BOOLEAN NOT NULL,
-	locates            BOOLEAN NOT NULL
+	locates            BOOLEAN NOT NULL,
+	commissioner_code  TEXT    NOT NULL
 );
-CREATE UNIQUE INDEX loads_content ON loads (kind, sha256) WHERE kind <> 'RECORDED';
-CREATE INDEX loads_known_from ON loads (known_from);
+CREATE INDEX loads_content ON loads (kind, sha256);
+CREATE INDEX loads_of_a_day ON loads (kind, extract_date, position);
+CREATE UNIQUE INDEX loads_known_from ON loads (known_from);
 
 CREATE TABLE quarantined_rows (
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	number        BIGINT NOT NULL,
 	line          BIGINT NOT NULL,
 	column_name   TEXT   NOT NULL,
@@ -36,7 +39,7 @@ CREATE TABLE quarantined_rows (
 
 -- An empty pcn_code means in no PCN; an empty location_code or system_code means that the publication does not say.
 CREATE TABLE published_mappings (
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	practice_code TEXT   NOT NULL,
 	practice_name TEXT   NOT NULL,
 	pcn_code      TEXT   NOT NULL,
@@ -50,7 +53,7 @@ CREATE INDEX published_mappings_practice ON published_mappings (practice_code);
 
 -- Where each location lay and what the bodies were called, as a published mapping showed it.
 CREATE TABLE places (
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	location_code TEXT   NOT NULL,
 	location_name TEXT   NOT NULL,
 	system_code   TEXT   NOT NULL,
@@ -61,7 +64,7 @@ CREATE TABLE places (
 );
 
 CREATE TABLE dated_memberships (
-	load_position          BIGINT NOT NULL REFERENCES loads (position),
+	load_position          BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	practice_code          TEXT   NOT NULL,
 	practice_name          TEXT   NOT NULL,
 	practice_location_code TEXT   NOT NULL,
@@ -76,7 +79,7 @@ CREATE TABLE dated_memberships (
 );
 
 CREATE TABLE pcn_details (
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	pcn_code      TEXT   NOT NULL,
 	name          TEXT   NOT NULL,
 	location_code TEXT   NOT NULL,
@@ -87,7 +90,7 @@ CREATE TABLE pcn_details (
 );
 
 CREATE TABLE populations (
-	load_position      BIGINT NOT NULL REFERENCES loads (position),
+	load_position      BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	organisation_code  TEXT   NOT NULL,
 	kind               TEXT   NOT NULL,
 	reference_date     TEXT   NOT NULL,
@@ -98,7 +101,7 @@ CREATE TABLE populations (
 CREATE INDEX populations_reference ON populations (reference_date, load_position);
 
 CREATE TABLE recorded_memberships (
-	load_position BIGINT NOT NULL PRIMARY KEY REFERENCES loads (position),
+	load_position BIGINT NOT NULL PRIMARY KEY REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	practice_code TEXT   NOT NULL,
 	pcn_code      TEXT   NOT NULL,
 	starts        TEXT   NOT NULL,
@@ -106,7 +109,7 @@ CREATE TABLE recorded_memberships (
 );
 
 CREATE TABLE care_home_beds (
-	load_position    BIGINT  NOT NULL REFERENCES loads (position),
+	load_position    BIGINT  NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	pcn_code         TEXT    NOT NULL,
 	month            TEXT    NOT NULL,
 	beds             BIGINT  NOT NULL,
@@ -115,7 +118,7 @@ CREATE TABLE care_home_beds (
 );
 
 CREATE TABLE payees (
-	load_position     BIGINT NOT NULL REFERENCES loads (position),
+	load_position     BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	organisation_code TEXT   NOT NULL,
 	payee_code        TEXT   NOT NULL,
 	payee_name        TEXT   NOT NULL,
@@ -124,7 +127,7 @@ CREATE TABLE payees (
 );
 
 CREATE TABLE participations (
-	load_position  BIGINT  NOT NULL REFERENCES loads (position),
+	load_position  BIGINT  NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	practice_code  TEXT    NOT NULL,
 	participating  BOOLEAN NOT NULL,
 	notice_date    TEXT    NOT NULL,
@@ -133,7 +136,7 @@ CREATE TABLE participations (
 );
 
 CREATE TABLE commissioners (
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	code          TEXT   NOT NULL,
 	name          TEXT   NOT NULL,
 	kind          TEXT   NOT NULL,
@@ -150,7 +153,7 @@ CREATE TABLE sightings (
 	code          TEXT   NOT NULL,
 	name          TEXT   NOT NULL,
 	seen_on       TEXT   NOT NULL,
-	load_position BIGINT NOT NULL REFERENCES loads (position),
+	load_position BIGINT NOT NULL REFERENCES loads (position) DEFERRABLE INITIALLY DEFERRED,
 	PRIMARY KEY (kind, code, seen_on, load_position)
 );
 
