@@ -289,8 +289,9 @@ func (s *Service) ListWithholdings(ctx context.Context, req *corev1.ListWithhold
 	return out, nil
 }
 
-// RecordDeclaration states that a PCN has earned a payment made once on declaration. Whether the commissioner leads the PCN is
-// asked when it decides: whoever speaks for a PCN need not be allowed to read its commissioner's register.
+// RecordDeclaration states that a PCN has earned a payment made once on declaration. Of a caller
+// who speaks for the PCN alone, and so may not read its commissioner's register, it is asked at the decision whether the
+// commissioner leads the PCN.
 func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDeclarationRequest) (*corev1.Declaration, error) {
 	month, err := s.startedMonth(req.GetMonth())
 	if err != nil {
@@ -298,6 +299,14 @@ func (s *Service) RecordDeclaration(ctx context.Context, req *corev1.RecordDecla
 	}
 	if principal, _ := auth.From(ctx); !principal.MaySee(req.GetCommissionerCode(), req.GetPcnCode()) {
 		return nil, fault.New(fault.NotFound, rules.ReasonPCNNotFound, "%s leads no PCN %s", req.GetCommissionerCode(), req.GetPcnCode())
+	}
+	if stored, found, err := change.Stored[*corev1.Declaration](ctx, s.db, req); found || err != nil {
+		return stored, err
+	}
+	if principal, _ := auth.From(ctx); principal.HoldsCommissioner(req.GetCommissionerCode()) {
+		if err := s.leads(ctx, req.GetCommissionerCode(), req.GetPcnCode(), month); err != nil {
+			return nil, err
+		}
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*corev1.Declaration, error) {
 		rate, err := declarable(ctx, tx, req.GetPaymentCode(), month)

@@ -371,6 +371,11 @@ func TestWithholdings_HoldAndRelease(t *testing.T) {
 		april := s.close(t, "15N", "2022-04", "r1")
 		require.NotContains(t, payments(april), "EXTENDED_HOURS")
 		require.Equal(t, int64(480000), april.GetWithheld()[0].GetAmountPence())
+		_, err = s.core.WithholdPayment(as(t, testkit.Preparer("15N")), &corev1.WithholdPaymentRequest{
+			RequestId: "w3", CommissionerCode: "15N", PcnCode: "U1", PaymentCode: "NPP", FromMonth: "2022-04", ToMonth: "2022-04", Reason: "later",
+		})
+		require.NoError(t, err)
+		require.Equal(t, april.GetScheduleId(), s.close(t, "15N", "2022-04", "r4").GetScheduleId(), "what was scheduled before stays")
 		release := &corev1.ReleasePaymentRequest{RequestId: "w2", CommissionerCode: "15N", WithholdingId: held.GetWithholdingId(), Etag: "9", Reason: "shown"}
 		_, err = s.core.ReleasePayment(as(t, testkit.Approver("15N")), release)
 		require.Equal(t, codes.Aborted, status.Code(err))

@@ -187,6 +187,9 @@ func gatherWithheld(months map[period.Month]*rules.Entitled) []*typev1.Withheld 
 	for _, entitled := range months {
 		for i := range entitled.Withheld {
 			w := &entitled.Withheld[i]
+			if w.Amount == 0 {
+				continue // paid before it was withheld
+			}
 			out = append(out, &typev1.Withheld{
 				PaymentCode: w.PaymentCode, ForMonth: w.ForMonth.String(), PcnCode: w.PCNCode, PracticeCode: w.PracticeCode,
 				AmountPence: int64(w.Amount), Reason: w.Reason, Note: w.Note, WithholdingId: w.WithholdingID,

@@ -219,9 +219,11 @@ func TestOtherCommissioner_IsNotFound(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/v1/core/schedules", "/v1/core/months/2022-04/summary", "/v1/register/snapshot?membership_date=2022-04-01"} {
-		stranger.get(t, path).refused(t, http.StatusForbidden, "ENGLAND_REQUIRED")
+	stranger.get(t, "/v1/register/snapshot?membership_date=2022-04-01").refused(t, http.StatusForbidden, "ENGLAND_REQUIRED")
+	for _, s := range read[scheduleList](t, stranger, "/v1/core/schedules").Schedules {
+		require.Equal(t, "70F", s.CommissionerCode, "a list without a commissioner holds what the caller may see")
 	}
+	require.Equal(t, 1, read[monthSummary](t, stranger, "/v1/core/months/2022-04/summary").Commissioners)
 	body := fields{"request_id": unique(), "commissioner_code": "52R", "pcn_code": lines[0].PCNCode, "payment_code": "NPP", "from_month": "2022-06", "reason": "x"}
 	stranger.post(t, "/v1/core/withholdings", body).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
 	stranger.post(t, "/v1/core/withholdings", body.with("commissioner_code", "70F")).refused(t, http.StatusNotFound, "PCN_NOT_FOUND")

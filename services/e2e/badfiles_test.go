@@ -211,7 +211,7 @@ func TestHugeLine_PlainIsCutOffEarly(t *testing.T) {
 		})
 	})
 	require.NoError(t, err)
-	got.refused(t, http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE")
+	got.refused(t, http.StatusBadRequest, "LINE_TOO_LONG")
 	require.Less(t, line.taken.Load(), int64(64<<20), "the server reads on though it has refused")
 	requireBounded(t, memory, most)
 	require.Equal(t, before, loadsNow(t))

@@ -135,12 +135,14 @@ func TestRate_AddedInPlaceOfAnotherIsARateCorrection(t *testing.T) {
 		"request_id": unique(), "commissioner_code": "D9Y0V", "payment_code": "CORE_PCN", "effective_from": "2022-04-01", "effective_to": "2023-03-31",
 		"rate_gbp": "1.62", "source": "e2e", "confidence": "CONFIDENCE_OFFICIAL", "version": "local",
 	}
-	preparer.post(t, "/v1/core/rates", body.with("effective_from", "2022-04-02")).refused(t, 400, "RATE_PERIOD_INVALID")
-	preparer.post(t, "/v1/core/rates", body.with("effective_to", "2022-12-31")).refused(t, 400, "RATE_PERIOD_INVALID")
-	preparer.post(t, "/v1/core/rates", body.with("effective_to", "2023-02-30")).refused(t, 400, "RATE_PERIOD_INVALID")
-	preparer.post(t, "/v1/core/rates", body.with("payment_code", "NOTHING")).refused(t, 400, "PAYMENT_UNKNOWN")
-	preparer.post(t, "/v1/core/rates", body.with("rate_gbp", "٣")).refused(t, 400, "DECIMAL_MALFORMED")
-	added := write[rate](t, preparer, "/v1/core/rates", body)
+	approver := as(t, "finance_approver", "D9Y0V")
+	preparer.post(t, "/v1/core/rates", body).refused(t, 403, "APPROVER_REQUIRED")
+	approver.post(t, "/v1/core/rates", body.with("effective_from", "2022-04-02")).refused(t, 400, "RATE_PERIOD_INVALID")
+	approver.post(t, "/v1/core/rates", body.with("effective_to", "2022-12-31")).refused(t, 400, "RATE_PERIOD_INVALID")
+	approver.post(t, "/v1/core/rates", body.with("effective_to", "2023-02-30")).refused(t, 400, "RATE_PERIOD_INVALID")
+	approver.post(t, "/v1/core/rates", body.with("payment_code", "NOTHING")).refused(t, 400, "PAYMENT_UNKNOWN")
+	approver.post(t, "/v1/core/rates", body.with("rate_gbp", "٣")).refused(t, 400, "DECIMAL_MALFORMED")
+	added := write[rate](t, approver, "/v1/core/rates", body)
 	require.Equal(t, "1.62", added.RateGBP)
 
 	second := closeMonth(t, preparer, "D9Y0V", "2022-04")
@@ -237,7 +239,11 @@ func TestDeclaration_IsMadeByTheClinicalDirector(t *testing.T) {
 	declared := write[declaration](t, director, "/v1/core/declarations", body)
 	require.Equal(t, pcn, declared.PCNCode)
 	director.post(t, "/v1/core/declarations", body.with("pcn_code", "U89141").with("commissioner_code", "QHM")).refused(t, 404, "RESOURCE_NOT_FOUND")
-	director.post(t, "/v1/core/declarations", body.with("request_id", unique()).with("commissioner_code", "QHM")).refused(t, 404, "PCN_NOT_FOUND")
+	elsewhere := write[declaration](t, director, "/v1/core/declarations",
+		body.with("request_id", unique()).with("commissioner_code", "QHM").with("payment_code", "CAIP_ACCESS"))
+	as(t, "finance_approver", "QHM").post(t, "/v1/core/declarations/"+elsewhere.DeclarationID+":decide", fields{
+		"request_id": unique(), "commissioner_code": "QHM", "accept": true, "etag": elsewhere.ETag,
+	}).refused(t, 404, "PCN_NOT_FOUND")
 	director.post(t, "/v1/core/declarations/"+declared.DeclarationID+":decide", fields{
 		"request_id": unique(), "commissioner_code": "QUA", "accept": true, "etag": declared.ETag,
 	}).refused(t, 403, "ROLE_REQUIRED")

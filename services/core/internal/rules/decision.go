@@ -2,7 +2,6 @@ package rules
 
 import (
 	"math/big"
-	"slices"
 	"time"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -126,13 +125,12 @@ type Entitlement struct {
 	LateFigure bool
 }
 
-// LessScheduled reduces what is withheld by what was scheduled for it before the decision, which stays.
+// LessScheduled reduces what is withheld by what was scheduled for it before the decision, which stays. Nothing may be left.
 func (e *Entitled) LessScheduled(lines []ScheduledLine) {
 	already := make(map[Group]money.Pence)
 	for _, line := range lines {
 		already[line.Group] += line.Amount
 	}
-	e.Withheld = slices.DeleteFunc(e.Withheld, func(w Withheld) bool { return w.Amount == already[w.Group] })
 	for i := range e.Withheld {
 		e.Withheld[i].Amount -= already[e.Withheld[i].Group]
 	}
