@@ -87,7 +87,9 @@ func TestImport_TakesTheSameFilePlainAndCompressedOnce(t *testing.T) {
 	operator.upload(t, csvType, strings.NewReader(freshBeds(t, 1)), query).refused(t, http.StatusConflict, "REQUEST_ID_REUSED")
 
 	for _, media := range []string{gzipType, octetType, csvType} { // the content tells what it is
-		packed := operator.upload(t, media, bytes.NewReader(gzipped(t, file)), sourced("other words"))
+		words := sourced("other words")
+		words.Set("extract_date", query.Get("extract_date"))
+		packed := operator.upload(t, media, bytes.NewReader(gzipped(t, file)), words)
 		require.Equal(t, http.StatusOK, packed.Status, "%s", packed)
 		var known importAnswer
 		packed.read(t, &known)

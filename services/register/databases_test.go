@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
@@ -44,7 +45,8 @@ func TestService_OnBothDatabases(t *testing.T) {
 		for i := range callers {
 			wait.Go(func() {
 				_, err := f.client.RecordCareHomeBeds(operator, &registerv1.RecordCareHomeBedsRequest{
-					RequestId: fmt.Sprint("beds", i/2), PcnCode: "U89141", Month: fmt.Sprintf("2022-%02d", 1+i/2), Beds: int64(i / 2), Source: "test",
+					CodingSatisfied: proto.Bool(false),
+					RequestId:       fmt.Sprint("beds", i/2), PcnCode: "U89141", Month: fmt.Sprintf("2022-%02d", 1+i/2), Beds: proto.Int64(int64(i / 2)), Source: "test",
 				})
 				if err != nil {
 					t.Errorf("record %d: %v", i, err)

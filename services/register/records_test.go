@@ -28,7 +28,7 @@ func TestRecordCalls_ShowInTheNextSnapshot(t *testing.T) {
 	f := loaded(t)
 	preparer := f.as(testkit.Preparer("16C"))
 	bed := &registerv1.RecordCareHomeBedsRequest{
-		RequestId: "beds", CommissionerCode: "16C", PcnCode: "U89141", Month: "2022-04", Beds: 120, CodingSatisfied: true, Source: "CQC",
+		RequestId: "beds", CommissionerCode: "16C", PcnCode: "U89141", Month: "2022-04", Beds: proto.Int64(120), CodingSatisfied: proto.Bool(true), Source: "CQC",
 	}
 	first, err := f.client.RecordCareHomeBeds(preparer, bed)
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestRecordCalls_ShowInTheNextSnapshot(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, proto.Equal(first, again))
 	changed := proto.CloneOf(bed)
-	changed.Beds = 121
+	changed.Beds = proto.Int64(121)
 	_, err = f.client.RecordCareHomeBeds(preparer, changed)
 	requireReason(t, err, fault.Exists, "REQUEST_ID_REUSED")
 	require.Equal(t, "beds", refusal(t, err).Meta["differs"])
@@ -50,7 +50,8 @@ func TestRecordCalls_ShowInTheNextSnapshot(t *testing.T) {
 	})
 	require.NoError(t, err)
 	_, err = f.client.RecordParticipation(preparer, &registerv1.RecordParticipationRequest{
-		RequestId: "leave", CommissionerCode: "16C", PracticeCode: "A81001", NoticeDate: "2022-04-30", EffectiveFrom: "2022-04-30", Source: "letter",
+		Participating: proto.Bool(false),
+		RequestId:     "leave", CommissionerCode: "16C", PracticeCode: "A81001", NoticeDate: "2022-04-30", EffectiveFrom: "2022-04-30", Source: "letter",
 	})
 	require.NoError(t, err)
 	p := pcn(f.snapshot("16C", "2022-04-01"), "U89141")
@@ -118,7 +119,8 @@ func TestRecordCalls_RefuseWrongFigures(t *testing.T) {
 	leave := func(notice, from string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := f.client.RecordParticipation(ctx, &registerv1.RecordParticipationRequest{
-				RequestId: "r", PracticeCode: "A81001", NoticeDate: notice, EffectiveFrom: from, Source: "s",
+				Participating: proto.Bool(false),
+				RequestId:     "r", PracticeCode: "A81001", NoticeDate: notice, EffectiveFrom: from, Source: "s",
 			})
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -42,10 +43,11 @@ func TestRecordCalls_RefuseAFormerCommissioner(t *testing.T) {
 			RequestId: id, CommissionerCode: c.commissioner, OrganisationCode: "U89141", PayeeCode: "A81001", PayeeName: "N", EffectiveFrom: "2022-01-01", Source: "s",
 		})
 		_, beds := f.client.RecordCareHomeBeds(caller, &registerv1.RecordCareHomeBedsRequest{
-			RequestId: id, CommissionerCode: c.commissioner, PcnCode: "U89141", Month: "2022-01", Beds: 1, Source: "s",
+			CodingSatisfied: proto.Bool(false),
+			RequestId:       id, CommissionerCode: c.commissioner, PcnCode: "U89141", Month: "2022-01", Beds: proto.Int64(1), Source: "s",
 		})
 		_, leave := f.client.RecordParticipation(caller, &registerv1.RecordParticipationRequest{
-			RequestId: id, CommissionerCode: c.commissioner, PracticeCode: "A81001", Participating: true, EffectiveFrom: "2022-01-01", Source: "s",
+			RequestId: id, CommissionerCode: c.commissioner, PracticeCode: "A81001", Participating: proto.Bool(true), EffectiveFrom: "2022-01-01", Source: "s",
 		})
 		_, move := f.client.RecordMembership(caller, &registerv1.RecordMembershipRequest{
 			RequestId: id, CommissionerCode: c.commissioner, PracticeCode: "A81001", PcnCode: "U89141", EffectiveFrom: "2022-01-01", Source: "s",
@@ -81,7 +83,8 @@ func TestRecordedLoads_AreShownToTheirCommissioner(t *testing.T) {
 	t.Parallel()
 	f := loaded(t)
 	load, err := f.client.RecordCareHomeBeds(f.as(testkit.Preparer("16C")), &registerv1.RecordCareHomeBedsRequest{
-		RequestId: "beds", CommissionerCode: "16C", PcnCode: "U89141", Month: "2022-04", Beds: 120, Source: "note of 16C",
+		CodingSatisfied: proto.Bool(false),
+		RequestId:       "beds", CommissionerCode: "16C", PcnCode: "U89141", Month: "2022-04", Beds: proto.Int64(120), Source: "note of 16C",
 	})
 	require.NoError(t, err)
 	for _, c := range []struct {

@@ -19,7 +19,7 @@ type importCommand struct {
 	client      `embed:""`
 	Files       []string `arg:"" help:"CSV files, plain or gzip." type:"existingfile"`
 	Kind        string   `help:"Kind the files must be of, such as PRACTICE_MAPPING; without one their headers decide."`
-	Quarantine  bool     `help:"Store the good rows and set the bad ones aside; without it a file with bad rows stores nothing."`
+	Quarantine  bool     `help:"Store the good rows and set the bad ones aside, where the kind allows it; without it a file with bad rows stores nothing."`
 	Source      string   `help:"Where the files come from." default:"file"`
 	ExtractDate string   `help:"Day the figures speak for, YYYY-MM-DD, where a file does not say."`
 	AppliedFrom string   `help:"First month in which the national payment system uses the figures, YYYY-MM."`

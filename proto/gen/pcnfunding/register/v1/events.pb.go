@@ -21,7 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// LoadRecorded says that reference data became known. National; aggregate: the register.
+// LoadRecorded says that reference data became known. National, or addressed to the commissioner it
+// was recorded for.
 type LoadRecorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The load with its counts.

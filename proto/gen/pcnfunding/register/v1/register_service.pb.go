@@ -881,7 +881,7 @@ type RecordParticipationRequest struct {
 	// Practice.
 	PracticeCode string `protobuf:"bytes,3,opt,name=practice_code,json=practiceCode,proto3" json:"practice_code,omitempty"`
 	// False for an opt-out.
-	Participating bool `protobuf:"varint,4,opt,name=participating,proto3" json:"participating,omitempty"`
+	Participating *bool `protobuf:"varint,4,opt,name=participating,proto3,oneof" json:"participating,omitempty"`
 	// Day of the notice, YYYY-MM-DD; required for an opt-out.
 	NoticeDate string `protobuf:"bytes,5,opt,name=notice_date,json=noticeDate,proto3" json:"notice_date,omitempty"`
 	// First day it holds, YYYY-MM-DD.
@@ -944,8 +944,8 @@ func (x *RecordParticipationRequest) GetPracticeCode() string {
 }
 
 func (x *RecordParticipationRequest) GetParticipating() bool {
-	if x != nil {
-		return x.Participating
+	if x != nil && x.Participating != nil {
+		return *x.Participating
 	}
 	return false
 }
@@ -983,9 +983,9 @@ type RecordCareHomeBedsRequest struct {
 	// First month, YYYY-MM; the figure holds until a later month states another.
 	Month string `protobuf:"bytes,4,opt,name=month,proto3" json:"month,omitempty"`
 	// Beds in CQC-registered care homes aligned to the PCN.
-	Beds int64 `protobuf:"varint,5,opt,name=beds,proto3" json:"beds,omitempty"`
+	Beds *int64 `protobuf:"varint,5,opt,name=beds,proto3,oneof" json:"beds,omitempty"`
 	// True if the commissioner is satisfied that residents are coded.
-	CodingSatisfied bool `protobuf:"varint,6,opt,name=coding_satisfied,json=codingSatisfied,proto3" json:"coding_satisfied,omitempty"`
+	CodingSatisfied *bool `protobuf:"varint,6,opt,name=coding_satisfied,json=codingSatisfied,proto3,oneof" json:"coding_satisfied,omitempty"`
 	// Where it comes from.
 	Source        string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1051,15 +1051,15 @@ func (x *RecordCareHomeBedsRequest) GetMonth() string {
 }
 
 func (x *RecordCareHomeBedsRequest) GetBeds() int64 {
-	if x != nil {
-		return x.Beds
+	if x != nil && x.Beds != nil {
+		return *x.Beds
 	}
 	return 0
 }
 
 func (x *RecordCareHomeBedsRequest) GetCodingSatisfied() bool {
-	if x != nil {
-		return x.CodingSatisfied
+	if x != nil && x.CodingSatisfied != nil {
+		return *x.CodingSatisfied
 	}
 	return false
 }
@@ -1999,28 +1999,31 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\tpayeeName\x12J\n" +
 	"\x0eeffective_from\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveFrom\x12\"\n" +
 	"\x06source\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\"\x8a\x03\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\"\xa9\x03\n" +
 	"\x1aRecordParticipationRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12.\n" +
-	"\rpractice_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\fpracticeCode\x12$\n" +
-	"\rparticipating\x18\x04 \x01(\bR\rparticipating\x12G\n" +
+	"\rpractice_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\fpracticeCode\x121\n" +
+	"\rparticipating\x18\x04 \x01(\bB\x06\xbaH\x03\xc8\x01\x01H\x00R\rparticipating\x88\x01\x01\x12G\n" +
 	"\vnotice_date\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\n" +
 	"noticeDate\x12J\n" +
 	"\x0eeffective_from\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveFrom\x12\"\n" +
 	"\x06source\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\"\xc2\x02\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06sourceB\x10\n" +
+	"\x0e_participating\"\xf5\x02\n" +
 	"\x19RecordCareHomeBedsRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12$\n" +
 	"\bpcn_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\apcnCode\x120\n" +
-	"\x05month\x18\x04 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x12\x1f\n" +
-	"\x04beds\x18\x05 \x01(\x03B\v\xbaH\b\"\x06\x18\xa0\x8d\x06(\x00R\x04beds\x12)\n" +
-	"\x10coding_satisfied\x18\x06 \x01(\bR\x0fcodingSatisfied\x12\"\n" +
+	"\x05month\x18\x04 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x05month\x12'\n" +
+	"\x04beds\x18\x05 \x01(\x03B\x0e\xbaH\v\xc8\x01\x01\"\x06\x18\xa0\x8d\x06(\x00H\x00R\x04beds\x88\x01\x01\x126\n" +
+	"\x10coding_satisfied\x18\x06 \x01(\bB\x06\xbaH\x03\xc8\x01\x01H\x01R\x0fcodingSatisfied\x88\x01\x01\x12\"\n" +
 	"\x06source\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\"\xe0\x02\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06sourceB\a\n" +
+	"\x05_bedsB\x13\n" +
+	"\x11_coding_satisfied\"\xe0\x02\n" +
 	"\x12GetSnapshotRequest\x12(\n" +
 	"\vsnapshot_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
 	"snapshotId\x124\n" +
@@ -2246,6 +2249,8 @@ func file_pcnfunding_register_v1_register_service_proto_init() {
 		(*ImportRequest_Header)(nil),
 		(*ImportRequest_Chunk)(nil),
 	}
+	file_pcnfunding_register_v1_register_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_pcnfunding_register_v1_register_service_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

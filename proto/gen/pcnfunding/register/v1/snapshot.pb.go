@@ -38,7 +38,7 @@ const (
 	FindingKind_PRACTICE_WITHOUT_ADJUSTED FindingKind = 4
 	// Practice has two PCNs on the day; the later start was taken.
 	FindingKind_PRACTICE_IN_TWO_PCNS FindingKind = 5
-	// Dated relationships and the published mapping disagree; the dated one was taken.
+	// Two sources disagree; the detail says which one was taken.
 	FindingKind_SOURCES_DISAGREE FindingKind = 6
 	// PCN has practices under two commissioners.
 	FindingKind_PCN_UNDER_TWO_COMMISSIONERS FindingKind = 7
@@ -857,7 +857,7 @@ type Coverage struct {
 	CoveredBasisPoints int32 `protobuf:"varint,6,opt,name=covered_basis_points,json=coveredBasisPoints,proto3" json:"covered_basis_points,omitempty"`
 	// Oddities, by kind and code.
 	Findings []*Finding `protobuf:"bytes,7,rep,name=findings,proto3" json:"findings,omitempty"`
-	// Snapshot it was taken from.
+	// Snapshot it agrees with; GetSnapshot with the same days gives it.
 	SnapshotId    string `protobuf:"bytes,8,opt,name=snapshot_id,json=snapshotId,proto3" json:"snapshot_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
