@@ -75,7 +75,8 @@ lint: ## Lint Go and proto
 	buf lint
 
 .PHONY: tidy
-tidy: ## Tidy every module
+tidy: ## Bring the modules to one set of versions and tidy them
+	go work sync
 	for m in $(MODULES); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
 .PHONY: verify
