@@ -25,6 +25,7 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Prove worked examples against the quotation calls."`
 	Explain explainCommand `cmd:"" help:"Show how a line came about, from clause to penny."`
 	Events  eventsCommand  `cmd:"" help:"Publish events once more from the database."`
+	Audit   auditCommand   `cmd:"" help:"Verify the seals of the audit log."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
