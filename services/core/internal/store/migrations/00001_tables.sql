@@ -132,3 +132,5 @@ CREATE TABLE lines (
 CREATE INDEX lines_by_schedule ON lines (schedule_id, line_id);
 CREATE INDEX lines_by_commissioner ON lines (commissioner_code, for_month);
 CREATE INDEX lines_by_pcn ON lines (pcn_code, month);
+-- Few lines are for an earlier month than their schedule's, and every close asks for those.
+CREATE INDEX lines_for_earlier_months ON lines (month, commissioner_code, for_month, schedule_id) WHERE for_month < month;
