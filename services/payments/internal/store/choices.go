@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+)
+
+// England stands for the commissioner in choices that hold for all.
+const England = "england"
+
+// InsertSetting adds a choice under its kind.
+func InsertSetting(ctx context.Context, tx *sqldb.Tx, kind string, s *paymentsv1.Setting) error {
+	value, err := marshal(s)
+	if err != nil {
+		return err
+	}
+	commissioner := s.GetCommissionerCode()
+	if commissioner == "" {
+		commissioner = England
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO settings (setting_id, commissioner_code, kind, from_month, value, reason, set_by, set_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, s.GetSettingId(), commissioner, kind, s.GetFromMonth(), value, s.GetReason(), s.GetSetBy(),
+		sqldb.Micros(tx.Now()))
+	if err != nil {
+		return fmt.Errorf("insert setting %s: %w", kind, err)
+	}
+	return nil
+}
+
+func scanSetting(rows *sql.Rows) (*paymentsv1.Setting, error) {
+	var value []byte
+	if err := rows.Scan(&value); err != nil {
+		return nil, err
+	}
+	return unmarshal(value, new(paymentsv1.Setting))
+}
+
+// SettingFor returns the choice of a kind that holds in a month: the commissioner's own before that of England, the later before
+// the earlier. Nil means that none was made.
+func SettingFor(ctx context.Context, q sqldb.Querier, commissioner, kind string, month period.Month) (*paymentsv1.Setting, error) {
+	setting, err := sqldb.First(sqldb.Collect(ctx, q, scanSetting, `SELECT value FROM settings WHERE commissioner_code IN ($1, $2) AND kind = $3
+		AND from_month <= $4 ORDER BY CASE WHEN commissioner_code = $2 THEN 1 ELSE 0 END, from_month DESC, setting_id DESC LIMIT 1`,
+		commissioner, England, kind, month.String()))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil //nolint:nilnil // no choice is an answer
+	}
+	return setting, err
+}
+
+// Settings returns choices, those of England among them, newest first.
+func Settings(ctx context.Context, q sqldb.Querier, by Page) ([]*paymentsv1.Setting, error) {
+	var f sqldb.Filter
+	if by.Commissioners != nil {
+		f.In("commissioner_code", append([]string{England}, by.Commissioners...))
+	}
+	if by.Before != "" {
+		f.Where("setting_id < ?", by.Before)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, scanSetting, `SELECT value FROM settings`+conditions+` ORDER BY setting_id DESC`+f.Limit(by.Limit), f.Args()...)
+}
+
+// InsertMappings adds code mappings of a commissioner.
+func InsertMappings(ctx context.Context, tx *sqldb.Tx, commissioner, by string, mappings []*paymentsv1.CodeMapping) error {
+	_, err := tx.BulkInsert(ctx, "code_mappings", []string{
+		"mapping_id", "commissioner_code", "stream", "financial_year", "organisation_code", "effective_from", "effective_to", "value",
+		"recorded_by", "recorded_at",
+	}, rowsOf(mappings, func(m *paymentsv1.CodeMapping) ([]any, error) {
+		value, err := marshal(m)
+		return []any{
+			m.GetMappingId(), commissioner, m.GetStream(), m.GetFinancialYear(), m.GetOrganisationCode(), m.GetEffectiveFrom(), m.GetEffectiveTo(),
+			value, by, sqldb.Micros(tx.Now()),
+		}, err
+	}))
+	return err
+}
+
+// Mappings returns the code mappings of a commissioner, newest first.
+func Mappings(ctx context.Context, q sqldb.Querier, commissioner, before string, limit int) ([]*paymentsv1.CodeMapping, error) {
+	var f sqldb.Filter
+	f.Where("commissioner_code = ?", commissioner)
+	if before != "" {
+		f.Where("mapping_id < ?", before)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (*paymentsv1.CodeMapping, error) {
+		var value []byte
+		if err := rows.Scan(&value); err != nil {
+			return nil, err
+		}
+		return unmarshal(value, new(paymentsv1.CodeMapping))
+	}, `SELECT value FROM code_mappings`+conditions+` ORDER BY mapping_id DESC`+f.Limit(limit), f.Args()...)
+}
+
+// InsertSuppliers adds payees as the ledger knows them.
+func InsertSuppliers(ctx context.Context, tx *sqldb.Tx, commissioner, by string, suppliers []*paymentsv1.Supplier) error {
+	_, err := tx.BulkInsert(ctx, "suppliers", []string{
+		"commissioner_code", "payee_code", "effective_from", "recorded_at", "supplier_id", "value", "recorded_by",
+	}, rowsOf(suppliers, func(s *paymentsv1.Supplier) ([]any, error) {
+		value, err := marshal(s)
+		return []any{commissioner, s.GetPayeeCode(), s.GetEffectiveFrom(), sqldb.Micros(tx.Now()), tx.NewID(), value, by}, err
+	}))
+	return err
+}
+
+// SupplierFilter selects suppliers.
+type SupplierFilter struct {
+	CommissionerCode string
+	On               string // day; empty returns every version
+	After            string // payee and day of the last one seen
+	Limit            int
+}
+
+// Suppliers returns payees as the ledger knows them, in order of payee. With a day, the version that holds on it.
+func Suppliers(ctx context.Context, q sqldb.Querier, by SupplierFilter) ([]*paymentsv1.Supplier, error) {
+	var f sqldb.Filter
+	f.Where("s.commissioner_code = ?", by.CommissionerCode)
+	f.Where(`NOT EXISTS (SELECT 1 FROM suppliers n WHERE n.commissioner_code = s.commissioner_code AND n.payee_code = s.payee_code
+		AND n.effective_from = s.effective_from AND n.supplier_id > s.supplier_id)`)
+	if by.On != "" {
+		f.Where("s.effective_from <= ?", by.On)
+		f.Where(`NOT EXISTS (SELECT 1 FROM suppliers n WHERE n.commissioner_code = s.commissioner_code AND n.payee_code = s.payee_code
+			AND n.effective_from > s.effective_from AND n.effective_from <= ?)`, by.On)
+	}
+	if by.After != "" {
+		f.Where("s.payee_code || ' ' || s.effective_from > ?", by.After)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (*paymentsv1.Supplier, error) {
+		var value []byte
+		if err := rows.Scan(&value); err != nil {
+			return nil, err
+		}
+		return unmarshal(value, new(paymentsv1.Supplier))
+	}, `SELECT s.value FROM suppliers s`+conditions+` ORDER BY s.payee_code, s.effective_from`+f.Limit(by.Limit), f.Args()...)
+}
+
+// InsertMove notes that open items passed from one commissioner to another.
+func InsertMove(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
+	value, err := marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO moves (move_id, from_code, to_code, effective_date, value, moved_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		m.GetMoveId(), m.GetFromCommissionerCode(), m.GetToCommissionerCode(), m.GetEffectiveDate(), value, sqldb.Micros(tx.Now()))
+	return err
+}
+
+// Moves returns the moves from or to some commissioners, newest first.
+func Moves(ctx context.Context, q sqldb.Querier, by Page, from string) ([]*paymentsv1.Move, error) {
+	var f sqldb.Filter
+	if by.Commissioners != nil {
+		if len(by.Commissioners) == 0 {
+			return nil, nil
+		}
+		marks := sqldb.Placeholders(1, len(by.Commissioners))
+		args := make([]any, len(by.Commissioners))
+		for i, code := range by.Commissioners {
+			args[i] = code
+		}
+		f.Where("TRUE", args...)
+		f.Where("(from_code IN (" + marks + ") OR to_code IN (" + marks + "))")
+	}
+	f.Equal("from_code", from)
+	if by.Before != "" {
+		f.Where("move_id < ?", by.Before)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (*paymentsv1.Move, error) {
+		var value []byte
+		if err := rows.Scan(&value); err != nil {
+			return nil, err
+		}
+		return unmarshal(value, new(paymentsv1.Move))
+	}, `SELECT value FROM moves`+conditions+` ORDER BY move_id DESC`+f.Limit(by.Limit), f.Args()...)
+}
+
+// MovedItems changes who owes the items of some states, of all places or of some, and takes them out of runs that are assembled. It
+// returns how many.
+func MovedItems(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string, states []ItemState, runID string) (int64, error) {
+	var total int64
+	for _, state := range states {
+		err := inBatches(payees, func(batch []string) error {
+			var f sqldb.Filter
+			f.Where("commissioner_code = ?", from)
+			f.Where("state = ?", int64(state))
+			f.In("payee_code", batch)
+			run := "run_id"
+			if state == Open {
+				run = "'" + runID + "'"
+			}
+			conditions := f.String()
+			result, err := tx.Exec(ctx, fmt.Sprintf(`UPDATE items SET commissioner_code = $%d, run_id = %s`, len(f.Args())+1, run)+conditions,
+				append(f.Args(), to)...)
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			total += n
+			return err
+		})
+		if err != nil {
+			return total, fmt.Errorf("move items of %s: %w", from, err)
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
+)
+
+// Post records postings, which take effect on a day. The entries are written first and the headers last: the database then checks
+// that each posting balances, and takes no more entries of it.
+func Post(ctx context.Context, tx *sqldb.Tx, by string, effective period.Date, postings []rules.Posting) error {
+	ids := make([]string, len(postings))
+	for i := range postings {
+		if err := postings[i].Check(); err != nil {
+			return err
+		}
+		ids[i] = tx.NewID()
+	}
+	day, at := effective.String(), sqldb.Micros(tx.Now())
+	_, err := tx.BulkInsert(ctx, "entries", []string{
+		"posting_id", "number", "commissioner_code", "fund", "payee_code", "stage", "amount_pence", "line_id", "effective_date", "recorded_at",
+	}, func(yield func([]any, error) bool) {
+		for i := range postings {
+			for n, e := range postings[i].Entries {
+				row := []any{
+					ids[i], int64(n + 1), postings[i].CommissionerCode, int64(e.Fund), e.PayeeCode, int64(e.Stage), int64(e.Amount), e.LineID, day, at,
+				}
+				if !yield(row, nil) {
+					return
+				}
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("write entries: %w", err)
+	}
+	n := -1
+	_, err = tx.BulkInsert(ctx, "postings", []string{
+		"posting_id", "commissioner_code", "kind", "effective_date", "recorded_at", "source", "reverses", "recorded_by", "entry_count",
+	}, rowsOf(postings, func(p rules.Posting) ([]any, error) {
+		n++
+		return []any{ids[n], p.CommissionerCode, int64(p.Kind), day, at, p.Source, p.Reverses, by, int64(len(p.Entries))}, nil
+	}))
+	if err != nil {
+		return fmt.Errorf("write postings: %w", err)
+	}
+	return nil
+}
+
+// PostingRow is a posting as it is kept.
+type PostingRow struct {
+	rules.Posting
+	ID            string
+	EffectiveDate string
+	RecordedAt    int64
+	RecordedBy    string
+}
+
+// PostingFilter selects postings.
+type PostingFilter struct {
+	Page
+	Sources   []string // nil means any
+	PayeeCode string
+	ID        string
+}
+
+// Postings returns postings with their entries, newest first.
+func Postings(ctx context.Context, q sqldb.Querier, by PostingFilter) ([]PostingRow, error) {
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
+	f.Within("source", by.Sources)
+	f.Equal("posting_id", by.ID)
+	if by.PayeeCode != "" {
+		f.Where("EXISTS (SELECT 1 FROM entries e WHERE e.posting_id = postings.posting_id AND e.payee_code = ?)", by.PayeeCode)
+	}
+	if by.Before != "" {
+		f.Where("posting_id < ?", by.Before)
+	}
+	conditions := f.String()
+	postings, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (p PostingRow, err error) {
+		err = rows.Scan(&p.ID, &p.CommissionerCode, &p.Kind, &p.EffectiveDate, &p.RecordedAt, &p.Source, &p.Reverses, &p.RecordedBy)
+		return p, err
+	}, `SELECT posting_id, commissioner_code, kind, effective_date, recorded_at, source, reverses, recorded_by FROM postings`+conditions+
+		` ORDER BY posting_id DESC`+f.Limit(by.Limit), f.Args()...)
+	if err != nil || len(postings) == 0 {
+		return nil, err
+	}
+	return postings, fillEntries(ctx, q, postings)
+}
+
+func fillEntries(ctx context.Context, q sqldb.Querier, postings []PostingRow) error {
+	at := make(map[string]int, len(postings))
+	ids := make([]string, len(postings))
+	for i := range postings {
+		at[postings[i].ID], ids[i] = i, postings[i].ID
+	}
+	type row struct {
+		posting string
+		entry   rules.Entry
+	}
+	return inBatches(ids, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("posting_id", batch)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
+			err = rows.Scan(&r.posting, &r.entry.Fund, &r.entry.PayeeCode, &r.entry.Stage, &r.entry.Amount, &r.entry.LineID)
+			return r, err
+		}, func(r row) error {
+			p := &postings[at[r.posting]]
+			p.Entries = append(p.Entries, r.entry)
+			return nil
+		}, `SELECT posting_id, fund, payee_code, stage, amount_pence, line_id FROM entries`+f.String()+` ORDER BY posting_id, number`, f.Args()...)
+	})
+}
+
+// Balance is what an account, or a group of accounts, comes to.
+type Balance struct {
+	Fund      int
+	PayeeCode string
+	Stage     rules.Stage
+	LineID    string // where asked for
+	Amount    money.Pence
+	Entries   int64
+}
+
+// BalanceFilter selects entries of one commissioner.
+type BalanceFilter struct {
+	CommissionerCode string
+	EffectiveTo      string // last day; empty means all
+	KnownAt          int64  // microseconds; 0 means now
+	ByPayee          bool
+	ByLine           bool // and by payee
+	Stages           []rules.Stage
+	Payees           []string // nil means all
+}
+
+// Balances adds up entries account by account, those that come to nothing left out, in order of fund, stage and payee.
+func Balances(ctx context.Context, q sqldb.Querier, by BalanceFilter) ([]Balance, error) {
+	columns := []string{"fund", "stage"}
+	payee, line := "''", "''"
+	if by.ByPayee || by.ByLine {
+		columns, payee = append(columns, "payee_code"), "payee_code"
+	}
+	if by.ByLine {
+		columns, line = append(columns, "line_id"), "line_id"
+	}
+	var f sqldb.Filter
+	f.Equal("commissioner_code", by.CommissionerCode)
+	if by.EffectiveTo != "" {
+		f.Where("effective_date <= ?", by.EffectiveTo)
+	}
+	if by.KnownAt != 0 {
+		f.Where("recorded_at <= ?", by.KnownAt)
+	}
+	if by.Stages != nil {
+		stages := make([]string, len(by.Stages))
+		for i, s := range by.Stages {
+			stages[i] = fmt.Sprint(int(s))
+		}
+		f.Where("stage IN (" + strings.Join(stages, ", ") + ")")
+	}
+	f.Within("payee_code", by.Payees)
+	group := strings.Join(columns, ", ")
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (b Balance, err error) {
+		err = rows.Scan(&b.Fund, &b.Stage, &b.PayeeCode, &b.LineID, &b.Amount, &b.Entries)
+		return b, err
+	}, `SELECT fund, stage, `+payee+`, `+line+`, CAST(SUM(amount_pence) AS BIGINT), COUNT(*) FROM entries`+f.String()+
+		` GROUP BY `+group+` HAVING SUM(amount_pence) <> 0 ORDER BY `+group, f.Args()...)
+}
+
+// Debts returns what each payee has been overpaid and has not given back, with the instalment planned for a month.
+func Debts(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]rules.Debt, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (d rules.Debt, err error) {
+		err = rows.Scan(&d.PayeeCode, &d.Outstanding, &d.Instalment)
+		return d, err
+	}, `SELECT e.payee_code, CAST(SUM(e.amount_pence) AS BIGINT), COALESCE((SELECT p.instalment_pence FROM recovery_plans p
+			WHERE p.commissioner_code = $1 AND p.payee_code = e.payee_code AND p.from_month <= $2 ORDER BY p.from_month DESC, p.planned_at DESC LIMIT 1), 0)
+		FROM entries e WHERE e.commissioner_code = $1 AND e.stage = 6 GROUP BY e.payee_code HAVING SUM(e.amount_pence) > 0 ORDER BY e.payee_code`,
+		commissioner, month.String())
+}
+
+// Owed returns what is to be recovered from a payee, fund by fund: a debt above zero.
+func Owed(ctx context.Context, q sqldb.Querier, commissioner, payee string) ([]rules.Amount, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a rules.Amount, err error) {
+		err = rows.Scan(&a.Fund, &a.Pence)
+		return a, err
+	}, `SELECT fund, CAST(SUM(amount_pence) AS BIGINT) FROM entries WHERE commissioner_code = $1 AND payee_code = $2 AND stage = 6
+		GROUP BY fund HAVING SUM(amount_pence) <> 0 ORDER BY fund`, commissioner, payee)
+}
+
+// PlanRow is an agreed instalment.
+type PlanRow struct {
+	CommissionerCode, PayeeCode, PayeeName, Reason, PlannedBy string
+	Instalment                                                money.Pence
+	From                                                      period.Month
+	PlannedAt                                                 int64
+}
+
+// InsertPlan adds an instalment.
+func InsertPlan(ctx context.Context, tx *sqldb.Tx, p PlanRow) error {
+	_, err := tx.Exec(ctx, `INSERT INTO recovery_plans (plan_id, commissioner_code, payee_code, payee_name, instalment_pence, from_month, reason,
+		planned_by, planned_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, tx.NewID(), p.CommissionerCode, p.PayeeCode, p.PayeeName,
+		int64(p.Instalment), p.From.String(), p.Reason, p.PlannedBy, p.PlannedAt)
+	return err
+}
+
+// Recoveries returns what is still to be recovered, with the newest plan of each payee, in order of commissioner and payee.
+func Recoveries(ctx context.Context, q sqldb.Querier, by Page, payees []string) ([]PlanRow, map[string]money.Pence, error) {
+	var f sqldb.Filter
+	f.Where("stage = 6")
+	f.Within("commissioner_code", by.Commissioners)
+	f.Within("payee_code", payees)
+	if by.Before != "" {
+		f.Where("commissioner_code || ' ' || payee_code > ?", by.Before)
+	}
+	conditions := f.String()
+	type row struct {
+		commissioner, payee string
+		outstanding         money.Pence
+	}
+	found, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (r row, err error) {
+		err = rows.Scan(&r.commissioner, &r.payee, &r.outstanding)
+		return r, err
+	}, `SELECT commissioner_code, payee_code, CAST(SUM(amount_pence) AS BIGINT) FROM entries`+conditions+
+		` GROUP BY commissioner_code, payee_code HAVING SUM(amount_pence) > 0 ORDER BY commissioner_code, payee_code`+f.Limit(by.Limit), f.Args()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, sums := make([]PlanRow, len(found)), make(map[string]money.Pence, len(found))
+	for i, r := range found {
+		plans, err := sqldb.Collect(ctx, q, scanPlan, `SELECT commissioner_code, payee_code, payee_name, instalment_pence, from_month, reason, planned_by,
+			planned_at FROM recovery_plans WHERE commissioner_code = $1 AND payee_code = $2 ORDER BY planned_at DESC LIMIT 1`, r.commissioner, r.payee)
+		if err != nil {
+			return nil, nil, err
+		}
+		out[i] = PlanRow{CommissionerCode: r.commissioner, PayeeCode: r.payee}
+		if len(plans) > 0 {
+			out[i] = plans[0]
+		}
+		sums[r.commissioner+" "+r.payee] = r.outstanding
+	}
+	return out, sums, nil
+}
+
+func scanPlan(rows *sql.Rows) (p PlanRow, err error) {
+	var from string
+	if err := rows.Scan(&p.CommissionerCode, &p.PayeeCode, &p.PayeeName, &p.Instalment, &from, &p.Reason, &p.PlannedBy, &p.PlannedAt); err != nil {
+		return p, err
+	}
+	p.From, err = month(from)
+	return p, err
+}
+
+// PayeeName returns the name under which a payee was last scheduled, or an empty text.
+func PayeeName(ctx context.Context, q sqldb.Querier, payee string) (string, error) {
+	lines, err := Lines(ctx, q, LineFilter{PayeeCode: payee, Limit: 1})
+	if err != nil || len(lines) == 0 {
+		return "", err
+	}
+	return lines[0].Line.GetPayee().GetName(), nil
+}

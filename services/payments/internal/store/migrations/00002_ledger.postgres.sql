@@ -1,0 +1,55 @@
+-- +goose Up
+-- +goose StatementBegin
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION check_postings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM added a
+        LEFT JOIN (
+            SELECT e.posting_id, COUNT(*) AS entries, SUM(e.amount_pence) AS total,
+                   MIN(e.commissioner_code) AS first_code, MAX(e.commissioner_code) AS last_code,
+                   MIN(e.effective_date) AS first_day, MAX(e.effective_date) AS last_day,
+                   MIN(e.recorded_at) AS first_at, MAX(e.recorded_at) AS last_at
+            FROM entries e JOIN added n ON n.posting_id = e.posting_id GROUP BY e.posting_id
+        ) s ON s.posting_id = a.posting_id
+        WHERE s.entries IS DISTINCT FROM a.entry_count OR s.total <> 0
+           OR s.first_code <> a.commissioner_code OR s.last_code <> a.commissioner_code
+           OR s.first_day <> a.effective_date OR s.last_day <> a.effective_date
+           OR s.first_at <> a.recorded_at OR s.last_at <> a.recorded_at
+    ) THEN
+        RAISE EXCEPTION 'a posting does not balance, or its entries are not its own' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION check_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM added a JOIN postings p ON p.posting_id = a.posting_id) THEN
+        RAISE EXCEPTION 'a posting that stands takes no more entries' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER postings_balance AFTER INSERT ON postings REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_postings();
+CREATE TRIGGER entries_precede AFTER INSERT ON entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_entries();
+CREATE TRIGGER postings_frozen BEFORE UPDATE OR DELETE ON postings FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER entries_frozen BEFORE UPDATE OR DELETE ON entries FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER schedules_frozen BEFORE UPDATE OR DELETE ON schedules FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER lines_frozen BEFORE UPDATE OR DELETE ON lines FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER approvals_frozen BEFORE UPDATE OR DELETE ON approvals FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER run_lines_frozen BEFORE UPDATE OR DELETE ON run_lines FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER run_payees_frozen BEFORE UPDATE OR DELETE ON run_payees FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER exports_frozen BEFORE UPDATE OR DELETE ON exports FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER entitlements_frozen BEFORE UPDATE OR DELETE ON entitlements FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER settings_frozen BEFORE UPDATE OR DELETE ON settings FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER code_mappings_frozen BEFORE UPDATE OR DELETE ON code_mappings FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER suppliers_frozen BEFORE UPDATE OR DELETE ON suppliers FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER imports_frozen BEFORE UPDATE OR DELETE ON imports FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER imported_rows_frozen BEFORE UPDATE OR DELETE ON imported_rows FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER moves_frozen BEFORE UPDATE OR DELETE ON moves FOR EACH ROW EXECUTE FUNCTION refuse_change();

@@ -1,0 +1,431 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
+)
+
+// cut parts a page key of two texts.
+func cut(key string) (first, second string, ok bool) { return strings.Cut(key, " ") }
+
+// InsertItems adds where the amounts of new lines to pay stand: open, and in a run or in none.
+func InsertItems(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
+	_, err := tx.BulkInsert(ctx, "items", []string{
+		"line_id", "commissioner_code", "month", "payee_code", "location_code", "state", "run_id", "payment_id",
+	}, rowsOf(lines, func(l LineRow) ([]any, error) {
+		return []any{
+			l.Line.GetLineId(), l.CommissionerCode, l.Month, l.Line.GetPayee().GetCode(), l.Line.GetLocationCode(), int64(Open), l.RunID, "",
+		}, nil
+	}))
+	return err
+}
+
+// Gather puts a commissioner's open items up to a month that are in no run into one, and returns how many.
+func Gather(ctx context.Context, tx *sqldb.Tx, commissioner string, upTo period.Month, runID string) (int64, error) {
+	result, err := tx.Exec(ctx, `UPDATE items SET run_id = $1 WHERE commissioner_code = $2 AND run_id = '' AND state = $3 AND month <= $4`,
+		runID, commissioner, int64(Open), upTo.String())
+	if err != nil {
+		return 0, fmt.Errorf("gather %s: %w", runID, err)
+	}
+	return result.RowsAffected()
+}
+
+// Detach takes the open items of a run out of it: all of them, or those of some lines.
+func Detach(ctx context.Context, tx *sqldb.Tx, runID string, lineIDs []string) error {
+	if lineIDs == nil {
+		_, err := tx.Exec(ctx, `UPDATE items SET run_id = '' WHERE run_id = $1 AND state = $2`, runID, int64(Open))
+		return err
+	}
+	return inBatches(lineIDs, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("run_id = ?", runID)
+		f.Where("state = ?", int64(Open))
+		f.In("line_id", batch)
+		_, err := tx.Exec(ctx, `UPDATE items SET run_id = ''`+f.String(), f.Args()...)
+		return err
+	})
+}
+
+// inBatches calls fn for a few hundred values at a time.
+func inBatches(values []string, fn func([]string) error) error {
+	const size = 400
+	for start := 0; start < len(values); start += size {
+		if err := fn(values[start:min(start+size, len(values))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Advance moves the items of one payee in a run from one state to another, and notes the payment that carries them.
+func Advance(ctx context.Context, tx *sqldb.Tx, runID, payee string, from, to ItemState, paymentID string) error {
+	_, err := tx.Exec(ctx, `UPDATE items SET state = $1, payment_id = $2 WHERE run_id = $3 AND payee_code = $4 AND state = $5`,
+		int64(to), paymentID, runID, payee, int64(from))
+	if err != nil {
+		return fmt.Errorf("advance %s of %s: %w", payee, runID, err)
+	}
+	return nil
+}
+
+// Reopen makes the items of a rejected payment open again, in no run.
+func Reopen(ctx context.Context, tx *sqldb.Tx, paymentID string) error {
+	_, err := tx.Exec(ctx, `UPDATE items SET state = $1, run_id = '', payment_id = '' WHERE payment_id = $2 AND state = $3`,
+		int64(Open), paymentID, int64(Rejected))
+	return err
+}
+
+// RunItems returns the items of a run, in order of line id.
+func RunItems(ctx context.Context, q sqldb.Querier, runID string) ([]rules.RunItem, error) {
+	held, err := heldIn(ctx, q, runID)
+	if err != nil {
+		return nil, err
+	}
+	var out []rules.RunItem
+	err = EachLine(ctx, q, LineFilter{RunID: runID}, func(l LineRow) error {
+		payee := l.Line.GetPayee()
+		out = append(out, rules.RunItem{
+			LineID: l.Line.GetLineId(), Fund: l.Fund, PayeeCode: payee.GetCode(), PayeeName: payee.GetName(),
+			Amount: money.Pence(l.Line.GetAmountPence()), Held: held[l.Line.GetLineId()],
+		})
+		return nil
+	})
+	return out, err
+}
+
+// heldIn returns the lines of a run on which a hold is in force.
+func heldIn(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool, error) {
+	held := make(map[string]bool)
+	err := sqldb.Each(ctx, q, text, func(id string) error { held[id] = true; return nil }, `SELECT i.line_id FROM items i
+		JOIN holds h ON h.commissioner_code = i.commissioner_code AND h.released_at = 0 AND (h.line_id = i.line_id OR (h.payee_code <> '' AND h.payee_code = i.payee_code))
+		WHERE i.run_id = $1`, runID)
+	return held, err
+}
+
+// RunRow is a run as it is kept.
+type RunRow struct {
+	ID               string
+	CommissionerCode string
+	CommissionerName string
+	Month            period.Month
+	Number           int
+	State            paymentsv1.RunState
+	Version          int64
+	Totals           *paymentsv1.RunTotals
+	Funds            []*paymentsv1.ExpectedFund
+	AssembledAt      int64
+	SubmittedBy      string
+	SubmittedAt      int64
+	SubmitNote       string
+	LinesSHA256      string
+	ApprovalsNeeded  int
+	EndedBy          string
+	EndedAt          int64
+	EndReason        string
+	ReplacedBy       string
+	ExportID         string
+	ExportedAt       int64
+	SettledAt        int64
+}
+
+const runColumns = `run_id, commissioner_code, commissioner_name, month, number, state, version, totals, funds, assembled_at, submitted_by,
+	submitted_at, submit_note, lines_sha256, approvals_needed, ended_by, ended_at, end_reason, replaced_by, export_id, exported_at, settled_at`
+
+// InsertRun adds an assembled run.
+func InsertRun(ctx context.Context, tx *sqldb.Tx, r RunRow) error {
+	_, err := tx.Exec(ctx, `INSERT INTO runs (run_id, commissioner_code, commissioner_name, month, number, state, totals, funds, assembled_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, r.ID, r.CommissionerCode, r.CommissionerName, r.Month.String(), r.Number, int64(r.State),
+		[]byte{}, []byte{}, r.AssembledAt)
+	if err != nil {
+		return fmt.Errorf("insert run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// UpdateRun writes a run back if nobody has changed it since it was read, and counts its version up; false means that somebody
+// has.
+func UpdateRun(ctx context.Context, tx *sqldb.Tx, r *RunRow) (bool, error) {
+	totals, err := marshal(r.Totals)
+	if err != nil {
+		return false, err
+	}
+	funds, err := marshal(&paymentsv1.Run{Funds: r.Funds})
+	if err != nil {
+		return false, err
+	}
+	updated, err := one(tx.Exec(ctx, `UPDATE runs SET state = $3, version = version + 1, totals = $4, funds = $5, submitted_by = $6, submitted_at = $7,
+		submit_note = $8, lines_sha256 = $9, approvals_needed = $10, ended_by = $11, ended_at = $12, end_reason = $13, replaced_by = $14,
+		export_id = $15, exported_at = $16, settled_at = $17 WHERE run_id = $1 AND version = $2`, r.ID, r.Version, int64(r.State), totals, funds,
+		r.SubmittedBy, r.SubmittedAt, r.SubmitNote, r.LinesSHA256, r.ApprovalsNeeded, r.EndedBy, r.EndedAt, r.EndReason, r.ReplacedBy,
+		r.ExportID, r.ExportedAt, r.SettledAt))
+	if err != nil {
+		return false, fmt.Errorf("update run %s: %w", r.ID, err)
+	}
+	if updated {
+		r.Version++
+	}
+	return updated, nil
+}
+
+func scanRun(rows *sql.Rows) (r RunRow, err error) {
+	var monthText string
+	var totals, funds []byte
+	if err := rows.Scan(&r.ID, &r.CommissionerCode, &r.CommissionerName, &monthText, &r.Number, &r.State, &r.Version, &totals, &funds, &r.AssembledAt,
+		&r.SubmittedBy, &r.SubmittedAt, &r.SubmitNote, &r.LinesSHA256, &r.ApprovalsNeeded, &r.EndedBy, &r.EndedAt, &r.EndReason, &r.ReplacedBy,
+		&r.ExportID, &r.ExportedAt, &r.SettledAt); err != nil {
+		return r, err
+	}
+	if r.Month, err = month(monthText); err != nil {
+		return r, err
+	}
+	if r.Totals, err = unmarshal(totals, new(paymentsv1.RunTotals)); err != nil {
+		return r, err
+	}
+	list, err := unmarshal(funds, new(paymentsv1.Run))
+	r.Funds = list.GetFunds()
+	return r, err
+}
+
+// Run returns one, or sql.ErrNoRows.
+func Run(ctx context.Context, q sqldb.Querier, id string) (RunRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanRun, `SELECT `+runColumns+` FROM runs WHERE run_id = $1`, id))
+}
+
+// RunFilter selects runs.
+type RunFilter struct {
+	Page  // Before holds month and run id
+	Month string
+	State paymentsv1.RunState // 0 means any
+}
+
+// Runs returns runs, newest month first.
+func Runs(ctx context.Context, q sqldb.Querier, by RunFilter) ([]RunRow, error) {
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
+	f.Equal("month", by.Month)
+	if by.State != 0 {
+		f.Where("state = ?", int64(by.State))
+	}
+	if m, id, ok := cut(by.Before); ok {
+		f.Where("(month < ? OR (month = ? AND run_id > ?))", m, m, id)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, scanRun, `SELECT `+runColumns+` FROM runs`+conditions+` ORDER BY month DESC, run_id`+f.Limit(by.Limit), f.Args()...)
+}
+
+// AssembledRun returns the assembled run of a month, or sql.ErrNoRows.
+func AssembledRun(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) (RunRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanRun, `SELECT `+runColumns+` FROM runs WHERE commissioner_code = $1 AND month = $2 AND state = 1`,
+		commissioner, month.String()))
+}
+
+// LatestAssembledRun returns the assembled run of the latest month, or sql.ErrNoRows.
+func LatestAssembledRun(ctx context.Context, q sqldb.Querier, commissioner string) (RunRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanRun, `SELECT `+runColumns+` FROM runs WHERE commissioner_code = $1 AND state = 1
+		ORDER BY month DESC LIMIT 1`, commissioner))
+}
+
+// LastRunNumber returns the greatest number among the runs of a month, 0 if there is none.
+func LastRunNumber(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) (n int, err error) {
+	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM runs WHERE commissioner_code = $1 AND month = $2`, commissioner, month.String()).Scan(&n)
+	return n, err
+}
+
+// InsertFrozen adds what a run was frozen with.
+func InsertFrozen(ctx context.Context, tx *sqldb.Tx, runID string, items []rules.RunItem, payees []rules.PayeeTotal) error {
+	_, err := tx.BulkInsert(ctx, "run_lines", []string{"run_id", "line_id", "payee_code", "amount_pence"},
+		rowsOf(items, func(i rules.RunItem) ([]any, error) { return []any{runID, i.LineID, i.PayeeCode, int64(i.Amount)}, nil }))
+	if err != nil {
+		return err
+	}
+	_, err = tx.BulkInsert(ctx, "run_payees", []string{
+		"run_id", "payee_code", "payee_name", "lines", "lines_pence", "brought_forward_pence", "carried_forward_pence", "net_pence",
+	}, rowsOf(payees, func(p rules.PayeeTotal) ([]any, error) {
+		return []any{
+			runID, p.PayeeCode, p.PayeeName, int64(p.Lines), int64(p.LinesTotal), int64(p.BroughtForward), int64(p.CarriedForward), int64(p.Net),
+		}, nil
+	}))
+	return err
+}
+
+// FrozenPayees returns what a run comes to payee by payee, as it was frozen.
+func FrozenPayees(ctx context.Context, q sqldb.Querier, runID string) ([]rules.PayeeTotal, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (p rules.PayeeTotal, err error) {
+		err = rows.Scan(&p.PayeeCode, &p.PayeeName, &p.Lines, &p.LinesTotal, &p.BroughtForward, &p.CarriedForward, &p.Net)
+		return p, err
+	}, `SELECT payee_code, payee_name, lines, lines_pence, brought_forward_pence, carried_forward_pence, net_pence
+		FROM run_payees WHERE run_id = $1 ORDER BY payee_code`, runID)
+}
+
+// FrozenPayee returns what a run comes to for one payee, or sql.ErrNoRows.
+func FrozenPayee(ctx context.Context, q sqldb.Querier, runID, payee string) (rules.PayeeTotal, error) {
+	all, err := FrozenPayees(ctx, q, runID)
+	for _, p := range all {
+		if p.PayeeCode == payee {
+			return p, nil
+		}
+	}
+	return rules.PayeeTotal{}, errors.Join(err, sql.ErrNoRows)
+}
+
+// ApprovalRow is one person's consent.
+type ApprovalRow struct {
+	ApprovedBy string
+	ApprovedAt int64
+}
+
+// InsertApproval adds a consent. One by the person who put the run forward breaks a check.
+func InsertApproval(ctx context.Context, tx *sqldb.Tx, run RunRow, by string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO approvals (run_id, approved_by, submitted_by, approved_at) VALUES ($1, $2, $3, $4)`,
+		run.ID, by, run.SubmittedBy, sqldb.Micros(tx.Now()))
+	return err
+}
+
+// Approvals returns the consents to a run, in order.
+func Approvals(ctx context.Context, q sqldb.Querier, runID string) ([]ApprovalRow, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a ApprovalRow, err error) {
+		err = rows.Scan(&a.ApprovedBy, &a.ApprovedAt)
+		return a, err
+	}, `SELECT approved_by, approved_at FROM approvals WHERE run_id = $1 ORDER BY approved_at, approved_by`, runID)
+}
+
+// HoldRow is a hold as it is kept.
+type HoldRow struct {
+	ID               string
+	CommissionerCode string
+	PayeeCode        string
+	LineID           string
+	ReasonCode       string
+	Reason           string
+	PlacedBy         string
+	PlacedAt         int64
+	ReleasedBy       string
+	ReleasedAt       int64
+	ReleaseReason    string
+	Version          int64
+}
+
+const holdColumns = `hold_id, commissioner_code, payee_code, line_id, reason_code, reason, placed_by, placed_at, released_by, released_at,
+	release_reason, version`
+
+func scanHold(rows *sql.Rows) (h HoldRow, err error) {
+	err = rows.Scan(&h.ID, &h.CommissionerCode, &h.PayeeCode, &h.LineID, &h.ReasonCode, &h.Reason, &h.PlacedBy, &h.PlacedAt, &h.ReleasedBy,
+		&h.ReleasedAt, &h.ReleaseReason, &h.Version)
+	return h, err
+}
+
+// InsertHolds adds holds.
+func InsertHolds(ctx context.Context, tx *sqldb.Tx, holds []HoldRow) error {
+	_, err := tx.BulkInsert(ctx, "holds", []string{
+		"hold_id", "commissioner_code", "payee_code", "line_id", "reason_code", "reason", "placed_by", "placed_at",
+	}, rowsOf(holds, func(h HoldRow) ([]any, error) {
+		return []any{h.ID, h.CommissionerCode, h.PayeeCode, h.LineID, h.ReasonCode, h.Reason, h.PlacedBy, h.PlacedAt}, nil
+	}))
+	return err
+}
+
+// ReleaseHold ends a hold that is in force and unchanged since it was read; false means that it is not.
+func ReleaseHold(ctx context.Context, tx *sqldb.Tx, h HoldRow) (bool, error) {
+	return one(tx.Exec(ctx, `UPDATE holds SET released_by = $1, released_at = $2, release_reason = $3, version = version + 1
+		WHERE hold_id = $4 AND version = $5 AND released_at = 0`, h.ReleasedBy, h.ReleasedAt, h.ReleaseReason, h.ID, h.Version))
+}
+
+// Hold returns one, or sql.ErrNoRows.
+func Hold(ctx context.Context, q sqldb.Querier, id string) (HoldRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanHold, `SELECT `+holdColumns+` FROM holds WHERE hold_id = $1`, id))
+}
+
+// Holds returns holds, newest first.
+func Holds(ctx context.Context, q sqldb.Querier, by Page, openOnly bool) ([]HoldRow, error) {
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
+	if openOnly {
+		f.Where("released_at = 0")
+	}
+	if by.Before != "" {
+		f.Where("hold_id < ?", by.Before)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, scanHold, `SELECT `+holdColumns+` FROM holds`+conditions+` ORDER BY hold_id DESC`+f.Limit(by.Limit), f.Args()...)
+}
+
+// PaymentRow is a payment as it is kept.
+type PaymentRow struct {
+	ID               string
+	RunID            string
+	CommissionerCode string
+	PayeeCode        string
+	PayeeName        string
+	Amount           money.Pence
+	State            paymentsv1.PaymentState
+	SentAt           int64
+	ConfirmedOn      string
+	PayerReference   string
+	RejectReason     string
+	Version          int64
+}
+
+const paymentColumns = `payment_id, run_id, commissioner_code, payee_code, payee_name, amount_pence, state, sent_at, confirmed_on, payer_reference,
+	reject_reason, version`
+
+func scanPayment(rows *sql.Rows) (p PaymentRow, err error) {
+	err = rows.Scan(&p.ID, &p.RunID, &p.CommissionerCode, &p.PayeeCode, &p.PayeeName, &p.Amount, &p.State, &p.SentAt, &p.ConfirmedOn,
+		&p.PayerReference, &p.RejectReason, &p.Version)
+	return p, err
+}
+
+// InsertPayments adds payments that are sent.
+func InsertPayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) error {
+	_, err := tx.BulkInsert(ctx, "payments", []string{
+		"payment_id", "run_id", "commissioner_code", "payee_code", "payee_name", "amount_pence", "state", "sent_at",
+	}, rowsOf(payments, func(p PaymentRow) ([]any, error) {
+		return []any{p.ID, p.RunID, p.CommissionerCode, p.PayeeCode, p.PayeeName, int64(p.Amount), int64(p.State), p.SentAt}, nil
+	}))
+	return err
+}
+
+// UpdatePayment writes a payment back if nobody has changed it since it was read; false means that somebody has.
+func UpdatePayment(ctx context.Context, tx *sqldb.Tx, p *PaymentRow) (bool, error) {
+	updated, err := one(tx.Exec(ctx, `UPDATE payments SET commissioner_code = $1, state = $2, confirmed_on = $3, payer_reference = $4, reject_reason = $5,
+		version = version + 1 WHERE payment_id = $6 AND version = $7`, p.CommissionerCode, int64(p.State), p.ConfirmedOn, p.PayerReference,
+		p.RejectReason, p.ID, p.Version))
+	if updated {
+		p.Version++
+	}
+	return updated, err
+}
+
+// PaymentFilter selects payments.
+type PaymentFilter struct {
+	Page
+	RunID, PayeeCode, PaymentID string
+	State                       paymentsv1.PaymentState // 0 means any
+}
+
+// Payments returns payments, newest first.
+func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]PaymentRow, error) {
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
+	f.Equal("run_id", by.RunID, "payee_code", by.PayeeCode, "payment_id", by.PaymentID)
+	if by.State != 0 {
+		f.Where("state = ?", int64(by.State))
+	}
+	if by.Before != "" {
+		f.Where("payment_id < ?", by.Before)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+conditions+` ORDER BY payment_id DESC`+f.Limit(by.Limit), f.Args()...)
+}
+
+// Payment returns one, or sql.ErrNoRows.
+func Payment(ctx context.Context, q sqldb.Querier, id string) (PaymentRow, error) {
+	return sqldb.First(Payments(ctx, q, PaymentFilter{PaymentID: id}))
+}
