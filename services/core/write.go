@@ -45,18 +45,32 @@ func (s *Service) write(ctx context.Context, tx *change.Tx, b *basis, d *decisio
 	if row.LinesSHA256, err = schedule.Hash(messages); err != nil {
 		return row, nil, err
 	}
-	for _, event := range scheduleEvents(row, messages) {
-		id, err := tx.Announce(ctx, "commissioner/"+b.commissioner, b.commissioner, event)
-		if err != nil {
-			return row, nil, err
-		}
-		row.EventIDs = append(row.EventIDs, id)
+	closed, err := announce(ctx, tx, "commissioner", b.commissioner, scheduleEvents(row, messages))
+	if err != nil {
+		return row, nil, err
 	}
+	stated, err := announce(ctx, tx, "entitlements", b.commissioner, entitlementEvents(row, d.months[b.month].Periods))
+	if err != nil {
+		return row, nil, err
+	}
+	row.EventIDs = slices.Concat(closed, stated)
 	if err := store.InsertSchedule(ctx, tx.Tx, row, d.lines); err != nil {
 		return row, nil, err
 	}
 	summary := fmt.Sprintf("closed %s, sequence %d: %d lines, %s to pay, %s to reconcile", b.month, d.sequence, len(lines), row.PayTotal, row.ReconcileTotal)
 	return row, lines, tx.Record(ctx, "core/schedules/"+row.ID, b.commissioner, summary)
+}
+
+// announce adds events of one aggregate to the outbox, addressed to the commissioner, and returns their identifiers.
+func announce[E proto.Message](ctx context.Context, tx *change.Tx, aggregate, commissioner string, events []E) ([]string, error) {
+	ids := make([]string, len(events))
+	for i, event := range events {
+		var err error
+		if ids[i], err = tx.Announce(ctx, aggregate+"/"+commissioner, commissioner, event); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // scheduleID names a schedule by what it is of.
@@ -108,6 +122,24 @@ func scheduleEvents(row store.ScheduleRow, lines []*typev1.PaymentLine) []*corev
 		header := scheduleToProto(row, nil)
 		header.Lines, header.Refusals, header.Withheld = lines, nil, nil
 		events[i] = &corev1.ScheduleClosed{Schedule: header, Part: int32(i + 1), Parts: int32(len(parts))} //nolint:gosec // a month has a few parts
+	}
+	return events
+}
+
+// entitlementEvents states what the payments of a schedule's month come to, in events that stay within the bound.
+func entitlementEvents(row store.ScheduleRow, periods []rules.PeriodAmount) []*corev1.EntitlementsStated {
+	entitlements := make([]*typev1.Entitlement, len(periods))
+	for i := range periods {
+		entitlements[i] = periodToProto(&periods[i])
+	}
+	slices.SortFunc(entitlements, compareEntitlements)
+	parts := schedule.Split(entitlements, schedule.MaxEventBytes)
+	events := make([]*corev1.EntitlementsStated, len(parts))
+	for i, part := range parts {
+		events[i] = &corev1.EntitlementsStated{
+			CommissionerCode: row.CommissionerCode, CommissionerName: row.CommissionerName, Month: row.Month.String(), ScheduleId: row.ID,
+			Entitlements: part,
+		}
 	}
 	return events
 }
