@@ -136,23 +136,25 @@ func TestStore_KeepsLinesOfBeforeTheBasis(t *testing.T) {
 		t.Helper()
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), migrationsBefore(t, "00003")))
-		row, _ := schedule("15N", "2022-04", 1, 1, 100)
+		write(t, db, func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO schedules VALUES ('s1', '15N', 'Body', '2022-04', 1, 2, 200, 0, '', 's', 1, 'a', 1, 0, 0, $1, '')`, []byte{})
+			return err
+		})
 		insertOld := func(id string) {
 			write(t, db, func(tx *sqldb.Tx) error {
 				_, err := tx.Exec(t.Context(), `INSERT INTO lines (line_id, schedule_id, commissioner_code, month, sequence, for_month, payment_code,
 					pcn_code, pcn_name, practice_code, item, payee_code, payee_name, location_code, funding_source, instruction, amount_pence,
 					adjusts_line_id, adjustment_cause, confidence, holds, working)
-					VALUES ($1, $2, '15N', '2022-04', 1, '2022-04', 'CORE_PCN', 'U1', 'N', '', '', 'P1', 'P', '15N', 'F', 1, 100, '', 0, 1, '', $3)`,
-					id, row.ID, []byte{})
+					VALUES ($1, 's1', '15N', '2022-04', 1, '2022-04', 'CORE_PCN', 'U1', 'N', '', '', 'P1', 'P', '15N', 'F', 1, 100, '', 0, 1, '', $2)`,
+					id, []byte{})
 				return err
 			})
 		}
-		insert(t, db, row, nil)
 		insertOld("before")
 		require.NoError(t, db.Migrate(t.Context(), store.Migrations()))
 		insertOld("meanwhile")
 		stored := read(t, db, func(q sqldb.Querier) ([]store.LineRow, error) {
-			return store.Lines(t.Context(), q, store.LineFilter{ScheduleID: row.ID})
+			return store.Lines(t.Context(), q, store.LineFilter{ScheduleID: "s1"})
 		})
 		require.Len(t, stored, 2, "of the old program, before the migration and after")
 		for _, line := range stored {
