@@ -152,7 +152,7 @@ func lineToProto(l *store.LineRow) *typev1.PaymentLine {
 		PracticeCode: l.PracticeCode, LocationCode: l.LocationCode, FundingSource: l.FundingSource,
 		Instruction: typev1.Instruction(l.Instruction), AdjustmentCause: typev1.AdjustmentCause(l.Cause), //nolint:gosec // enums
 		AmountPence: int64(l.Amount), SourceItem: l.Item, AdjustsLineId: l.Adjusts,
-		Confidence: working.ConfidenceToProto(l.Confidence),
+		Confidence: working.ConfidenceToProto(l.Confidence), Basis: store.BasisToProto(l.Basis),
 	}
 	if l.PayeeCode != "" {
 		out.Payee = &typev1.Payee{Code: l.PayeeCode, Name: l.PayeeName}
@@ -161,6 +161,15 @@ func lineToProto(l *store.LineRow) *typev1.PaymentLine {
 		out.Holds = append(out.Holds, &typev1.Hold{Reason: hold.Reason, Remedy: hold.Remedy})
 	}
 	return out
+}
+
+func periodToProto(p *rules.PeriodAmount) *typev1.Entitlement {
+	return &typev1.Entitlement{
+		PcnCode: p.PCNCode, PcnName: p.PCNName, PracticeCode: p.PracticeCode, PaymentCode: p.PaymentCode,
+		FundingSource: p.FundingSource, LocationCode: p.LocationCode, FromMonth: p.From.String(), ToMonth: p.To.String(),
+		Instalments: int32(p.Instalments), AmountPence: int64(p.Amount), //nolint:gosec // months of a period
+		Confidence: working.ConfidenceToProto(p.Confidence),
+	}
 }
 
 // lineWithWorking writes a line with its stored working.
@@ -229,6 +238,13 @@ func compareWithheld(a, b *typev1.Withheld) int {
 	return cmp.Or(
 		cmp.Compare(a.GetForMonth(), b.GetForMonth()), cmp.Compare(a.GetPaymentCode(), b.GetPaymentCode()),
 		cmp.Compare(a.GetPcnCode(), b.GetPcnCode()), cmp.Compare(a.GetPracticeCode(), b.GetPracticeCode()),
+	)
+}
+
+func compareEntitlements(a, b *typev1.Entitlement) int {
+	return cmp.Or(
+		cmp.Compare(a.GetPcnCode(), b.GetPcnCode()), cmp.Compare(a.GetPracticeCode(), b.GetPracticeCode()),
+		cmp.Compare(a.GetPaymentCode(), b.GetPaymentCode()), cmp.Compare(a.GetFromMonth(), b.GetFromMonth()),
 	)
 }
 

@@ -169,10 +169,10 @@ func TestCloseMonth_SchedulesWhatIsDue(t *testing.T) {
 		require.Equal(t, schedule.GetPayTotalPence(), sum(schedule))
 		require.Equal(t, "BEDS_MISSING", schedule.GetRefusals()[0].GetReason())
 		require.Equal(t, []string{"U1", "U2"}, schedule.GetRefusals()[0].GetPcnCodes())
-		require.Equal(t, 1, s.events(t))
+		require.Equal(t, 2, s.events(t), "the schedule and the entitlements")
 		again := s.close(t, "15N", "2022-04", "r2")
 		require.Equal(t, schedule.GetScheduleId(), again.GetScheduleId(), "nothing has changed")
-		require.Equal(t, 1, s.events(t))
+		require.Equal(t, 2, s.events(t))
 	})
 }
 
@@ -300,7 +300,7 @@ func TestCloseMonth_StormMakesOneSchedulePerSequence(t *testing.T) {
 		list, err := s.core.ListSchedules(as(t, testkit.Auditor("*")), &corev1.ListSchedulesRequest{CommissionerCode: "15N"})
 		require.NoError(t, err)
 		require.Len(t, list.GetSchedules(), 1)
-		require.Equal(t, 1, s.events(t))
+		require.Equal(t, 2, s.events(t), "the schedule and the entitlements")
 	})
 }
 

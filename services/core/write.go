@@ -2,9 +2,6 @@ package core
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/big"
 	"slices"
@@ -15,15 +12,13 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/schedule"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/store"
 )
-
-// maxEventBytes bounds the lines of one event; a larger schedule goes in numbered parts.
-const maxEventBytes = 512 << 10
 
 // write stores a schedule with its lines, its events and its audit entry.
 func (s *Service) write(ctx context.Context, tx *change.Tx, b *basis, d *decision) (store.ScheduleRow, []store.LineRow, error) {
@@ -47,21 +42,35 @@ func (s *Service) write(ctx context.Context, tx *change.Tx, b *basis, d *decisio
 		lines[i] = store.LineRow{Line: d.lines[i], ScheduleID: row.ID, CommissionerCode: b.commissioner, Month: b.month, Sequence: d.sequence}
 		messages[i] = lineToProto(&lines[i])
 	}
-	if row.LinesSHA256, err = hashLines(messages); err != nil {
+	if row.LinesSHA256, err = schedule.Hash(messages); err != nil {
 		return row, nil, err
 	}
-	for _, event := range scheduleEvents(row, messages) {
-		id, err := tx.Announce(ctx, "commissioner/"+b.commissioner, b.commissioner, event)
-		if err != nil {
-			return row, nil, err
-		}
-		row.EventIDs = append(row.EventIDs, id)
+	closed, err := announce(ctx, tx, "commissioner", b.commissioner, scheduleEvents(row, messages))
+	if err != nil {
+		return row, nil, err
 	}
+	stated, err := announce(ctx, tx, "entitlements", b.commissioner, entitlementEvents(row, d.months[b.month].Periods))
+	if err != nil {
+		return row, nil, err
+	}
+	row.EventIDs = slices.Concat(closed, stated)
 	if err := store.InsertSchedule(ctx, tx.Tx, row, d.lines); err != nil {
 		return row, nil, err
 	}
 	summary := fmt.Sprintf("closed %s, sequence %d: %d lines, %s to pay, %s to reconcile", b.month, d.sequence, len(lines), row.PayTotal, row.ReconcileTotal)
 	return row, lines, tx.Record(ctx, "core/schedules/"+row.ID, b.commissioner, summary)
+}
+
+// announce adds events of one aggregate to the outbox, addressed to the commissioner, and returns their identifiers.
+func announce[E proto.Message](ctx context.Context, tx *change.Tx, aggregate, commissioner string, events []E) ([]string, error) {
+	ids := make([]string, len(events))
+	for i, event := range events {
+		var err error
+		if ids[i], err = tx.Announce(ctx, aggregate+"/"+commissioner, commissioner, event); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // scheduleID names a schedule by what it is of.
@@ -105,38 +114,32 @@ func totals(lines []rules.Line) (pay, reconcile money.Pence, err error) {
 	return pay, reconcile, nil
 }
 
-// hashLines returns the SHA-256 of the lines in order of line id, each in deterministic binary form after its length.
-func hashLines(lines []*typev1.PaymentLine) (string, error) {
-	sum := sha256.New()
-	for _, line := range lines {
-		bytes, err := proto.MarshalOptions{Deterministic: true}.Marshal(line)
-		if err != nil {
-			return "", fmt.Errorf("marshal line %s: %w", line.GetLineId(), err)
-		}
-		sum.Write(binary.AppendUvarint(nil, uint64(len(bytes))))
-		sum.Write(bytes)
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
 // scheduleEvents splits a schedule into events whose lines stay within the bound; each carries the header.
 func scheduleEvents(row store.ScheduleRow, lines []*typev1.PaymentLine) []*corev1.ScheduleClosed {
-	var parts [][]*typev1.PaymentLine
-	var part []*typev1.PaymentLine
-	size := 0
-	for _, line := range lines {
-		n := proto.Size(line)
-		if size+n > maxEventBytes && len(part) > 0 {
-			parts, part, size = append(parts, part), nil, 0
-		}
-		part, size = append(part, line), size+n
-	}
-	parts = append(parts, part)
+	parts := schedule.Split(lines, schedule.MaxEventBytes)
 	events := make([]*corev1.ScheduleClosed, len(parts))
 	for i, lines := range parts {
 		header := scheduleToProto(row, nil)
 		header.Lines, header.Refusals, header.Withheld = lines, nil, nil
 		events[i] = &corev1.ScheduleClosed{Schedule: header, Part: int32(i + 1), Parts: int32(len(parts))} //nolint:gosec // a month has a few parts
+	}
+	return events
+}
+
+// entitlementEvents states what the payments of a schedule's month come to, in events that stay within the bound.
+func entitlementEvents(row store.ScheduleRow, periods []rules.PeriodAmount) []*corev1.EntitlementsStated {
+	entitlements := make([]*typev1.Entitlement, len(periods))
+	for i := range periods {
+		entitlements[i] = periodToProto(&periods[i])
+	}
+	slices.SortFunc(entitlements, compareEntitlements)
+	parts := schedule.Split(entitlements, schedule.MaxEventBytes)
+	events := make([]*corev1.EntitlementsStated, len(parts))
+	for i, part := range parts {
+		events[i] = &corev1.EntitlementsStated{
+			CommissionerCode: row.CommissionerCode, CommissionerName: row.CommissionerName, Month: row.Month.String(), ScheduleId: row.ID,
+			Entitlements: part,
+		}
 	}
 	return events
 }

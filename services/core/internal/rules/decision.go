@@ -119,10 +119,23 @@ type Entitlement struct {
 	LocationCode string
 	Amount       money.Pence
 	Working      *working.Working
+	Basis        *Basis
 	Holds        []Hold
 	// LateFigure says that the national payment system uses a figure of the amount only from a later month, so that a
 	// difference is the commissioner's to pay.
 	LateFigure bool
+}
+
+// PeriodAmount is what a payment comes to for the whole of its period by the figures of a month, paid or withheld.
+type PeriodAmount struct {
+	Group
+	PCNName       string
+	FundingSource string
+	LocationCode  string
+	From, To      period.Month
+	Instalments   int
+	Amount        money.Pence
+	Confidence    working.Confidence
 }
 
 // LessScheduled reduces what is withheld by what was scheduled for it before the decision, which stays. Nothing may be left.

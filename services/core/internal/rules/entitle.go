@@ -29,6 +29,7 @@ type ForMonth struct {
 // Entitled is what a month comes to.
 type Entitled struct {
 	Entitlements []Entitlement
+	Periods      []PeriodAmount // of what is entitled or withheld, never of what is refused
 	Refusals     []Refusal
 	Withheld     []Withheld
 }
@@ -192,7 +193,7 @@ func (e *entitling) monthly(components []Rate, pcn *PCN) error {
 		return nil
 	}
 	lead := components[0]
-	amount, steps, refusal, err := e.instalment(lead, terms, pcn.PayerCode)
+	due, refusal, err := e.instalment(lead, terms, pcn.PayerCode)
 	if err != nil {
 		return err
 	}
@@ -201,26 +202,43 @@ func (e *entitling) monthly(components []Rate, pcn *PCN) error {
 		e.refuse(*refusal)
 		return nil
 	}
+	e.state(group, lead, pcn.Name, pcn.LocationCode, due)
 	if lead.Unit == CareHomeBed && !pcn.Beds.CodingSatisfied {
 		e.withhold(Withheld{
-			Group: group, Amount: amount, Reason: ReasonCodingNotSatisfied,
+			Group: group, Amount: due.amount, Reason: ReasonCodingNotSatisfied,
 			Note: "the commissioner is not satisfied that residents of aligned homes are coded",
 		})
 		return nil
 	}
-	e.entitle(group, lead, pcn, amount, steps, late)
+	e.entitle(group, lead, pcn, due, late)
 	return nil
 }
 
+// computed is an amount with how it came about, what it rests on, and what its whole period comes to.
+type computed struct {
+	amount, period money.Pence
+	instalments    int
+	steps          *working.Working
+	basis          *Basis
+}
+
+// state notes what a payment comes to for its whole period.
+func (e *entitling) state(group Group, rate Rate, pcnName, location string, c computed) {
+	e.out.Periods = append(e.out.Periods, PeriodAmount{
+		Group: group, PCNName: pcnName, FundingSource: rate.FundingSource, LocationCode: location, From: rate.From, To: rate.To,
+		Instalments: c.instalments, Amount: c.period, Confidence: c.steps.Confidence(),
+	})
+}
+
 // entitle notes an amount due to a PCN, or withholds it if a person decided so.
-func (e *entitling) entitle(group Group, rate Rate, pcn *PCN, amount money.Pence, steps *working.Working, late bool) {
-	if e.withheldByDecision(group, amount) {
+func (e *entitling) entitle(group Group, rate Rate, pcn *PCN, c computed, late bool) {
+	if e.withheldByDecision(group, c.amount) {
 		return
 	}
 	due := Entitlement{
 		Key:     Key{Group: group, PayeeCode: pcn.Payee.Code, FundingSource: rate.FundingSource},
 		PCNName: pcn.Name, PayeeName: pcn.Payee.Name, LocationCode: pcn.LocationCode,
-		Amount: amount, Working: steps, LateFigure: late,
+		Amount: c.amount, Working: c.steps, Basis: c.basis, LateFigure: late,
 	}
 	if pcn.Payee.Code == "" {
 		due.Holds = []Hold{payeeHold(pcn.Code)}
@@ -289,7 +307,7 @@ func (e *entitling) participation(rate Rate, group Group, pcn *PCN, practice *Pr
 		e.refuse(*refusal)
 		return nil
 	}
-	amount, steps, refusal, err := e.instalment(rate, terms, practice.PayerCode)
+	due, refusal, err := e.instalment(rate, terms, practice.PayerCode)
 	if err != nil {
 		return err
 	}
@@ -298,7 +316,8 @@ func (e *entitling) participation(rate Rate, group Group, pcn *PCN, practice *Pr
 		e.refuse(*refusal)
 		return nil
 	}
-	if e.withheldByDecision(group, amount) {
+	e.state(group, rate, pcn.Name, practice.LocationCode, due)
+	if e.withheldByDecision(group, due.amount) {
 		return nil
 	}
 	payee := practice.Payee
@@ -308,34 +327,43 @@ func (e *entitling) participation(rate Rate, group Group, pcn *PCN, practice *Pr
 	e.out.Entitlements = append(e.out.Entitlements, Entitlement{
 		Key:     Key{Group: group, PayeeCode: payee.Code, FundingSource: rate.FundingSource},
 		PCNName: pcn.Name, PayeeName: payee.Name, LocationCode: practice.LocationCode,
-		Amount: amount, Working: steps, LateFigure: figure.AppliedFrom.After(e.in.Month),
+		Amount: due.amount, Working: due.steps, Basis: due.basis, LateFigure: figure.AppliedFrom.After(e.in.Month),
 	})
 	return nil
 }
 
 // instalment computes the month's instalment by the convention in force. A figure that the convention needs and that is
 // not published, or one that makes no sense, is a refusal of this payment and holds up no other.
-func (e *entitling) instalment(lead Rate, terms []Term, payer string) (money.Pence, *working.Working, *Refusal, error) {
+func (e *entitling) instalment(lead Rate, terms []Term, payer string) (computed, *Refusal, error) {
 	convention, origin, err := e.convention(lead, payer)
 	if err != nil {
-		return 0, nil, nil, err
+		return computed{}, nil, err
 	}
-	amount, steps, err := Instalment(InstalmentInput{
+	in := InstalmentInput{
 		PaymentCode: lead.PaymentCode, Terms: terms,
 		Instalments: lead.Months(), Number: e.in.Month.Sub(lead.From) + 1,
 		Convention: convention, ConventionOrigin: origin, Clause: clause(lead, e.in.Month),
-	})
+	}
+	out := computed{instalments: in.Instalments}
+	out.amount, out.steps, err = Instalment(in)
+	if err == nil {
+		out.period, err = in.Period()
+	}
 	if f, ok := fault.As(err); ok {
 		missing := f.Meta["missing"]
 		if missing == "" {
 			missing = f.Message
 		}
-		return 0, nil, &Refusal{
+		return computed{}, &Refusal{
 			Reason: f.Reason, Missing: missing, Remedy: "enter the figure anew, or set another instalment convention",
 			Quantity: terms[0].Population.Total(), Unit: terms[0].Unit,
 		}, nil
 	}
-	return amount, steps, nil, err
+	if err != nil {
+		return computed{}, nil, err
+	}
+	out.basis = in.Basis()
+	return out, nil, nil
 }
 
 func registeredOf(practice *Practice) *big.Rat {
@@ -371,16 +399,17 @@ func (e *entitling) declared(rate Rate, pcn *PCN) error {
 			e.refuse(*refusal)
 			continue
 		}
-		amount, steps, err := declaredAmount(rate, terms[0], declaration, e.in.Month)
+		due, err := declaredAmount(rate, terms[0], declaration, e.in.Month)
 		if err != nil {
 			return err
 		}
-		e.entitle(group, rate, pcn, amount, steps, late)
+		e.state(group, rate, pcn.Name, pcn.LocationCode, due)
+		e.entitle(group, rate, pcn, due, late)
 	}
 	return nil
 }
 
-func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Month) (money.Pence, *working.Working, error) {
+func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Month) (computed, error) {
 	var b working.Builder
 	population := populationOf(&b, t)
 	rateTerm := b.Input("rate", t.RateGBP, "GBP_per_"+rate.Unit.Singular(), t.RateOrigin)
@@ -388,9 +417,9 @@ func declaredAmount(rate Rate, t Term, declaration Declaration, month period.Mon
 	full := b.Step("full_value", working.Multiply, "GBP", clause(rate, month), rateTerm, population)
 	due := b.Step("due", working.Multiply, "GBP", "full-year value of a declared part, whenever it is declared", full, share)
 	b.Round("amount", money.HalfUp, 2, "GBP", "rounded half up once; paid once, not in instalments", due)
-	steps := b.Done()
 	amount, err := money.RoundHalfUp(due.Value)
-	return amount, steps, err
+	basis := &Basis{Factors: []Factor{t.factor("")}, Instalments: 1, Share: declaration.Share, Clause: clause(rate, month)}
+	return computed{amount: amount, period: amount, instalments: 1, steps: b.Done(), basis: basis}, err
 }
 
 // populationOf notes the practices' figures and their sum, or the figure supplied for the whole.

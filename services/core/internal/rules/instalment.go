@@ -74,6 +74,71 @@ type InstalmentInput struct {
 	Clause string
 }
 
+// Period returns what the payment comes to for the whole of its period: the period's rate × population, rounded half up once, by
+// every convention alike. It needs input that Instalment accepts.
+func (in *InstalmentInput) Period() (money.Pence, error) {
+	return money.RoundHalfUp(wholePeriod(in.Terms, in.Instalments))
+}
+
+// wholePeriod is rate × population for the period, in pounds. Where only a monthly rate is given, the months are added up.
+func wholePeriod(terms []Term, instalments int) *big.Rat {
+	total := new(big.Rat)
+	for _, term := range terms {
+		rate := term.RateGBP
+		if rate == nil {
+			rate = new(big.Rat).Mul(term.MonthlyRateGBP, big.NewRat(int64(instalments), 1))
+		}
+		total.Add(total, new(big.Rat).Mul(rate, term.Population.Total()))
+	}
+	return total
+}
+
+// Basis is what an amount rests on in short, as a statement shows it: see pcnfunding.type.v1.LineBasis.
+type Basis struct {
+	// Factors are added up before they are divided. There is none where nothing is due any more.
+	Factors []Factor
+	// Instalments is the number of months the sum is divided by: 1 for a payment made once and for rates per month.
+	Instalments int
+	// Convention is the zero value for a payment made once on declaration.
+	Convention Convention
+	// Share of the sum that is due; nil means all of it.
+	Share  *big.Rat
+	Clause string
+}
+
+// Factor is one rate with the quantity it is multiplied by.
+type Factor struct {
+	RateGBP *big.Rat
+	// Per is what the rate is paid per, such as registered_patient, and Unit what the quantity counts.
+	Per      string
+	Quantity *big.Rat
+	Unit     string
+	Origin   working.Origin
+	Clause   string
+}
+
+// Basis returns what the instalment rests on: the rates that its convention takes.
+func (in *InstalmentInput) Basis() *Basis {
+	out := &Basis{Factors: make([]Factor, len(in.Terms)), Instalments: in.Instalments, Convention: cmp.Or(in.Convention, PCNAnnual), Clause: in.Clause}
+	for n := range in.Terms {
+		out.Factors[n] = in.Terms[n].factor(in.Clause)
+	}
+	if in.Convention == PCNMonthlyRate {
+		out.Instalments = 1
+		for n := range in.Terms {
+			out.Factors[n].RateGBP = in.Terms[n].MonthlyRateGBP
+		}
+	}
+	return out
+}
+
+// factor pairs the period's rate with its population; the clause stands where the term has none of its own.
+func (t *Term) factor(clause string) Factor {
+	return Factor{
+		RateGBP: t.RateGBP, Per: t.per(), Quantity: t.Population.Total(), Unit: t.unit(), Origin: t.RateOrigin, Clause: cmp.Or(t.Clause, clause),
+	}
+}
+
 // Names in a working. None of the steps ends in _rate, _population or _amount, as those of single terms do.
 const (
 	nameMonths     = "months"

@@ -107,6 +107,45 @@ func TestInstalment_ResidualSumsToTheYearRoundedOnce(t *testing.T) {
 	})
 }
 
+func TestPeriod_IsWhatTheMonthsComeTo(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawInput(t)
+		in.Convention = rapid.SampledFrom([]Convention{PCNAnnual, ResidualLast}).Draw(t, "convention")
+		period, err := in.Period()
+		require.NoError(t, err)
+		var sum money.Pence
+		for n := range in.Instalments {
+			sum += pay(t, in, n+1)
+		}
+		if in.Convention == ResidualLast {
+			require.Equal(t, period, sum)
+			return
+		}
+		// The months stray half a penny each and the period half a penny.
+		require.True(t, within(sum, new(big.Rat).SetInt64(int64(period)), int64(in.Instalments)+1), "%s, not %s", sum, period)
+	})
+}
+
+func TestBasis_GivesTheAmount(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := drawInput(t)
+		in.Convention = rapid.SampledFrom([]Convention{0, PCNAnnual, PCNMonthlyRate, ResidualLast}).Draw(t, "convention")
+		basis := in.Basis()
+		sum := new(big.Rat)
+		for _, factor := range basis.Factors {
+			sum.Add(sum, new(big.Rat).Mul(factor.RateGBP, factor.Quantity))
+			require.Equal(t, patients, factor.Unit)
+			require.Equal(t, "clause", factor.Clause)
+		}
+		want, err := money.RoundHalfUp(sum.Quo(sum, big.NewRat(int64(basis.Instalments), 1)))
+		require.NoError(t, err)
+		require.Equal(t, want, pay(t, in, 1))
+		require.NotEmpty(t, basis.Convention.String())
+	})
+}
+
 func TestInstalment_PracticeSumStraysHalfAPennyAPractice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

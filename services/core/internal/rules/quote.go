@@ -75,7 +75,7 @@ func Quote(s Stream) (*Quotation, error) {
 	if q.Total, err = q.Part.Add(q.Rest); err != nil {
 		return nil, err
 	}
-	q.UnroundedGBP, q.Population = s.unrounded(), s.Terms[0].Population.Total()
+	q.UnroundedGBP, q.Population = wholePeriod(s.Terms, s.Instalments), s.Terms[0].Population.Total()
 	q.RoundedOnce, err = money.RoundHalfUp(q.UnroundedGBP)
 	return q, err
 }
@@ -85,19 +85,6 @@ func (s *Stream) instalment(number int) (money.Pence, *working.Working, error) {
 		PaymentCode: s.PaymentCode, Terms: s.Terms, Instalments: s.Instalments, Number: number,
 		Convention: s.Convention, Clause: s.PaymentCode,
 	})
-}
-
-// unrounded is rate × population for the period. Where only a monthly rate is given, the months are added up.
-func (s *Stream) unrounded() *big.Rat {
-	total := new(big.Rat)
-	for _, term := range s.Terms {
-		rate := term.RateGBP
-		if rate == nil {
-			rate = new(big.Rat).Mul(term.MonthlyRateGBP, big.NewRat(int64(s.Instalments), 1))
-		}
-		total.Add(total, new(big.Rat).Mul(rate, term.Population.Total()))
-	}
-	return total
 }
 
 // Correction is what a back-dated change of a rate or a population comes to.

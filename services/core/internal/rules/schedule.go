@@ -76,6 +76,8 @@ type Line struct {
 	Confidence   working.Confidence
 	Holds        []Hold
 	Working      *working.Working
+	// Basis is that of the amount now right; nil for a line written before lines had one.
+	Basis *Basis
 }
 
 // Close is what a close has to decide on.
@@ -333,7 +335,7 @@ func Explain(in *Close, differences []Difference, previous map[string]*working.W
 		}
 		line := d.Line
 		line.LineID = in.lineID(line)
-		line.Working = d.explain()
+		line.Working, line.Basis = d.explain(), d.basis()
 		line.Confidence = line.Working.Confidence()
 		if before := previous[d.previous.LineID]; before != nil && !d.current {
 			line.Confidence = before.Confidence()
@@ -406,7 +408,7 @@ func (d *Difference) explain() *working.Working {
 		Clause: "nothing scheduled is edited: the difference is scheduled",
 	}
 	if !d.current {
-		due := working.Input{Name: "due", Value: new(big.Rat), Unit: "GBP", Origin: working.Origin{Kind: working.FromContract, Source: "nothing is due to this payee any more"}}
+		due := working.Input{Name: "due", Value: new(big.Rat), Unit: "GBP", Origin: working.Origin{Kind: working.FromContract, Source: clauseNothingDue}}
 		scheduled.Value = new(big.Rat).Neg(d.Amount.GBP())
 		step.Operands = []string{due.Name, scheduled.Name}
 		return &working.Working{Inputs: []working.Input{due, scheduled}, Steps: []working.Step{step}}
@@ -421,6 +423,17 @@ func (d *Difference) explain() *working.Working {
 		Inputs: append(slices.Clone(now.Inputs), scheduled),
 		Steps:  append(slices.Clone(now.Steps), step),
 	}
+}
+
+// clauseNothingDue says why what was scheduled is taken back.
+const clauseNothingDue = "nothing is due to this payee any more"
+
+// basis returns what the amount now right rests on.
+func (d *Difference) basis() *Basis {
+	if !d.current {
+		return &Basis{Clause: clauseNothingDue}
+	}
+	return d.due.Basis
 }
 
 func (d *Difference) cause(before *working.Working) Cause {

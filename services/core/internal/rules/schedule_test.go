@@ -170,10 +170,102 @@ func TestDifferences_PayBackdatedRateMonthByMonth(t *testing.T) {
 		}
 		require.Equal(t, rules.CauseRate, line.Cause)
 		require.NotEmpty(t, line.Adjusts)
+		require.Equal(t, "EA-REVISED", line.Basis.Factors[0].Origin.Ref, "the basis of the amount now right")
 		arrears += line.Amount
 	}
 	require.Equal(t, money.Pence(649257), arrears, "CDP-054")
 	require.Empty(t, b.close(t, month("2024-11"), enhancedAccess(true)), "nothing is left to schedule")
+}
+
+// TestEntitle_StatesThePeriod closes a whole year of published examples and holds the months against the period stated in each.
+func TestEntitle_StatesThePeriod(t *testing.T) {
+	t.Parallel()
+	whole := func(payment, gbp, population string) ([]rules.Rate, rules.PCN) {
+		return []rules.Rate{rate("R", payment, gbp, "2022-04", "2023-03", rules.AdjustedPatient)},
+			network("U1", "15N", practice("A1", "15N", rules.AdjustedPatient, population))
+	}
+	merged, both := whole("CORE_PCN", "2.266", "30000")
+	merged[0].Component, merged[0].Unit = "REGISTERED", rules.RegisteredPatient
+	adjusted := rate("A", "CORE_PCN", "0.733", "2022-04", "2023-03", rules.AdjustedPatient)
+	adjusted.Component = "ADJUSTED"
+	merged = append(merged, adjusted)
+	both.Practices[0].Populations = map[rules.Unit]rules.Figure{
+		rules.RegisteredPatient: {Value: rat("30000"), LoadID: "l"}, rules.AdjustedPatient: {Value: rat("53477"), LoadID: "l"},
+	}
+	lm060, pcn060 := whole("LEADERSHIP_MANAGEMENT", "0.699", "49873")
+	lm061, pcn061 := whole("LEADERSHIP_MANAGEMENT", "0.699", "58466")
+	lm002, pcn002 := whole("LEADERSHIP_MANAGEMENT", "0.699", "48613")
+	cases := map[string]struct {
+		rates      []rules.Rate
+		pcn        rules.PCN
+		convention string
+		period     money.Pence
+		months     money.Pence
+	}{
+		"CDP-060": {lm060, pcn060, "PCN_ANNUAL", 3486123, 3486120},
+		"CDP-061": {lm061, pcn061, "PCN_ANNUAL", 4086773, 4086768},
+		"CDP-039": {merged, both, "PCN_ANNUAL", 10717864, 10717860},
+		"LM-002":  {lm002, pcn002, "RESIDUAL_LAST", 3398049, 3398049},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBooks("15N")
+			var sum money.Pence
+			for m := month("2022-04"); m.Before(month("2023-04")); m = m.Add(1) {
+				in := func(m period.Month) rules.ForMonth {
+					return rules.ForMonth{
+						Month: m, PaidMonth: m, Rates: c.rates, Picture: picture(m, c.pcn),
+						Settings: []rules.Setting{{ID: "s", CommissionerCode: rules.England, Name: rules.SettingConvention, Value: c.convention, From: month("2019-07")}},
+					}
+				}
+				for _, line := range b.close(t, m, in) {
+					sum += line.Amount
+					require.Len(t, line.Basis.Factors, len(c.rates))
+					require.Equal(t, c.convention, line.Basis.Convention.String())
+					require.Equal(t, 12, line.Basis.Instalments)
+				}
+				stated := b.entitle(t, in(m)).Periods
+				require.Equal(t, []rules.PeriodAmount{{
+					Group: rules.Group{ForMonth: m, PaymentCode: c.rates[0].PaymentCode, PCNCode: "U1"}, PCNName: "Network U1",
+					FundingSource: "PRIMARY_MEDICAL_ALLOCATION", From: month("2022-04"), To: month("2023-03"), Instalments: 12,
+					Amount: c.period, Confidence: working.Official,
+				}}, stated)
+			}
+			require.Equal(t, c.months, sum)
+			require.LessOrEqual(t, max(sum-c.period, c.period-sum), money.Pence(6), "half a penny a month")
+		})
+	}
+}
+
+func TestEntitle_StatesThePeriodOfWhatIsWithheldAndDeclared(t *testing.T) {
+	t.Parallel()
+	once := rate("D", "CAIP_RISK", "2.35", "2025-04", "2026-03", rules.AdjustedPatient)
+	once.Timing = rules.OnDeclaration
+	pcn := network("U1", "15N", practice("A1", "15N", rules.AdjustedPatient, "1000"))
+	in := rules.ForMonth{
+		Month: month("2025-10"), PaidMonth: month("2025-10"), Picture: picture(month("2025-10"), pcn),
+		Rates:        []rules.Rate{once, rate("E", "ENHANCED_ACCESS", "8.427", "2025-04", "2026-03", rules.AdjustedPatient), rate("U", "NPP", "", "2025-04", "2026-03", rules.AdjustedPatient)},
+		Declarations: []rules.Declaration{{ID: "d", PCNCode: "U1", PaymentCode: "CAIP_RISK", Month: month("2025-10"), Share: rat("0.5")}},
+		Withholdings: []rules.Withholding{{ID: "w", PCNCode: "U1", PaymentCode: "ENHANCED_ACCESS", From: month("2025-04")}},
+	}
+	entitled, err := rules.Entitle(in)
+	require.NoError(t, err)
+	require.Len(t, entitled.Refusals, 1, "the unknown rate is stated by nobody")
+	stated := make(map[string]rules.PeriodAmount)
+	for _, p := range entitled.Periods {
+		stated[p.PaymentCode] = p
+	}
+	require.Len(t, stated, 2)
+	require.Equal(t, money.Pence(117500), stated["CAIP_RISK"].Amount)
+	require.Equal(t, 1, stated["CAIP_RISK"].Instalments)
+	require.Equal(t, money.Pence(842700), stated["ENHANCED_ACCESS"].Amount)
+	require.Len(t, entitled.Entitlements, 1)
+	basis := entitled.Entitlements[0].Basis
+	require.Zero(t, basis.Share.Cmp(rat("0.5")))
+	require.Equal(t, 1, basis.Instalments)
+	require.Zero(t, basis.Convention)
+	require.Zero(t, basis.Factors[0].RateGBP.Cmp(rat("2.35")))
 }
 
 func TestDifferences_KeepWhatIsRefused(t *testing.T) {
@@ -219,6 +311,9 @@ func TestDifferences_MoveAPayment(t *testing.T) {
 	require.Equal(t, money.Pence(513563), byPayee["X2"].Amount)
 	require.Equal(t, rules.CausePayee, byPayee["X1"].Cause)
 	require.Equal(t, rules.CausePayee, byPayee["X2"].Cause)
+	require.Empty(t, byPayee["X1"].Basis.Factors, "nothing is due to the former payee")
+	require.NotEmpty(t, byPayee["X1"].Basis.Clause)
+	require.Equal(t, "R", byPayee["X2"].Basis.Factors[0].Origin.Ref)
 	require.Equal(t, money.Pence(513563), b.total(month("2022-04")))
 }
 

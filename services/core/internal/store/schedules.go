@@ -60,7 +60,7 @@ func InsertSchedule(ctx context.Context, tx *sqldb.Tx, s ScheduleRow, lines []ru
 	stored, err := tx.BulkInsert(ctx, "lines", []string{
 		"line_id", "schedule_id", "commissioner_code", "month", "sequence", "for_month", "payment_code", "pcn_code", "pcn_name",
 		"practice_code", "item", "payee_code", "payee_name", "location_code", "funding_source", "instruction", "amount_pence",
-		"adjusts_line_id", "adjustment_cause", "confidence", "holds", "working",
+		"adjusts_line_id", "adjustment_cause", "confidence", "holds", "working", "basis",
 	}, func(yield func([]any, error) bool) {
 		for i := range lines {
 			if !yield(lineRow(s, &lines[i])) {
@@ -82,6 +82,10 @@ func lineRow(s ScheduleRow, l *rules.Line) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("marshal working of %s: %w", l.LineID, err)
 	}
+	basis, err := marshalBasis(l.Basis)
+	if err != nil {
+		return nil, fmt.Errorf("marshal basis of %s: %w", l.LineID, err)
+	}
 	holds := ""
 	if len(l.Holds) > 0 {
 		text, err := json.Marshal(l.Holds)
@@ -93,7 +97,7 @@ func lineRow(s ScheduleRow, l *rules.Line) ([]any, error) {
 	return []any{
 		l.LineID, s.ID, s.CommissionerCode, s.Month.String(), int64(s.Sequence), l.ForMonth.String(), l.PaymentCode, l.PCNCode,
 		l.PCNName, l.PracticeCode, l.Item, l.PayeeCode, l.PayeeName, l.LocationCode, l.FundingSource, int64(l.Instruction),
-		int64(l.Amount), l.Adjusts, int64(l.Cause), int64(l.Confidence), holds, steps,
+		int64(l.Amount), l.Adjusts, int64(l.Cause), int64(l.Confidence), holds, steps, basis,
 	}, nil
 }
 
@@ -201,7 +205,7 @@ type LineRow struct {
 const (
 	lineColumns = `line_id, schedule_id, commissioner_code, month, sequence, for_month, payment_code, pcn_code, pcn_name, practice_code,
 	item, payee_code, payee_name, location_code, funding_source, instruction, amount_pence, adjusts_line_id, adjustment_cause,
-	confidence, holds`
+	confidence, holds, basis`
 	noWorking = `, NULL`
 )
 
@@ -240,10 +244,11 @@ func Lines(ctx context.Context, q sqldb.Querier, by LineFilter) ([]LineRow, erro
 func scanLine(rows *sql.Rows) (LineRow, error) {
 	var l LineRow
 	var month, forMonth, holds string
+	var basis []byte
 	var instruction, cause, confidence int64
 	if err := rows.Scan(&l.LineID, &l.ScheduleID, &l.CommissionerCode, &month, &l.Sequence, &forMonth, &l.PaymentCode, &l.PCNCode, &l.PCNName,
 		&l.PracticeCode, &l.Item, &l.PayeeCode, &l.PayeeName, &l.LocationCode, &l.FundingSource, &instruction, &l.Amount, &l.Adjusts,
-		&cause, &confidence, &holds, &l.WorkingBytes); err != nil {
+		&cause, &confidence, &holds, &basis, &l.WorkingBytes); err != nil {
 		return l, err
 	}
 	l.Instruction, l.Cause, l.Confidence = rules.Instruction(instruction), rules.Cause(cause), working.Confidence(confidence)
@@ -251,6 +256,10 @@ func scanLine(rows *sql.Rows) (LineRow, error) {
 		if err := json.Unmarshal([]byte(holds), &l.Holds); err != nil {
 			return l, fmt.Errorf("holds of %s: %w", l.LineID, err)
 		}
+	}
+	var err error
+	if l.Basis, err = readBasis(basis); err != nil {
+		return l, fmt.Errorf("basis of %s: %w", l.LineID, err)
 	}
 	var p parser
 	l.Month, l.ForMonth = p.month(month), p.month(forMonth)

@@ -3,11 +3,14 @@ package store_test
 import (
 	"database/sql"
 	"errors"
+	"io/fs"
 	"math"
 	"math/big"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -69,6 +72,13 @@ func schedule(commissioner, of string, sequence int, closedAt int64, amount mone
 			Key:     rules.Key{Group: rules.Group{ForMonth: month(m), PaymentCode: "CORE_PCN", PCNCode: "U1"}, PayeeCode: "P1", FundingSource: "F"},
 			Holds:   []rules.Hold{{Reason: "R", Remedy: "do"}},
 			Working: b.Done(),
+			Basis: &rules.Basis{
+				Instalments: 12, Convention: rules.ResidualLast, Clause: "contract", Share: big.NewRat(1, 3),
+				Factors: []rules.Factor{{
+					RateGBP: big.NewRat(51430, 100000), Per: "registered_patient", Quantity: big.NewRat(3145801, 100), Unit: "patients", Clause: "component",
+					Origin: working.Origin{Kind: working.FromRate, Ref: "r", Source: "the page", Confidence: working.Inferred},
+				}},
+			},
 		})
 		row.PayTotal += amount
 	}
@@ -94,11 +104,67 @@ func TestStore_ReadsBackWhatWasWritten(t *testing.T) {
 		require.Len(t, stored, 1)
 		require.Equal(t, lines[0].PCNName, stored[0].PCNName)
 		require.Equal(t, lines[0].Holds, stored[0].Holds)
+		require.True(t, proto.Equal(store.BasisToProto(lines[0].Basis), store.BasisToProto(stored[0].Basis)))
+		require.Equal(t, "0.5143", store.BasisToProto(stored[0].Basis).GetFactors()[0].GetRateGbp())
 		steps, err := stored[0].ReadWorking()
 		require.NoError(t, err)
 		result, err := working.Evaluate(steps)
 		require.NoError(t, err)
 		require.Zero(t, result.Cmp(lines[0].Amount.GBP()))
+	})
+}
+
+// migrationsBefore returns the migrations of before a number.
+func migrationsBefore(t *testing.T, number string) fs.FS {
+	t.Helper()
+	all, err := fs.Glob(store.Migrations(), "*.sql")
+	require.NoError(t, err)
+	out := make(fstest.MapFS)
+	for _, name := range all {
+		if name < number {
+			data, err := fs.ReadFile(store.Migrations(), name)
+			require.NoError(t, err)
+			out[name] = &fstest.MapFile{Data: data}
+		}
+	}
+	return out
+}
+
+func TestStore_KeepsLinesOfBeforeTheBasis(t *testing.T) {
+	t.Parallel()
+	testkit.Databases(t, func(t *testing.T, open func(t *testing.T) *sqldb.DB) {
+		t.Helper()
+		db := open(t)
+		require.NoError(t, db.Migrate(t.Context(), migrationsBefore(t, "00003")))
+		write(t, db, func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO schedules VALUES ('s1', '15N', 'Body', '2022-04', 1, 2, 200, 0, '', 's', 1, 'a', 1, 0, 0, $1, '')`, []byte{})
+			return err
+		})
+		insertOld := func(id string) {
+			write(t, db, func(tx *sqldb.Tx) error {
+				_, err := tx.Exec(t.Context(), `INSERT INTO lines (line_id, schedule_id, commissioner_code, month, sequence, for_month, payment_code,
+					pcn_code, pcn_name, practice_code, item, payee_code, payee_name, location_code, funding_source, instruction, amount_pence,
+					adjusts_line_id, adjustment_cause, confidence, holds, working)
+					VALUES ($1, 's1', '15N', '2022-04', 1, '2022-04', 'CORE_PCN', 'U1', 'N', '', '', 'P1', 'P', '15N', 'F', 1, 100, '', 0, 1, '', $2)`,
+					id, []byte{})
+				return err
+			})
+		}
+		insertOld("before")
+		require.NoError(t, db.Migrate(t.Context(), store.Migrations()))
+		insertOld("meanwhile")
+		stored := read(t, db, func(q sqldb.Querier) ([]store.LineRow, error) {
+			return store.Lines(t.Context(), q, store.LineFilter{ScheduleID: "s1"})
+		})
+		require.Len(t, stored, 2, "of the old program, before the migration and after")
+		for _, line := range stored {
+			require.Nil(t, line.Basis)
+		}
+		err := db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE lines SET basis = $1`, []byte{1})
+			return err
+		})
+		require.ErrorContains(t, err, "append-only")
 	})
 }
 

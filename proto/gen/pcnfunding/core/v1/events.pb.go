@@ -87,6 +87,91 @@ func (x *ScheduleClosed) GetParts() int32 {
 	return 0
 }
 
+// EntitlementsStated says what the payments of a month come to for their whole periods, by the figures that the month was closed
+// with: of every PCN, practice and payment that could be computed. It follows each schedule in the same transaction. Above 512 KiB
+// it goes in several events, each complete in itself. The newest statement for the same PCN, practice, payment and period wins.
+// Addressed to the commissioner; aggregate: entitlements.
+type EntitlementsStated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Body that owes the money.
+	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Name of that body.
+	CommissionerName string `protobuf:"bytes,2,opt,name=commissioner_name,json=commissionerName,proto3" json:"commissioner_name,omitempty"`
+	// Month the figures are of, YYYY-MM.
+	Month string `protobuf:"bytes,3,opt,name=month,proto3" json:"month,omitempty"`
+	// Schedule that was closed with them.
+	ScheduleId string `protobuf:"bytes,4,opt,name=schedule_id,json=scheduleId,proto3" json:"schedule_id,omitempty"`
+	// What the payments come to, by PCN, practice and payment.
+	Entitlements  []*v1.Entitlement `protobuf:"bytes,5,rep,name=entitlements,proto3" json:"entitlements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntitlementsStated) Reset() {
+	*x = EntitlementsStated{}
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntitlementsStated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntitlementsStated) ProtoMessage() {}
+
+func (x *EntitlementsStated) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntitlementsStated.ProtoReflect.Descriptor instead.
+func (*EntitlementsStated) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *EntitlementsStated) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *EntitlementsStated) GetCommissionerName() string {
+	if x != nil {
+		return x.CommissionerName
+	}
+	return ""
+}
+
+func (x *EntitlementsStated) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *EntitlementsStated) GetScheduleId() string {
+	if x != nil {
+		return x.ScheduleId
+	}
+	return ""
+}
+
+func (x *EntitlementsStated) GetEntitlements() []*v1.Entitlement {
+	if x != nil {
+		return x.Entitlements
+	}
+	return nil
+}
+
 // RateAdded says that a rate has a new version. Addressed to its commissioner, or national.
 type RateAdded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -98,7 +183,7 @@ type RateAdded struct {
 
 func (x *RateAdded) Reset() {
 	*x = RateAdded{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[1]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -110,7 +195,7 @@ func (x *RateAdded) String() string {
 func (*RateAdded) ProtoMessage() {}
 
 func (x *RateAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[1]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -123,7 +208,7 @@ func (x *RateAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateAdded.ProtoReflect.Descriptor instead.
 func (*RateAdded) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{1}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RateAdded) GetRate() *Rate {
@@ -146,7 +231,7 @@ type RateConfirmed struct {
 
 func (x *RateConfirmed) Reset() {
 	*x = RateConfirmed{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[2]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -158,7 +243,7 @@ func (x *RateConfirmed) String() string {
 func (*RateConfirmed) ProtoMessage() {}
 
 func (x *RateConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[2]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -171,7 +256,7 @@ func (x *RateConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateConfirmed.ProtoReflect.Descriptor instead.
 func (*RateConfirmed) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{2}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RateConfirmed) GetRate() *Rate {
@@ -199,7 +284,7 @@ type PaymentWithheld struct {
 
 func (x *PaymentWithheld) Reset() {
 	*x = PaymentWithheld{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[3]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -211,7 +296,7 @@ func (x *PaymentWithheld) String() string {
 func (*PaymentWithheld) ProtoMessage() {}
 
 func (x *PaymentWithheld) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[3]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -224,7 +309,7 @@ func (x *PaymentWithheld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentWithheld.ProtoReflect.Descriptor instead.
 func (*PaymentWithheld) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PaymentWithheld) GetWithholding() *Withholding {
@@ -245,7 +330,7 @@ type PaymentReleased struct {
 
 func (x *PaymentReleased) Reset() {
 	*x = PaymentReleased{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[4]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +342,7 @@ func (x *PaymentReleased) String() string {
 func (*PaymentReleased) ProtoMessage() {}
 
 func (x *PaymentReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[4]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +355,7 @@ func (x *PaymentReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentReleased.ProtoReflect.Descriptor instead.
 func (*PaymentReleased) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PaymentReleased) GetWithholding() *Withholding {
@@ -291,7 +376,7 @@ type DeclarationRecorded struct {
 
 func (x *DeclarationRecorded) Reset() {
 	*x = DeclarationRecorded{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[5]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +388,7 @@ func (x *DeclarationRecorded) String() string {
 func (*DeclarationRecorded) ProtoMessage() {}
 
 func (x *DeclarationRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[5]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +401,7 @@ func (x *DeclarationRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclarationRecorded.ProtoReflect.Descriptor instead.
 func (*DeclarationRecorded) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeclarationRecorded) GetDeclaration() *Declaration {
@@ -337,7 +422,7 @@ type DeclarationDecided struct {
 
 func (x *DeclarationDecided) Reset() {
 	*x = DeclarationDecided{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[6]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +434,7 @@ func (x *DeclarationDecided) String() string {
 func (*DeclarationDecided) ProtoMessage() {}
 
 func (x *DeclarationDecided) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[6]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +447,7 @@ func (x *DeclarationDecided) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclarationDecided.ProtoReflect.Descriptor instead.
 func (*DeclarationDecided) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeclarationDecided) GetDeclaration() *Declaration {
@@ -383,7 +468,7 @@ type SettingChanged struct {
 
 func (x *SettingChanged) Reset() {
 	*x = SettingChanged{}
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[7]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +480,7 @@ func (x *SettingChanged) String() string {
 func (*SettingChanged) ProtoMessage() {}
 
 func (x *SettingChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[7]
+	mi := &file_pcnfunding_core_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +493,7 @@ func (x *SettingChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingChanged.ProtoReflect.Descriptor instead.
 func (*SettingChanged) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_pcnfunding_core_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SettingChanged) GetSetting() *Setting {
@@ -426,7 +511,14 @@ const file_pcnfunding_core_v1_events_proto_rawDesc = "" +
 	"\x0eScheduleClosed\x12?\n" +
 	"\bschedule\x18\x01 \x01(\v2#.pcnfunding.type.v1.PaymentScheduleR\bschedule\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\x05R\x04part\x12\x14\n" +
-	"\x05parts\x18\x03 \x01(\x05R\x05parts\"9\n" +
+	"\x05parts\x18\x03 \x01(\x05R\x05parts\"\xea\x01\n" +
+	"\x12EntitlementsStated\x12+\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tR\x10commissionerCode\x12+\n" +
+	"\x11commissioner_name\x18\x02 \x01(\tR\x10commissionerName\x12\x14\n" +
+	"\x05month\x18\x03 \x01(\tR\x05month\x12\x1f\n" +
+	"\vschedule_id\x18\x04 \x01(\tR\n" +
+	"scheduleId\x12C\n" +
+	"\fentitlements\x18\x05 \x03(\v2\x1f.pcnfunding.type.v1.EntitlementR\fentitlements\"9\n" +
 	"\tRateAdded\x12,\n" +
 	"\x04rate\x18\x01 \x01(\v2\x18.pcnfunding.core.v1.RateR\x04rate\"g\n" +
 	"\rRateConfirmed\x12,\n" +
@@ -455,36 +547,39 @@ func file_pcnfunding_core_v1_events_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_core_v1_events_proto_rawDescData
 }
 
-var file_pcnfunding_core_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_pcnfunding_core_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_pcnfunding_core_v1_events_proto_goTypes = []any{
 	(*ScheduleClosed)(nil),      // 0: pcnfunding.core.v1.ScheduleClosed
-	(*RateAdded)(nil),           // 1: pcnfunding.core.v1.RateAdded
-	(*RateConfirmed)(nil),       // 2: pcnfunding.core.v1.RateConfirmed
-	(*PaymentWithheld)(nil),     // 3: pcnfunding.core.v1.PaymentWithheld
-	(*PaymentReleased)(nil),     // 4: pcnfunding.core.v1.PaymentReleased
-	(*DeclarationRecorded)(nil), // 5: pcnfunding.core.v1.DeclarationRecorded
-	(*DeclarationDecided)(nil),  // 6: pcnfunding.core.v1.DeclarationDecided
-	(*SettingChanged)(nil),      // 7: pcnfunding.core.v1.SettingChanged
-	(*v1.PaymentSchedule)(nil),  // 8: pcnfunding.type.v1.PaymentSchedule
-	(*Rate)(nil),                // 9: pcnfunding.core.v1.Rate
-	(*Withholding)(nil),         // 10: pcnfunding.core.v1.Withholding
-	(*Declaration)(nil),         // 11: pcnfunding.core.v1.Declaration
-	(*Setting)(nil),             // 12: pcnfunding.core.v1.Setting
+	(*EntitlementsStated)(nil),  // 1: pcnfunding.core.v1.EntitlementsStated
+	(*RateAdded)(nil),           // 2: pcnfunding.core.v1.RateAdded
+	(*RateConfirmed)(nil),       // 3: pcnfunding.core.v1.RateConfirmed
+	(*PaymentWithheld)(nil),     // 4: pcnfunding.core.v1.PaymentWithheld
+	(*PaymentReleased)(nil),     // 5: pcnfunding.core.v1.PaymentReleased
+	(*DeclarationRecorded)(nil), // 6: pcnfunding.core.v1.DeclarationRecorded
+	(*DeclarationDecided)(nil),  // 7: pcnfunding.core.v1.DeclarationDecided
+	(*SettingChanged)(nil),      // 8: pcnfunding.core.v1.SettingChanged
+	(*v1.PaymentSchedule)(nil),  // 9: pcnfunding.type.v1.PaymentSchedule
+	(*v1.Entitlement)(nil),      // 10: pcnfunding.type.v1.Entitlement
+	(*Rate)(nil),                // 11: pcnfunding.core.v1.Rate
+	(*Withholding)(nil),         // 12: pcnfunding.core.v1.Withholding
+	(*Declaration)(nil),         // 13: pcnfunding.core.v1.Declaration
+	(*Setting)(nil),             // 14: pcnfunding.core.v1.Setting
 }
 var file_pcnfunding_core_v1_events_proto_depIdxs = []int32{
-	8,  // 0: pcnfunding.core.v1.ScheduleClosed.schedule:type_name -> pcnfunding.type.v1.PaymentSchedule
-	9,  // 1: pcnfunding.core.v1.RateAdded.rate:type_name -> pcnfunding.core.v1.Rate
-	9,  // 2: pcnfunding.core.v1.RateConfirmed.rate:type_name -> pcnfunding.core.v1.Rate
-	10, // 3: pcnfunding.core.v1.PaymentWithheld.withholding:type_name -> pcnfunding.core.v1.Withholding
-	10, // 4: pcnfunding.core.v1.PaymentReleased.withholding:type_name -> pcnfunding.core.v1.Withholding
-	11, // 5: pcnfunding.core.v1.DeclarationRecorded.declaration:type_name -> pcnfunding.core.v1.Declaration
-	11, // 6: pcnfunding.core.v1.DeclarationDecided.declaration:type_name -> pcnfunding.core.v1.Declaration
-	12, // 7: pcnfunding.core.v1.SettingChanged.setting:type_name -> pcnfunding.core.v1.Setting
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	9,  // 0: pcnfunding.core.v1.ScheduleClosed.schedule:type_name -> pcnfunding.type.v1.PaymentSchedule
+	10, // 1: pcnfunding.core.v1.EntitlementsStated.entitlements:type_name -> pcnfunding.type.v1.Entitlement
+	11, // 2: pcnfunding.core.v1.RateAdded.rate:type_name -> pcnfunding.core.v1.Rate
+	11, // 3: pcnfunding.core.v1.RateConfirmed.rate:type_name -> pcnfunding.core.v1.Rate
+	12, // 4: pcnfunding.core.v1.PaymentWithheld.withholding:type_name -> pcnfunding.core.v1.Withholding
+	12, // 5: pcnfunding.core.v1.PaymentReleased.withholding:type_name -> pcnfunding.core.v1.Withholding
+	13, // 6: pcnfunding.core.v1.DeclarationRecorded.declaration:type_name -> pcnfunding.core.v1.Declaration
+	13, // 7: pcnfunding.core.v1.DeclarationDecided.declaration:type_name -> pcnfunding.core.v1.Declaration
+	14, // 8: pcnfunding.core.v1.SettingChanged.setting:type_name -> pcnfunding.core.v1.Setting
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_core_v1_events_proto_init() }
@@ -500,7 +595,7 @@ func file_pcnfunding_core_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_core_v1_events_proto_rawDesc), len(file_pcnfunding_core_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

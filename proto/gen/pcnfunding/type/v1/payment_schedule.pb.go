@@ -449,7 +449,10 @@ type PaymentLine struct {
 	// Reasons not to send the money yet.
 	Holds []*Hold `protobuf:"bytes,16,rep,name=holds,proto3" json:"holds,omitempty"`
 	// How the amount came about. Absent in events and in calls that do not ask for it.
-	Working       *Working `protobuf:"bytes,17,opt,name=working,proto3" json:"working,omitempty"`
+	Working *Working `protobuf:"bytes,17,opt,name=working,proto3" json:"working,omitempty"`
+	// What the amount rests on in short; of a line that adjusts, what the amount now right rests on. Part of the hash. Absent in
+	// schedules that were closed before there was this field.
+	Basis         *LineBasis `protobuf:"bytes,18,opt,name=basis,proto3" json:"basis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,6 +606,342 @@ func (x *PaymentLine) GetWorking() *Working {
 	return nil
 }
 
+func (x *PaymentLine) GetBasis() *LineBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return nil
+}
+
+// LineBasis says what an amount rests on: the factors' rates times quantities are added up, multiplied by the share where one is
+// named, divided by the instalments and rounded by the convention.
+type LineBasis struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rates with what they are multiplied by. None where nothing is due to the payee any more.
+	Factors []*BasisFactor `protobuf:"bytes,1,rep,name=factors,proto3" json:"factors,omitempty"`
+	// Number of months the sum is divided by; 1 for a payment made once and for a rate per month.
+	Instalments int32 `protobuf:"varint,2,opt,name=instalments,proto3" json:"instalments,omitempty"`
+	// Convention of the instalments, such as PCN_ANNUAL; empty for a payment made once on declaration.
+	Convention string `protobuf:"bytes,3,opt,name=convention,proto3" json:"convention,omitempty"`
+	// Payment and contract in words.
+	Clause string `protobuf:"bytes,4,opt,name=clause,proto3" json:"clause,omitempty"`
+	// Share of the sum that is due, from 0 to 1, exact decimal; empty where all of it is.
+	Share         string `protobuf:"bytes,5,opt,name=share,proto3" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineBasis) Reset() {
+	*x = LineBasis{}
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineBasis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineBasis) ProtoMessage() {}
+
+func (x *LineBasis) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineBasis.ProtoReflect.Descriptor instead.
+func (*LineBasis) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LineBasis) GetFactors() []*BasisFactor {
+	if x != nil {
+		return x.Factors
+	}
+	return nil
+}
+
+func (x *LineBasis) GetInstalments() int32 {
+	if x != nil {
+		return x.Instalments
+	}
+	return 0
+}
+
+func (x *LineBasis) GetConvention() string {
+	if x != nil {
+		return x.Convention
+	}
+	return ""
+}
+
+func (x *LineBasis) GetClause() string {
+	if x != nil {
+		return x.Clause
+	}
+	return ""
+}
+
+func (x *LineBasis) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+// BasisFactor is one rate with the quantity it is multiplied by.
+type BasisFactor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pounds per unit for the whole period, or per month by the convention PCN_MONTHLY_RATE. Exact decimal.
+	RateGbp string `protobuf:"bytes,1,opt,name=rate_gbp,json=rateGbp,proto3" json:"rate_gbp,omitempty"`
+	// What the rate is paid per, such as registered_patient.
+	Per string `protobuf:"bytes,2,opt,name=per,proto3" json:"per,omitempty"`
+	// Number of patients or beds, exact decimal.
+	Quantity string `protobuf:"bytes,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// What the quantity counts: patients or beds.
+	Unit string `protobuf:"bytes,4,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Version of the rate.
+	RateId string `protobuf:"bytes,5,opt,name=rate_id,json=rateId,proto3" json:"rate_id,omitempty"`
+	// Where the rate was published.
+	Source string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
+	// Confidence of the rate.
+	Confidence Confidence `protobuf:"varint,7,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
+	// Component and contract in words.
+	Clause        string `protobuf:"bytes,8,opt,name=clause,proto3" json:"clause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BasisFactor) Reset() {
+	*x = BasisFactor{}
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BasisFactor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BasisFactor) ProtoMessage() {}
+
+func (x *BasisFactor) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BasisFactor.ProtoReflect.Descriptor instead.
+func (*BasisFactor) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BasisFactor) GetRateGbp() string {
+	if x != nil {
+		return x.RateGbp
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetQuantity() string {
+	if x != nil {
+		return x.Quantity
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetRateId() string {
+	if x != nil {
+		return x.RateId
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *BasisFactor) GetConfidence() Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return Confidence_CONFIDENCE_UNSPECIFIED
+}
+
+func (x *BasisFactor) GetClause() string {
+	if x != nil {
+		return x.Clause
+	}
+	return ""
+}
+
+// Entitlement is what a payment comes to for the whole of its period by the figures of one month, whether it is paid or withheld.
+type Entitlement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PCN the payment arises from.
+	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Name of the PCN.
+	PcnName string `protobuf:"bytes,2,opt,name=pcn_name,json=pcnName,proto3" json:"pcn_name,omitempty"`
+	// Practice the payment arises from, where it goes to a practice.
+	PracticeCode string `protobuf:"bytes,3,opt,name=practice_code,json=practiceCode,proto3" json:"practice_code,omitempty"`
+	// Payment code, such as CORE_PCN.
+	PaymentCode string `protobuf:"bytes,4,opt,name=payment_code,json=paymentCode,proto3" json:"payment_code,omitempty"`
+	// Account the money comes from.
+	FundingSource string `protobuf:"bytes,5,opt,name=funding_source,json=fundingSource,proto3" json:"funding_source,omitempty"`
+	// CCG, from July 2022 sub-ICB location, that the PCN or practice lies in; empty when only the ICB is known.
+	LocationCode string `protobuf:"bytes,6,opt,name=location_code,json=locationCode,proto3" json:"location_code,omitempty"`
+	// First month of the period, YYYY-MM; usually April.
+	FromMonth string `protobuf:"bytes,7,opt,name=from_month,json=fromMonth,proto3" json:"from_month,omitempty"`
+	// Last month of the period, YYYY-MM; usually March.
+	ToMonth string `protobuf:"bytes,8,opt,name=to_month,json=toMonth,proto3" json:"to_month,omitempty"`
+	// Number of months it is paid in; 1 for a payment made once.
+	Instalments int32 `protobuf:"varint,9,opt,name=instalments,proto3" json:"instalments,omitempty"`
+	// The period's rate × quantity, rounded half up once, in pence. Months that are rounded one by one can sum to some pence less or
+	// more.
+	AmountPence int64 `protobuf:"varint,10,opt,name=amount_pence,json=amountPence,proto3" json:"amount_pence,omitempty"`
+	// Least confidence among the figures used.
+	Confidence    Confidence `protobuf:"varint,11,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entitlement) Reset() {
+	*x = Entitlement{}
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entitlement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entitlement) ProtoMessage() {}
+
+func (x *Entitlement) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entitlement.ProtoReflect.Descriptor instead.
+func (*Entitlement) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Entitlement) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *Entitlement) GetPcnName() string {
+	if x != nil {
+		return x.PcnName
+	}
+	return ""
+}
+
+func (x *Entitlement) GetPracticeCode() string {
+	if x != nil {
+		return x.PracticeCode
+	}
+	return ""
+}
+
+func (x *Entitlement) GetPaymentCode() string {
+	if x != nil {
+		return x.PaymentCode
+	}
+	return ""
+}
+
+func (x *Entitlement) GetFundingSource() string {
+	if x != nil {
+		return x.FundingSource
+	}
+	return ""
+}
+
+func (x *Entitlement) GetLocationCode() string {
+	if x != nil {
+		return x.LocationCode
+	}
+	return ""
+}
+
+func (x *Entitlement) GetFromMonth() string {
+	if x != nil {
+		return x.FromMonth
+	}
+	return ""
+}
+
+func (x *Entitlement) GetToMonth() string {
+	if x != nil {
+		return x.ToMonth
+	}
+	return ""
+}
+
+func (x *Entitlement) GetInstalments() int32 {
+	if x != nil {
+		return x.Instalments
+	}
+	return 0
+}
+
+func (x *Entitlement) GetAmountPence() int64 {
+	if x != nil {
+		return x.AmountPence
+	}
+	return 0
+}
+
+func (x *Entitlement) GetConfidence() Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return Confidence_CONFIDENCE_UNSPECIFIED
+}
+
 // Payee is an organisation that receives money.
 type Payee struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -616,7 +955,7 @@ type Payee struct {
 
 func (x *Payee) Reset() {
 	*x = Payee{}
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[2]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +967,7 @@ func (x *Payee) String() string {
 func (*Payee) ProtoMessage() {}
 
 func (x *Payee) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[2]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +980,7 @@ func (x *Payee) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payee.ProtoReflect.Descriptor instead.
 func (*Payee) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{2}
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Payee) GetCode() string {
@@ -671,7 +1010,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[3]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1022,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[3]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1035,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{3}
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Hold) GetReason() string {
@@ -742,7 +1081,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[4]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +1093,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[4]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +1106,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{4}
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Refusal) GetReason() string {
@@ -865,7 +1204,7 @@ type Withheld struct {
 
 func (x *Withheld) Reset() {
 	*x = Withheld{}
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[5]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1216,7 @@ func (x *Withheld) String() string {
 func (*Withheld) ProtoMessage() {}
 
 func (x *Withheld) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[5]
+	mi := &file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1229,7 @@ func (x *Withheld) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withheld.ProtoReflect.Descriptor instead.
 func (*Withheld) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{5}
+	return file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Withheld) GetPaymentCode() string {
@@ -975,7 +1314,7 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\tclosed_by\x18\x0e \x01(\tR\bclosedBy\x127\n" +
 	"\tclosed_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x127\n" +
 	"\brefusals\x18\x10 \x03(\v2\x1b.pcnfunding.type.v1.RefusalR\brefusals\x128\n" +
-	"\bwithheld\x18\x11 \x03(\v2\x1c.pcnfunding.type.v1.WithheldR\bwithheld\"\xe4\x05\n" +
+	"\bwithheld\x18\x11 \x03(\v2\x1c.pcnfunding.type.v1.WithheldR\bwithheld\"\x99\x06\n" +
 	"\vPaymentLine\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12\x1b\n" +
 	"\tfor_month\x18\x02 \x01(\tR\bforMonth\x12!\n" +
@@ -997,7 +1336,43 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"confidence\x18\x0f \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceR\n" +
 	"confidence\x12.\n" +
 	"\x05holds\x18\x10 \x03(\v2\x18.pcnfunding.type.v1.HoldR\x05holds\x125\n" +
-	"\aworking\x18\x11 \x01(\v2\x1b.pcnfunding.type.v1.WorkingR\aworking\"/\n" +
+	"\aworking\x18\x11 \x01(\v2\x1b.pcnfunding.type.v1.WorkingR\aworking\x123\n" +
+	"\x05basis\x18\x12 \x01(\v2\x1d.pcnfunding.type.v1.LineBasisR\x05basis\"\xb6\x01\n" +
+	"\tLineBasis\x129\n" +
+	"\afactors\x18\x01 \x03(\v2\x1f.pcnfunding.type.v1.BasisFactorR\afactors\x12 \n" +
+	"\vinstalments\x18\x02 \x01(\x05R\vinstalments\x12\x1e\n" +
+	"\n" +
+	"convention\x18\x03 \x01(\tR\n" +
+	"convention\x12\x16\n" +
+	"\x06clause\x18\x04 \x01(\tR\x06clause\x12\x14\n" +
+	"\x05share\x18\x05 \x01(\tR\x05share\"\xf3\x01\n" +
+	"\vBasisFactor\x12\x19\n" +
+	"\brate_gbp\x18\x01 \x01(\tR\arateGbp\x12\x10\n" +
+	"\x03per\x18\x02 \x01(\tR\x03per\x12\x1a\n" +
+	"\bquantity\x18\x03 \x01(\tR\bquantity\x12\x12\n" +
+	"\x04unit\x18\x04 \x01(\tR\x04unit\x12\x17\n" +
+	"\arate_id\x18\x05 \x01(\tR\x06rateId\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\tR\x06source\x12>\n" +
+	"\n" +
+	"confidence\x18\a \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceR\n" +
+	"confidence\x12\x16\n" +
+	"\x06clause\x18\b \x01(\tR\x06clause\"\x96\x03\n" +
+	"\vEntitlement\x12\x19\n" +
+	"\bpcn_code\x18\x01 \x01(\tR\apcnCode\x12\x19\n" +
+	"\bpcn_name\x18\x02 \x01(\tR\apcnName\x12#\n" +
+	"\rpractice_code\x18\x03 \x01(\tR\fpracticeCode\x12!\n" +
+	"\fpayment_code\x18\x04 \x01(\tR\vpaymentCode\x12%\n" +
+	"\x0efunding_source\x18\x05 \x01(\tR\rfundingSource\x12#\n" +
+	"\rlocation_code\x18\x06 \x01(\tR\flocationCode\x12\x1d\n" +
+	"\n" +
+	"from_month\x18\a \x01(\tR\tfromMonth\x12\x19\n" +
+	"\bto_month\x18\b \x01(\tR\atoMonth\x12 \n" +
+	"\vinstalments\x18\t \x01(\x05R\vinstalments\x12!\n" +
+	"\famount_pence\x18\n" +
+	" \x01(\x03R\vamountPence\x12>\n" +
+	"\n" +
+	"confidence\x18\v \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceR\n" +
+	"confidence\"/\n" +
 	"\x05Payee\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"6\n" +
@@ -1064,39 +1439,46 @@ func file_pcnfunding_type_v1_payment_schedule_proto_rawDescGZIP() []byte {
 }
 
 var file_pcnfunding_type_v1_payment_schedule_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pcnfunding_type_v1_payment_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_pcnfunding_type_v1_payment_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_pcnfunding_type_v1_payment_schedule_proto_goTypes = []any{
 	(Fund)(0),                     // 0: pcnfunding.type.v1.Fund
 	(Instruction)(0),              // 1: pcnfunding.type.v1.Instruction
 	(AdjustmentCause)(0),          // 2: pcnfunding.type.v1.AdjustmentCause
 	(*PaymentSchedule)(nil),       // 3: pcnfunding.type.v1.PaymentSchedule
 	(*PaymentLine)(nil),           // 4: pcnfunding.type.v1.PaymentLine
-	(*Payee)(nil),                 // 5: pcnfunding.type.v1.Payee
-	(*Hold)(nil),                  // 6: pcnfunding.type.v1.Hold
-	(*Refusal)(nil),               // 7: pcnfunding.type.v1.Refusal
-	(*Withheld)(nil),              // 8: pcnfunding.type.v1.Withheld
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(Confidence)(0),               // 10: pcnfunding.type.v1.Confidence
-	(*Working)(nil),               // 11: pcnfunding.type.v1.Working
+	(*LineBasis)(nil),             // 5: pcnfunding.type.v1.LineBasis
+	(*BasisFactor)(nil),           // 6: pcnfunding.type.v1.BasisFactor
+	(*Entitlement)(nil),           // 7: pcnfunding.type.v1.Entitlement
+	(*Payee)(nil),                 // 8: pcnfunding.type.v1.Payee
+	(*Hold)(nil),                  // 9: pcnfunding.type.v1.Hold
+	(*Refusal)(nil),               // 10: pcnfunding.type.v1.Refusal
+	(*Withheld)(nil),              // 11: pcnfunding.type.v1.Withheld
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(Confidence)(0),               // 13: pcnfunding.type.v1.Confidence
+	(*Working)(nil),               // 14: pcnfunding.type.v1.Working
 }
 var file_pcnfunding_type_v1_payment_schedule_proto_depIdxs = []int32{
 	0,  // 0: pcnfunding.type.v1.PaymentSchedule.fund:type_name -> pcnfunding.type.v1.Fund
 	4,  // 1: pcnfunding.type.v1.PaymentSchedule.lines:type_name -> pcnfunding.type.v1.PaymentLine
-	9,  // 2: pcnfunding.type.v1.PaymentSchedule.known_at:type_name -> google.protobuf.Timestamp
-	9,  // 3: pcnfunding.type.v1.PaymentSchedule.closed_at:type_name -> google.protobuf.Timestamp
-	7,  // 4: pcnfunding.type.v1.PaymentSchedule.refusals:type_name -> pcnfunding.type.v1.Refusal
-	8,  // 5: pcnfunding.type.v1.PaymentSchedule.withheld:type_name -> pcnfunding.type.v1.Withheld
-	5,  // 6: pcnfunding.type.v1.PaymentLine.payee:type_name -> pcnfunding.type.v1.Payee
+	12, // 2: pcnfunding.type.v1.PaymentSchedule.known_at:type_name -> google.protobuf.Timestamp
+	12, // 3: pcnfunding.type.v1.PaymentSchedule.closed_at:type_name -> google.protobuf.Timestamp
+	10, // 4: pcnfunding.type.v1.PaymentSchedule.refusals:type_name -> pcnfunding.type.v1.Refusal
+	11, // 5: pcnfunding.type.v1.PaymentSchedule.withheld:type_name -> pcnfunding.type.v1.Withheld
+	8,  // 6: pcnfunding.type.v1.PaymentLine.payee:type_name -> pcnfunding.type.v1.Payee
 	1,  // 7: pcnfunding.type.v1.PaymentLine.instruction:type_name -> pcnfunding.type.v1.Instruction
 	2,  // 8: pcnfunding.type.v1.PaymentLine.adjustment_cause:type_name -> pcnfunding.type.v1.AdjustmentCause
-	10, // 9: pcnfunding.type.v1.PaymentLine.confidence:type_name -> pcnfunding.type.v1.Confidence
-	6,  // 10: pcnfunding.type.v1.PaymentLine.holds:type_name -> pcnfunding.type.v1.Hold
-	11, // 11: pcnfunding.type.v1.PaymentLine.working:type_name -> pcnfunding.type.v1.Working
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 9: pcnfunding.type.v1.PaymentLine.confidence:type_name -> pcnfunding.type.v1.Confidence
+	9,  // 10: pcnfunding.type.v1.PaymentLine.holds:type_name -> pcnfunding.type.v1.Hold
+	14, // 11: pcnfunding.type.v1.PaymentLine.working:type_name -> pcnfunding.type.v1.Working
+	5,  // 12: pcnfunding.type.v1.PaymentLine.basis:type_name -> pcnfunding.type.v1.LineBasis
+	6,  // 13: pcnfunding.type.v1.LineBasis.factors:type_name -> pcnfunding.type.v1.BasisFactor
+	13, // 14: pcnfunding.type.v1.BasisFactor.confidence:type_name -> pcnfunding.type.v1.Confidence
+	13, // 15: pcnfunding.type.v1.Entitlement.confidence:type_name -> pcnfunding.type.v1.Confidence
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_type_v1_payment_schedule_proto_init() }
@@ -1106,14 +1488,14 @@ func file_pcnfunding_type_v1_payment_schedule_proto_init() {
 	}
 	file_pcnfunding_type_v1_confidence_proto_init()
 	file_pcnfunding_type_v1_working_proto_init()
-	file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[4].OneofWrappers = []any{}
+	file_pcnfunding_type_v1_payment_schedule_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_type_v1_payment_schedule_proto_rawDesc), len(file_pcnfunding_type_v1_payment_schedule_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
