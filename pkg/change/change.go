@@ -42,6 +42,12 @@ func Do[T proto.Message](ctx context.Context, db *sqldb.DB, req proto.Message, f
 	return answer, err
 }
 
+// System returns a transaction in which the suite itself acts, such as a service that takes in an event. The subject and the cause
+// stand in the audit log for the caller and the call.
+func System(tx *sqldb.Tx, subject, cause string) *Tx {
+	return &Tx{Tx: tx, By: auth.Principal{Subject: subject}, method: cause}
+}
+
 // Stored returns the answer a request_id got before, marked as a replay. It serves calls whose preparation costs much.
 func Stored[T proto.Message](ctx context.Context, db *sqldb.DB, req proto.Message) (answer T, found bool, err error) {
 	_, caller, err := Caller(ctx)

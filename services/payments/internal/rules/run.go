@@ -167,8 +167,8 @@ type Consent struct {
 	SubmittedBy string
 	Approved    []string // those who have approved before
 	Net         money.Pence
-	// Limit is the largest net sum the approver may consent to; 0 is none.
-	Limit money.Pence
+	// Limit is the largest net sum the approver may consent to; nil for any.
+	Limit *money.Pence
 }
 
 // Check refuses an approver who put the run forward, has approved it before, or may not approve so much.
@@ -178,9 +178,9 @@ func (c Consent) Check() error {
 		return fault.New(fault.Refused, ReasonApproverIsPreparer, "the run was put forward by the same person; another has to approve it")
 	case slices.Contains(c.Approved, c.Approver):
 		return fault.New(fault.Refused, ReasonApproverHasApproved, "this person has approved the run before; a second approval is another person's")
-	case c.Limit > 0 && c.Net > c.Limit:
-		return fault.New(fault.Refused, ReasonApproverLimitExceeded, "the run comes to %s, and this person may approve up to %s", c.Net, c.Limit).
-			With("net_pence", int64(c.Net)).With("limit_pence", int64(c.Limit))
+	case c.Limit != nil && c.Net > *c.Limit:
+		return fault.New(fault.Refused, ReasonApproverLimitExceeded, "the run comes to %s, and this person may approve up to %s", c.Net, *c.Limit).
+			With("net_pence", int64(c.Net)).With("limit_pence", int64(*c.Limit))
 	}
 	return nil
 }

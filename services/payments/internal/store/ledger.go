@@ -264,3 +264,34 @@ func PayeeName(ctx context.Context, q sqldb.Querier, payee string) (string, erro
 	}
 	return lines[0].Line.GetPayee().GetName(), nil
 }
+
+// RunsOfLine returns the runs that a line was frozen in.
+func RunsOfLine(ctx context.Context, q sqldb.Querier, lineID string) ([]string, error) {
+	return sqldb.Collect(ctx, q, text, `SELECT run_id FROM run_lines WHERE line_id = $1 ORDER BY run_id`, lineID)
+}
+
+// Accrual is what was earned and not paid for one payee, payment and month.
+type Accrual struct {
+	PayeeCode   string
+	Fund        int
+	PaymentCode string
+	ForMonth    string
+	Lines       int
+	Amount      money.Pence // above zero: owed
+}
+
+// Accruals returns what had been earned by the end of a day and not confirmed as paid, as known at a moment, in order of payee, fund,
+// payment and month.
+func Accruals(ctx context.Context, q sqldb.Querier, commissioner string, day period.Date, knownAt int64) ([]Accrual, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a Accrual, err error) {
+		err = rows.Scan(&a.PayeeCode, &a.Fund, &a.PaymentCode, &a.ForMonth, &a.Lines, &a.Amount)
+		return a, err
+	}, `SELECT payee_code, fund, payment_code, for_month, COUNT(*), CAST(-SUM(total) AS BIGINT) FROM (
+			SELECT e.payee_code, e.fund, COALESCE(l.payment_code, 'RECOVERY') AS payment_code, COALESCE(l.for_month, '') AS for_month, e.line_id,
+				SUM(e.amount_pence) AS total
+			FROM entries e LEFT JOIN lines l ON l.line_id = e.line_id
+			WHERE e.commissioner_code = $1 AND e.effective_date <= $2 AND e.recorded_at <= $3 AND e.stage IN (2, 3, 4)
+			GROUP BY e.payee_code, e.fund, l.payment_code, l.for_month, e.line_id HAVING SUM(e.amount_pence) <> 0
+		) AS open_lines GROUP BY payee_code, fund, payment_code, for_month ORDER BY payee_code, fund, payment_code, for_month`,
+		commissioner, day.String(), knownAt)
+}
