@@ -150,6 +150,7 @@ func compareLines(a, b Line) int {
 	return cmp.Or(
 		a.ForMonth.Compare(b.ForMonth), cmp.Compare(a.Fund, b.Fund), cmp.Compare(a.PaymentCode, b.PaymentCode),
 		cmp.Compare(a.PCN.Code, b.PCN.Code), cmp.Compare(a.PracticeCode, b.PracticeCode), cmp.Compare(a.LineID, b.LineID),
+		cmp.Compare(a.Amount, b.Amount),
 	)
 }
 

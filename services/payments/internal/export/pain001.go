@@ -20,6 +20,7 @@ import (
 const (
 	maxIdentifier = 35
 	maxPartyName  = 140
+	maxTotal      = money.Pence(999_999_999_999_999_999) // eighteen digits
 )
 
 // Account is a United Kingdom bank account: the name it is held under, six digits and eight digits.
@@ -110,7 +111,8 @@ func ParsePain001Template(stored []byte) (Pain001Template, error) {
 // check holds that identifiers can be carried unchanged, and that the transfers agree with the count and the sum.
 func (t *Pain001Template) check() error {
 	bad := fault.New(fault.Refused, ReasonIdentifierInvalid,
-		"a bank file carries identifiers of 1 to %d letters, digits, spaces and / - ? : ( ) . , ' + only, no slash at an end, none doubled", maxIdentifier)
+		"a bank file carries identifiers of 1 to %d letters, digits, spaces and / - ? : ( ) . , ' +, no slash at an end, none doubled",
+		maxIdentifier)
 	if !carried(t.MessageID) {
 		bad = bad.At("export_id", fmt.Sprintf("%q cannot be carried", money.Clip(t.MessageID)))
 	}
@@ -132,18 +134,22 @@ func (t *Pain001Template) check() error {
 	if len(bad.Violations) > 0 {
 		return bad
 	}
+	if sum > maxTotal {
+		return fault.New(fault.Invalid, money.ReasonOverflow, "a bank file carries totals of up to %s, these transfers come to %s", maxTotal, sum)
+	}
 	if _, err := period.ParseDate(t.PayOn); err != nil || altered || sum != t.Total {
 		return fault.New(fault.Refused, ReasonTemplateAltered,
-			"the template says %d transfers of %s on %q; it holds %d different ones above zero, of %s", t.Count, t.Total, money.Clip(t.PayOn), len(seen), sum).
+			"the template says %d transfers of %s on %q; it holds %d different references, of %s in all",
+			t.Count, t.Total, money.Clip(t.PayOn), len(seen), sum).
 			With("count", t.Count).With("transfers", len(t.Transfers)).With("total_pence", int64(t.Total)).With("sum_pence", int64(sum))
 	}
 	return nil
 }
 
 // Resolve makes the bank file of a template: an ISO 20022 customer credit transfer, pain.001.001.09, in pounds, between accounts
-// given by sort code and account number. Names are written in the standard's characters. It refuses a template that does not add up
-// (BANK_TEMPLATE_ALTERED), tokens without an account (ACCOUNT_NOT_RESOLVED), and accounts that are none
-// (BANK_DETAILS_INVALID), naming tokens and never details.
+// given by sort code and account number. Names are written in the standard's characters. It refuses a template that does not
+// add up (BANK_TEMPLATE_ALTERED) or holds more than a file can carry (AMOUNT_OVERFLOW), tokens without an account
+// (ACCOUNT_NOT_RESOLVED), and accounts that are none (BANK_DETAILS_INVALID), naming tokens and never details.
 func Resolve(t *Pain001Template, accounts map[string]Account) ([]byte, error) {
 	if err := t.check(); err != nil {
 		return nil, err
