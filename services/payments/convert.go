@@ -205,3 +205,11 @@ func account(commissioner string, fund int, payee string, stage rules.Stage) *pa
 		CommissionerCode: commissioner, Fund: typev1.Fund(fund), PayeeCode: payee, Stage: paymentsv1.Stage(stage), //nolint:gosec // enums
 	}
 }
+
+func parseYear(field, text string) (period.FinancialYear, error) {
+	year, err := period.ParseFinancialYear(text)
+	if err != nil {
+		return year, fault.New(fault.Invalid, rules.ReasonPeriodMalformed, "%s: %v", field, err).At(field, err.Error())
+	}
+	return year, nil
+}

@@ -1,0 +1,264 @@
+package payments
+
+import (
+	"cmp"
+	"context"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/export"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
+)
+
+// Funding streams that are no payment of a fund.
+const (
+	streamControl  = "CONTROL"
+	streamRecovery = "RECOVERY"
+)
+
+// formats pairs the formats of the contract with those that are rendered.
+var formats = map[paymentsv1.Format]export.Format{
+	paymentsv1.Format_FORMAT_JOURNAL:           export.Journal,
+	paymentsv1.Format_FORMAT_PAYABLES_INVOICES: export.PayablesInvoices,
+	paymentsv1.Format_FORMAT_PCSE_VARIATION:    export.PCSEVariation,
+	paymentsv1.Format_FORMAT_PAIN_001:          export.Pain001,
+	paymentsv1.Format_FORMAT_REMITTANCE:        export.Remittance,
+	paymentsv1.Format_FORMAT_TRANSPARENCY:      export.Transparency,
+}
+
+// formatName writes a format as identifiers spell it, such as payables-invoices.
+func formatName(format paymentsv1.Format) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(format.String(), "FORMAT_"), "_", "-"))
+}
+
+var signRules = map[paymentsv1.SignRule]export.SignRule{
+	paymentsv1.SignRule_SIGN_RULE_DEBIT_CREDIT:    export.DebitCredit,
+	paymentsv1.SignRule_SIGN_RULE_DEBIT_POSITIVE:  export.DebitPositive,
+	paymentsv1.SignRule_SIGN_RULE_CREDIT_POSITIVE: export.CreditPositive,
+}
+
+var treatments = map[paymentsv1.VatTreatment]export.Treatment{
+	paymentsv1.VatTreatment_VAT_TREATMENT_NOT_ASSESSED:  export.NotAssessed,
+	paymentsv1.VatTreatment_VAT_TREATMENT_EXEMPT:        export.Exempt,
+	paymentsv1.VatTreatment_VAT_TREATMENT_OUTSIDE_SCOPE: export.OutsideScope,
+	paymentsv1.VatTreatment_VAT_TREATMENT_ZERO:          export.ZeroRated,
+	paymentsv1.VatTreatment_VAT_TREATMENT_STANDARD:      export.StandardRate,
+	paymentsv1.VatTreatment_VAT_TREATMENT_REDUCED:       export.ReducedRate,
+}
+
+// profileFromProto lays a commissioner's profile over the default of its format.
+func profileFromProto(in *paymentsv1.ExportProfile) (export.Profile, error) {
+	format, known := formats[in.GetFormat()]
+	if !known {
+		return export.Profile{}, fault.New(fault.Invalid, rules.ReasonFormatInvalid, "a profile is of one of the formats").At("export_profile.format", "one of the formats")
+	}
+	out, err := export.Default(format)
+	if rule, stated := signRules[in.GetSignRule()]; stated && format == export.Journal {
+		out = export.DefaultJournal(rule)
+	}
+	if err != nil || format == export.Pain001 {
+		return out, err
+	}
+	if len(in.GetColumns()) > 0 {
+		out.Columns = nil
+		for _, column := range in.GetColumns() {
+			out.Columns = append(out.Columns, export.Column{Header: column.GetHeader(), Field: export.Field(column.GetField()), Constant: column.GetConstant()})
+		}
+	}
+	if in.GetDelimiter() != "" {
+		out.Delimiter = []rune(in.GetDelimiter())[0]
+	}
+	if in.GetDateFormat() != "" {
+		out.DateFormat = export.DateFormat(in.GetDateFormat())
+	}
+	out.HeaderRow = out.HeaderRow && !in.GetNoHeader()
+	return out, out.Check()
+}
+
+// layout is how a commissioner's files of one format are laid out and coded on a day.
+type layout struct {
+	profile   export.Profile
+	coding    export.Coding
+	mappings  []*paymentsv1.CodeMapping
+	suppliers map[string]*paymentsv1.Supplier
+	on        period.Date
+}
+
+// layoutFor loads the profile that holds in a month, and the codes and suppliers that hold on a day.
+func layoutFor(ctx context.Context, q sqldb.Querier, code string, format paymentsv1.Format, month period.Month, on period.Date) (*layout, error) {
+	setting, err := store.SettingFor(ctx, q, code, kindExportProfile+formatName(format), month)
+	if err != nil {
+		return nil, err
+	}
+	stated := setting.GetExportProfile()
+	if stated == nil {
+		stated = &paymentsv1.ExportProfile{Format: format}
+	}
+	out := &layout{suppliers: make(map[string]*paymentsv1.Supplier), on: on}
+	if out.profile, err = profileFromProto(stated); err != nil {
+		return nil, err
+	}
+	if out.mappings, err = store.Mappings(ctx, q, code, "", 0); err != nil {
+		return nil, err
+	}
+	suppliers, err := store.Suppliers(ctx, q, store.SupplierFilter{CommissionerCode: code, On: on.String()})
+	if err != nil {
+		return nil, err
+	}
+	for _, supplier := range suppliers {
+		out.suppliers[supplier.GetPayeeCode()] = supplier
+	}
+	texts := stated.GetTexts()
+	control, _ := out.codes(streamControl, month.FinancialYear(), "", "")
+	out.coding = export.Coding{
+		Control: control, JournalSource: texts["journal_source"], JournalCategory: texts["journal_category"],
+		DepartmentFamily: texts["department_family"], Approver: texts["approver"],
+		Payer:              export.Payer{Name: texts["payer_name"], AccountToken: texts["payer_account_token"]},
+		ParticipationCodes: strings.Fields(cmp.Or(texts["participation_codes"], "NPP")),
+	}
+	return out, nil
+}
+
+// codes returns the segments and the VAT treatment of a stream: of the mappings that hold on the day, the one that names the
+// practice, then the PCN, then the year, and of equals the newest.
+func (l *layout) codes(stream string, year period.FinancialYear, pcn, practice string) (export.Segments, export.VAT) {
+	var best *paymentsv1.CodeMapping
+	bestRank := -1
+	for _, m := range l.mappings {
+		if rank := l.rank(m, stream, year, pcn, practice); rank > bestRank {
+			best, bestRank = m, rank
+		}
+	}
+	if best == nil {
+		return export.Segments{}, export.VAT{Treatment: export.NotAssessed}
+	}
+	treatment, stated := treatments[best.GetVatTreatment()]
+	if !stated {
+		treatment = export.NotAssessed
+	}
+	return export.Segments{
+		Entity: best.GetEntity(), CostCentre: best.GetCostCentre(), Subjective: best.GetSubjective(), Analysis1: best.GetAnalysis1(),
+		Analysis2: best.GetAnalysis2(), Spare: best.GetSpare(),
+	}, export.VAT{Treatment: treatment, Code: best.GetVatCode()}
+}
+
+// rank says how closely a mapping fits; below zero it does not. Mappings come newest first, so that of equals the first stays.
+func (l *layout) rank(m *paymentsv1.CodeMapping, stream string, year period.FinancialYear, pcn, practice string) int {
+	on := l.on.String()
+	if m.GetStream() != stream || m.GetEffectiveFrom() > on || (m.GetEffectiveTo() != "" && m.GetEffectiveTo() < on) {
+		return -1
+	}
+	rank := 0
+	switch m.GetFinancialYear() {
+	case year.String():
+		rank++
+	case "":
+	default:
+		return -1
+	}
+	switch m.GetOrganisationCode() {
+	case "":
+	case practice:
+		rank += 4
+	case pcn:
+		rank += 2
+	default:
+		return -1
+	}
+	return rank
+}
+
+// supplier returns how the ledger and the bank know a payee.
+func (l *layout) supplier(payee string) export.Supplier {
+	s := l.suppliers[payee]
+	return export.Supplier{Number: s.GetSupplierNumber(), Site: s.GetSupplierSite(), PaymentGroup: s.GetPaymentGroup(), AccountToken: s.GetAccountToken()}
+}
+
+// exportLine writes a line for a file.
+func (l *layout) exportLine(row store.LineRow) (export.Line, error) {
+	line := row.Line
+	month, err := period.ParseMonth(line.GetForMonth())
+	if err != nil {
+		return export.Line{}, fault.Bug("line %s: %v", line.GetLineId(), err)
+	}
+	out := export.Line{
+		LineID: line.GetLineId(), Kind: export.Scheduled, Fund: fundName(row.Fund), PaymentCode: line.GetPaymentCode(),
+		FundingSource: line.GetFundingSource(), ForMonth: month, PCN: export.Party{Code: line.GetPcnCode(), Name: line.GetPcnName()},
+		PracticeCode: line.GetPracticeCode(), Adjusts: line.GetAdjustsLineId() != "", Basis: basisText(line), Amount: money.Pence(line.GetAmountPence()),
+	}
+	if out.Adjusts {
+		out.Cause = strings.TrimPrefix(line.GetAdjustmentCause().String(), "ADJUSTMENT_CAUSE_")
+	}
+	out.Codes, out.VAT = l.codes(line.GetPaymentCode(), month.FinancialYear(), line.GetPcnCode(), line.GetPracticeCode())
+	return out, nil
+}
+
+// recoveryLine writes what is taken off a payment for a file.
+func (l *layout) recoveryLine(runID string, month period.Month, a rules.Amount) export.Line {
+	out := export.Line{
+		LineID: runID + "-recovery-" + fundName(a.Fund), Kind: export.Recovery, Fund: fundName(a.Fund), PaymentCode: streamRecovery,
+		FundingSource: streamRecovery, ForMonth: month, Basis: "overpayment of earlier runs taken off", Amount: -a.Pence,
+	}
+	out.Codes, out.VAT = l.codes(streamRecovery, month.FinancialYear(), "", "")
+	return out
+}
+
+// basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12; empty where the line does not
+// say.
+func basisText(line *typev1.PaymentLine) string {
+	basis := line.GetBasis()
+	factors := make([]string, 0, len(basis.GetFactors()))
+	for _, f := range basis.GetFactors() {
+		factors = append(factors, "£"+pounds(f.GetRateGbp())+" × "+thousands(f.GetQuantity())+" "+quantityName(f))
+	}
+	text := strings.Join(factors, " + ")
+	if text == "" {
+		return ""
+	}
+	if len(factors) > 1 && (basis.GetInstalments() > 1 || basis.GetShare() != "") {
+		text = "(" + text + ")"
+	}
+	if basis.GetShare() != "" {
+		text += " × " + basis.GetShare()
+	}
+	if basis.GetInstalments() > 1 {
+		text += " ÷ " + big.NewInt(int64(basis.GetInstalments())).String()
+	}
+	return text
+}
+
+// quantityName names what a factor counts, such as registered patients.
+func quantityName(f *typev1.BasisFactor) string {
+	per := strings.ReplaceAll(f.GetPer(), "_", " ")
+	if per == "" {
+		return f.GetUnit()
+	}
+	return per + "s"
+}
+
+// pounds writes a rate with at least two decimals.
+func pounds(text string) string {
+	whole, part, _ := strings.Cut(text, ".")
+	return whole + "." + part + strings.Repeat("0", max(0, 2-len(part)))
+}
+
+// thousands parts the whole digits of a decimal in groups of three.
+func thousands(text string) string {
+	whole, part, pointed := strings.Cut(text, ".")
+	digits := []byte(whole)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = slices.Insert(digits, i, ',')
+	}
+	if pointed {
+		return string(digits) + "." + part
+	}
+	return string(digits)
+}
