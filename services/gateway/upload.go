@@ -87,7 +87,7 @@ func newUpload[Header, Part, Answer any, H message[Header], A message[Answer]](
 			}
 			stream, err := open(ctx, opts...)
 			if err != nil {
-				return nil, err
+				return nil, err //nolint:wrapcheck // a status is passed on as it is
 			}
 			answer, err := sendFile(ctx, stream, first(h), next, body)
 			if err != nil {

@@ -32,7 +32,10 @@ func Build(in Input) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apidoc: %w", err)
 	}
-	b := &builder{comments: comments, routes: in.Routes, messages: map[protoreflect.FullName]protoreflect.MessageDescriptor{}, enums: map[protoreflect.FullName]protoreflect.EnumDescriptor{}, requests: map[protoreflect.FullName]bool{}, omitted: map[protoreflect.FullName][]string{}}
+	b := &builder{
+		comments: comments, routes: in.Routes, requests: map[protoreflect.FullName]bool{}, omitted: map[protoreflect.FullName][]string{},
+		messages: map[protoreflect.FullName]protoreflect.MessageDescriptor{}, enums: map[protoreflect.FullName]protoreflect.EnumDescriptor{},
+	}
 	paths, err := b.paths(in.Routes)
 	if err != nil {
 		return nil, fmt.Errorf("apidoc: %w", err)

@@ -224,7 +224,9 @@ func (b *builder) responses(r route.Route) (object, error) {
 	ok := object{{"description", b.answerText(r)}, {"headers", answerHeaders(r)}, {"content", content}}
 	out = append(out, member{"200", ok})
 	if r.Upload != nil {
-		out[0].Value = object{{"description", "The same file had been taken in before; nothing changed."}, {"headers", answerHeaders(r)}, {"content", content}}
+		out[0].Value = object{
+			{"description", "The same file had been taken in before; nothing changed."}, {"headers", answerHeaders(r)}, {"content", content},
+		}
 		created := append(answerHeaders(r), member{"Location", object{
 			{"description", "Path of what the file became."},
 			{"schema", object{{"type", "string"}}},

@@ -92,7 +92,7 @@ func TestAll_LinksFilesToTheirResource(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string][]route.File{
-		"/v1/core/schedules/{schedule_id}":  {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/core/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
 		"/v1/payments/runs/{run_id}/lines": {{Media: "text/csv", Suffix: ".csv"}},
 		"/v1/payments/pcns/{pcn_code}/statements/{period}": {
 			{Media: "text/csv", Suffix: "/statement.csv"}, {Media: "application/pdf", Suffix: "/statement.pdf"},
