@@ -13,6 +13,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
 )
@@ -34,12 +35,42 @@ func (echoCore) GetMonthSummary(context.Context, *corev1.GetMonthSummaryRequest)
 	panic("a defect with a secret")
 }
 
+// echoPayments answers with the keys and tags that reached it through the interceptors.
+type echoPayments struct {
+	fakePayments
+}
+
+func (*echoPayments) SubmitRun(_ context.Context, r *paymentsv1.SubmitRunRequest) (*paymentsv1.Run, error) {
+	return &paymentsv1.Run{SubmitNote: r.GetRequestId() + "|" + r.GetEtag(), Etag: "next"}, nil
+}
+
+func (*echoPayments) ApproveRun(_ context.Context, r *paymentsv1.ApproveRunRequest) (*paymentsv1.Run, error) {
+	return &paymentsv1.Run{SubmitNote: r.GetRequestId() + "|" + r.GetEtag(), Etag: "next"}, nil
+}
+
+func (*echoPayments) RejectRun(_ context.Context, r *paymentsv1.RejectRunRequest) (*paymentsv1.Run, error) {
+	return &paymentsv1.Run{SubmitNote: r.GetRequestId() + "|" + r.GetEtag(), Etag: "next"}, nil
+}
+
+func (*echoPayments) WithdrawRun(_ context.Context, r *paymentsv1.WithdrawRunRequest) (*paymentsv1.Run, error) {
+	return &paymentsv1.Run{SubmitNote: r.GetRequestId() + "|" + r.GetEtag(), Etag: "next"}, nil
+}
+
+func (*echoPayments) ReleaseHold(_ context.Context, r *paymentsv1.ReleaseHoldRequest) (*paymentsv1.Hold, error) {
+	return &paymentsv1.Hold{Reason: r.GetRequestId() + "|" + r.GetEtag(), Etag: "next"}, nil
+}
+
+func (*echoPayments) ReissuePayment(_ context.Context, r *paymentsv1.ReissuePaymentRequest) (*paymentsv1.ReissuePaymentResponse, error) {
+	return &paymentsv1.ReissuePaymentResponse{RunId: r.GetRequestId() + "|" + r.GetEtag()}, nil
+}
+
 // newChain is a gateway in front of services with the suite's whole chain of interceptors.
 func newChain(t *testing.T) (*suite, *testkit.TokenSource) {
 	t.Helper()
 	conn := testkit.Serve(t, func(s *grpc.Server) {
 		corev1.RegisterCoreServiceServer(s, echoCore{})
 		registerv1.RegisterRegisterServiceServer(s, &fakeRegister{})
+		paymentsv1.RegisterPaymentsServiceServer(s, &echoPayments{})
 	})
 	handler, err := gateway.New(t.Context(), gateway.Deps{
 		Conn: func(string) grpc.ClientConnInterface { return conn }, Logger: testkit.Logger(t), Clock: time.Now,
@@ -84,6 +115,26 @@ func TestChain_FillsKeyAndTagFromHeaders(t *testing.T) {
 	require.Equal(t, `"next"`, a.Header.Get("ETag"))
 }
 
+func TestChain_FillsTheTagOfEveryChangeOfPayments(t *testing.T) {
+	t.Parallel()
+	s, tokens := newChain(t)
+	preparer := "Bearer " + tokens.For(testkit.Preparer("16C"))
+	approver := "Bearer " + tokens.For(testkit.Approver("16C"))
+	for _, c := range []struct{ path, body, token, field, etag string }{
+		{"/v1/payments/runs/16C-2022-04-1:submit", `{}`, preparer, "submit_note", `"next"`},
+		{"/v1/payments/runs/16C-2022-04-1:approve", `{}`, approver, "submit_note", `"next"`},
+		{"/v1/payments/runs/16C-2022-04-1:reject", `{"reason": "x"}`, approver, "submit_note", `"next"`},
+		{"/v1/payments/runs/16C-2022-04-1:withdraw", `{"reason": "x"}`, preparer, "submit_note", `"next"`},
+		{"/v1/payments/holds/hold-1:release", `{"reason": "x"}`, approver, "reason", `"next"`},
+		{"/v1/payments/payments/16C-2022-04-1-U89141:reissue", `{"reason": "x"}`, preparer, "run_id", ""},
+	} {
+		a := s.post(t, c.path, c.body, "Authorization", c.token, "Idempotency-Key", "key-1", "If-Match", `"tag-1"`)
+		require.Equal(t, http.StatusOK, a.Status, "%s: %s", c.path, a.Body)
+		require.Equal(t, "key-1|tag-1", a.json(t)[c.field], c.path)
+		require.Equal(t, c.etag, a.Header.Get("ETag"), c.path)
+	}
+}
+
 func TestChain_NamesTheLimitThatIsBroken(t *testing.T) {
 	t.Parallel()
 	s, tokens := newChain(t)
@@ -120,4 +171,20 @@ func TestChain_UploadsThroughTheInterceptors(t *testing.T) {
 	s.call(t, http.MethodPost, "/v1/register/imports?extract_date=today", "a,b\n", "Content-Type", "text/csv",
 		"Authorization", "Bearer "+tokens.For(testkit.Operator()), "Idempotency-Key", "k").
 		problem(t, http.StatusBadRequest, "REQUEST_INVALID")
+}
+
+func TestChain_UploadsToPaymentsThroughTheInterceptors(t *testing.T) {
+	t.Parallel()
+	s, tokens := newChain(t)
+	token := "Bearer " + tokens.For(testkit.Preparer("16C"))
+	send := func(query string, headers ...string) answer {
+		return s.call(t, http.MethodPost, paymentsPath+query, "a,b\n", append([]string{"Content-Type", "text/csv"}, headers...)...)
+	}
+	const query = "?commissioner_code=16C&kind=FILE_KIND_CONFIRMATIONS"
+	a := send(query, "Authorization", token, "Idempotency-Key", "k")
+	require.Equal(t, http.StatusCreated, a.Status, a.Body)
+	send(query, "Idempotency-Key", "k").problem(t, http.StatusUnauthorized, "TOKEN_MISSING")
+	send("?commissioner_code=16C", "Authorization", token, "Idempotency-Key", "k").problem(t, http.StatusBadRequest, "REQUEST_INVALID")
+	send(query, "Authorization", "Bearer "+tokens.For(testkit.Auditor("16C")), "Idempotency-Key", "k").
+		problem(t, http.StatusForbidden, "ROLE_REQUIRED")
 }

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
@@ -36,6 +37,7 @@ type suite struct {
 	*httptest.Server
 	core     *fakeCore
 	register *fakeRegister
+	payments *fakePayments
 }
 
 type fakeCore struct {
@@ -145,6 +147,145 @@ func (f *fakeRegister) Import(stream grpc.ClientStreamingServer[registerv1.Impor
 	})
 }
 
+type fakePayments struct {
+	paymentsv1.UnimplementedPaymentsServiceServer
+	mu       sync.Mutex
+	called   string
+	deadline time.Duration
+	run      *paymentsv1.Run
+	hold     *paymentsv1.Hold
+	payment  *paymentsv1.Payment
+	file     *httpbody.HttpBody
+	header   *paymentsv1.ImportHeader
+	data     []byte
+	refuse   error // given at once, before the file is read
+	already  bool
+}
+
+// note keeps which call came and how long it may take.
+func (f *fakePayments) note(ctx context.Context, call string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.called = call
+	if at, ok := ctx.Deadline(); ok {
+		f.deadline = time.Until(at)
+	}
+}
+
+func (f *fakePayments) AssembleRun(ctx context.Context, _ *paymentsv1.AssembleRunRequest) (*paymentsv1.Run, error) {
+	f.note(ctx, "AssembleRun")
+	return f.run, nil
+}
+
+func (f *fakePayments) GetRun(ctx context.Context, _ *paymentsv1.GetRunRequest) (*paymentsv1.Run, error) {
+	f.note(ctx, "GetRun")
+	return f.run, nil
+}
+
+func (f *fakePayments) SubmitRun(ctx context.Context, _ *paymentsv1.SubmitRunRequest) (*paymentsv1.Run, error) {
+	f.note(ctx, "SubmitRun")
+	return f.run, nil
+}
+
+func (f *fakePayments) ApproveRun(ctx context.Context, _ *paymentsv1.ApproveRunRequest) (*paymentsv1.Run, error) {
+	f.note(ctx, "ApproveRun")
+	return f.run, nil
+}
+
+func (f *fakePayments) RejectRun(ctx context.Context, _ *paymentsv1.RejectRunRequest) (*paymentsv1.Run, error) {
+	f.note(ctx, "RejectRun")
+	return f.run, nil
+}
+
+func (f *fakePayments) ExportRun(ctx context.Context, _ *paymentsv1.ExportRunRequest) (*paymentsv1.Export, error) {
+	f.note(ctx, "ExportRun")
+	return &paymentsv1.Export{}, nil
+}
+
+func (f *fakePayments) MoveOpenItems(ctx context.Context, _ *paymentsv1.MoveOpenItemsRequest) (*paymentsv1.Move, error) {
+	f.note(ctx, "MoveOpenItems")
+	return &paymentsv1.Move{}, nil
+}
+
+func (f *fakePayments) PlaceHold(ctx context.Context, _ *paymentsv1.PlaceHoldRequest) (*paymentsv1.Hold, error) {
+	f.note(ctx, "PlaceHold")
+	return f.hold, nil
+}
+
+func (f *fakePayments) GetPayment(ctx context.Context, _ *paymentsv1.GetPaymentRequest) (*paymentsv1.Payment, error) {
+	f.note(ctx, "GetPayment")
+	return f.payment, nil
+}
+
+func (f *fakePayments) ListRunLines(ctx context.Context, _ *paymentsv1.ListRunLinesRequest) (*paymentsv1.ListRunLinesResponse, error) {
+	f.note(ctx, "ListRunLines")
+	return &paymentsv1.ListRunLinesResponse{}, nil
+}
+
+func (f *fakePayments) GetStatement(ctx context.Context, _ *paymentsv1.GetStatementRequest) (*paymentsv1.Statement, error) {
+	f.note(ctx, "GetStatement")
+	return &paymentsv1.Statement{}, nil
+}
+
+func (f *fakePayments) DownloadRunLines(ctx context.Context, r *paymentsv1.DownloadRunLinesRequest) (*httpbody.HttpBody, error) {
+	f.note(ctx, "DownloadRunLines "+r.GetRunId())
+	return &httpbody.HttpBody{ContentType: "text/csv; charset=utf-8", Data: []byte("run_id\n")}, nil
+}
+
+func (f *fakePayments) DownloadTransparencyList(ctx context.Context, r *paymentsv1.DownloadTransparencyListRequest) (
+	*httpbody.HttpBody, error,
+) {
+	f.note(ctx, "DownloadTransparencyList "+r.GetCommissionerCode()+" "+r.GetMonth())
+	return &httpbody.HttpBody{ContentType: "text/csv; charset=utf-8", Data: []byte("entity\n")}, nil
+}
+
+func (f *fakePayments) DownloadStatement(ctx context.Context, r *paymentsv1.DownloadStatementRequest) (*httpbody.HttpBody, error) {
+	f.note(ctx, "DownloadStatement "+r.GetPcnCode()+" "+r.GetPeriod())
+	return &httpbody.HttpBody{ContentType: "application/pdf", Data: []byte("%PDF-1.7")}, nil
+}
+
+func (f *fakePayments) DownloadStatementCsv(ctx context.Context, r *paymentsv1.DownloadStatementCsvRequest) (*httpbody.HttpBody, error) {
+	f.note(ctx, "DownloadStatementCsv "+r.GetPcnCode()+" "+r.GetPeriod())
+	return &httpbody.HttpBody{ContentType: "text/csv; charset=utf-8", Data: []byte("section\n")}, nil
+}
+
+func (f *fakePayments) DownloadExport(ctx context.Context, r *paymentsv1.DownloadExportRequest) (*httpbody.HttpBody, error) {
+	f.note(ctx, "DownloadExport "+r.GetExportId())
+	return f.file, nil
+}
+
+func (f *fakePayments) ListImports(ctx context.Context, _ *paymentsv1.ListImportsRequest) (*paymentsv1.ListImportsResponse, error) {
+	f.note(ctx, "ListImports")
+	return &paymentsv1.ListImportsResponse{}, nil
+}
+
+func (f *fakePayments) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) error {
+	f.note(stream.Context(), "Import")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	f.header = first.GetHeader()
+	if f.refuse != nil {
+		return f.refuse
+	}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		f.data = append(f.data, part.GetChunk()...)
+	}
+	return stream.SendAndClose(&paymentsv1.ImportResponse{
+		File: &paymentsv1.ImportedFile{ImportId: "imp-1"}, AlreadyImported: f.already,
+	})
+}
+
 func refusal(code codes.Code, reason, message string, meta map[string]string, more ...protoadapt.MessageV1) error {
 	details := append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason, Domain: "pcnfunding", Metadata: meta}}, more...)
 	st, err := status.New(code, message).WithDetails(details...)
@@ -158,11 +299,13 @@ func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	t.Helper()
 	s := &suite{
 		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{},
+		payments: &fakePayments{run: &paymentsv1.Run{}, hold: &paymentsv1.Hold{}, payment: &paymentsv1.Payment{}},
 	}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(4 << 20))
 	corev1.RegisterCoreServiceServer(server, s.core)
 	registerv1.RegisterRegisterServiceServer(server, s.register)
+	paymentsv1.RegisterPaymentsServiceServer(server, s.payments)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:///suite", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -12,10 +12,13 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
+	paymentsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/payments/v1"
 	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
@@ -28,7 +31,7 @@ const (
 	MaxUploadBytes = 16 << 20
 	// CallTimeout bounds a call from the first byte read to the answer.
 	CallTimeout = 10 * time.Second
-	// LongCallTimeout bounds an upload and the close of a month.
+	// LongCallTimeout bounds an upload, the close of a month, and what a payment run goes through.
 	LongCallTimeout = 120 * time.Second
 
 	uploadChunkBytes = 512 << 10
@@ -46,12 +49,13 @@ func Packages() []string {
 	return []string{
 		string(registerv1.File_pcnfunding_register_v1_register_service_proto.Package()),
 		string(corev1.File_pcnfunding_core_v1_core_service_proto.Package()),
+		string(paymentsv1.File_pcnfunding_payments_v1_payments_service_proto.Package()),
 	}
 }
 
 // Deps are what a gateway works with. Conn, Logger and Clock are required.
 type Deps struct {
-	// Conn returns a client connection to a service by its name, register or core.
+	// Conn returns a client connection to a service by its name: register, core or payments.
 	Conn func(service string) grpc.ClientConnInterface
 	// Logger receives one record for each call of the API, without bodies and queries.
 	Logger *slog.Logger
@@ -75,7 +79,7 @@ type gateway struct {
 	routes    []route.Route
 	marshaler runtime.Marshaler
 	calls     *runtime.ServeMux
-	register  registerv1.RegisterServiceClient
+	uploads   map[protoreflect.FullName]upload
 }
 
 // New returns the handler of the whole REST side. The context bounds the set-up only.
@@ -87,20 +91,29 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	registerConn, coreConn := deps.Conn("register"), deps.Conn("core")
-	if registerConn == nil || coreConn == nil {
-		return nil, errors.New("gateway: no connection to register or core")
+	registerConn, coreConn, paymentsConn := deps.Conn("register"), deps.Conn("core"), deps.Conn("payments")
+	if registerConn == nil || coreConn == nil || paymentsConn == nil {
+		return nil, errors.New("gateway: no connection to register, core or payments")
 	}
+	register := registerv1.NewRegisterServiceClient(wideConn{registerConn})
+	payments := paymentsv1.NewPaymentsServiceClient(wideConn{paymentsConn})
 	g := &gateway{
-		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(),
-		register: registerv1.NewRegisterServiceClient(wideConn{registerConn}),
+		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, payments),
+	}
+	for _, r := range routes {
+		if _, ok := g.uploads[r.Method.FullName()]; !ok && r.Upload != nil {
+			return nil, fmt.Errorf("gateway: no upload is bound to %s", r.Method.FullName())
+		}
 	}
 	g.calls = runtime.NewServeMux(g.muxOptions()...)
-	if err := registergw.RegisterRegisterServiceHandlerClient(ctx, g.calls, g.register); err != nil {
+	if err := registergw.RegisterRegisterServiceHandlerClient(ctx, g.calls, register); err != nil {
 		return nil, fmt.Errorf("gateway: register: %w", err)
 	}
 	if err := coregw.RegisterCoreServiceHandlerClient(ctx, g.calls, corev1.NewCoreServiceClient(wideConn{coreConn})); err != nil {
 		return nil, fmt.Errorf("gateway: core: %w", err)
+	}
+	if err := paymentsgw.RegisterPaymentsServiceHandlerClient(ctx, g.calls, payments); err != nil {
+		return nil, fmt.Errorf("gateway: payments: %w", err)
 	}
 	return g.handler(), nil
 }

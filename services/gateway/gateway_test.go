@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,13 +11,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
 )
@@ -27,6 +32,30 @@ func TestNew_RefusesMissingDeps(t *testing.T) {
 	t.Parallel()
 	_, err := gateway.New(t.Context(), gateway.Deps{})
 	require.Error(t, err)
+}
+
+func TestNew_NeedsAConnectionToEachService(t *testing.T) {
+	t.Parallel()
+	conn, err := grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	for _, absent := range []string{"register", "core", "payments", "none"} {
+		_, err := gateway.New(t.Context(), gateway.Deps{
+			Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
+			Conn: func(service string) grpc.ClientConnInterface {
+				if service == absent {
+					return nil
+				}
+				return conn
+			},
+		})
+		require.Equal(t, absent == "none", err == nil, "%s: %v", absent, err)
+	}
+}
+
+func TestPackages_AreThoseOfTheServices(t *testing.T) {
+	t.Parallel()
+	require.ElementsMatch(t, []string{"pcnfunding.register.v1", "pcnfunding.core.v1", "pcnfunding.payments.v1"}, gateway.Packages())
 }
 
 func TestCall_WritesNamesOfTheContractAndPenceAsText(t *testing.T) {
@@ -79,6 +108,18 @@ func TestCall_SetsDeadlines(t *testing.T) {
 	require.InDelta(t, 10, s.core.deadline.Seconds(), 2)
 	require.Equal(t, http.StatusOK, s.post(t, closePath, `{}`).Status)
 	require.InDelta(t, 120, s.core.deadline.Seconds(), 2)
+	for path, want := range map[string]float64{
+		"/v1/payments/commissioners/16C/months/2022-04:assemble": 120,
+		"/v1/payments/runs/16C-2022-04-1:submit":                 120,
+		"/v1/payments/runs/16C-2022-04-1:approve":                120,
+		"/v1/payments/runs/16C-2022-04-1:export":                 120,
+		"/v1/payments/open-items:move":                           120,
+		"/v1/payments/runs/16C-2022-04-1:reject":                 10,
+		"/v1/payments/holds":                                     10,
+	} {
+		require.Equal(t, http.StatusOK, s.post(t, path, `{}`).Status, path)
+		require.InDelta(t, want, s.payments.deadline.Seconds(), 2, path)
+	}
 }
 
 func TestCall_ReadsPathQueryAndBody(t *testing.T) {
@@ -173,6 +214,7 @@ func TestCall_NamesTheMethodsOfAPath(t *testing.T) {
 		"/v1/core/rates/r1":    "GET, HEAD",
 		"/healthz":             "GET, HEAD",
 		"/v1/register/imports": "POST",
+		"/v1/payments/imports": "GET, POST, HEAD",
 	} {
 		a := s.call(t, http.MethodDelete, path, "")
 		a.problem(t, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
@@ -297,6 +339,80 @@ func TestDownload_IsAFile(t *testing.T) {
 		require.Equal(t, "line_id\ns-1\n", a.Body)
 	}
 	require.Equal(t, "application/json", s.get(t, "/v1/core/schedules/s-1", "Accept", "application/json, text/csv").Header.Get("Content-Type"))
+}
+
+func TestETag_OfPaymentsStandsInTheHeader(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t)
+	s.payments.run = &paymentsv1.Run{RunId: "16C-2022-04-1", Etag: "4"}
+	s.payments.hold = &paymentsv1.Hold{HoldId: "h", Etag: "5"}
+	s.payments.payment = &paymentsv1.Payment{PaymentId: "p", Etag: "6"}
+	require.Equal(t, `"4"`, s.get(t, "/v1/payments/runs/16C-2022-04-1").Header.Get("ETag"))
+	require.Equal(t, `"4"`, s.post(t, "/v1/payments/runs/16C-2022-04-1:submit", `{}`).Header.Get("ETag"))
+	require.Equal(t, `"5"`, s.post(t, "/v1/payments/holds", `{}`).Header.Get("ETag"))
+	require.Equal(t, `"6"`, s.get(t, "/v1/payments/payments/p").Header.Get("ETag"))
+	require.Equal(t, http.StatusNotModified, s.get(t, "/v1/payments/runs/16C-2022-04-1", "If-None-Match", `"4"`).Status)
+}
+
+func TestDownload_IsNamedByItsPathAndContent(t *testing.T) {
+	t.Parallel()
+	const export = "/v1/payments/exports/16C-2022-04-1-payables-invoices/file"
+	for _, c := range []struct{ path, content, call, name string }{
+		{"/v1/payments/runs/16C-2022-04-1/lines.csv", "", "DownloadRunLines 16C-2022-04-1", "16C-2022-04-1-lines.csv"},
+		{
+			"/v1/payments/commissioners/16C/months/2022-04/transparency.csv", "", "DownloadTransparencyList 16C 2022-04",
+			"16C-2022-04-transparency.csv",
+		},
+		{"/v1/payments/pcns/U89141/statements/2022-04/statement.pdf", "", "DownloadStatement U89141 2022-04", "U89141-2022-04-statement.pdf"},
+		{"/v1/payments/pcns/U89141/statements/2022-23/statement.csv", "", "DownloadStatementCsv U89141 2022-23", "U89141-2022-23-statement.csv"},
+		{export, "text/csv; charset=utf-8", "DownloadExport 16C-2022-04-1-payables-invoices", "16C-2022-04-1-payables-invoices.csv"},
+		{export, "application/xml", "DownloadExport 16C-2022-04-1-payables-invoices", "16C-2022-04-1-payables-invoices.xml"},
+		{export, "application/octet-stream", "DownloadExport 16C-2022-04-1-payables-invoices", "16C-2022-04-1-payables-invoices"},
+		{"/v1/payments/exports/a%20%22;b/file", "text/csv", `DownloadExport a ";b`, "a---b.csv"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSuite(t)
+			s.payments.file = &httpbody.HttpBody{ContentType: c.content, Data: []byte("x")}
+			a := s.get(t, c.path)
+			require.Equal(t, http.StatusOK, a.Status, a.Body)
+			require.Equal(t, c.call, s.payments.called)
+			require.Equal(t, `attachment; filename="`+c.name+`"`, a.Header.Get("Content-Disposition"))
+		})
+	}
+}
+
+func TestAccept_ChoosesTheFormOfAResource(t *testing.T) {
+	t.Parallel()
+	const lines, statement = "/v1/payments/runs/16C-2022-04-1/lines", "/v1/payments/pcns/U89141/statements/2022-04"
+	for _, c := range []struct{ path, accept, call, media string }{
+		{lines, "", "ListRunLines", "application/json"},
+		{lines, "text/csv", "DownloadRunLines 16C-2022-04-1", "text/csv; charset=utf-8"},
+		{lines, "application/pdf", "ListRunLines", "application/json"},
+		{lines, "application/json, text/csv", "ListRunLines", "application/json"},
+		{statement, "*/*", "GetStatement", "application/json"},
+		{statement, "text/csv", "DownloadStatementCsv U89141 2022-04", "text/csv; charset=utf-8"},
+		{statement, "application/pdf", "DownloadStatement U89141 2022-04", "application/pdf"},
+		{statement, "application/pdf, text/csv", "DownloadStatement U89141 2022-04", "application/pdf"},
+		{statement, "text/html, application/pdf;q=0.9, */*;q=0.8", "DownloadStatement U89141 2022-04", "application/pdf"},
+		{"/v1/payments/runs/16C-2022-04-1", "text/csv", "GetRun", "application/json"},
+	} {
+		t.Run(c.path+" "+c.accept, func(t *testing.T) {
+			t.Parallel()
+			s := newSuite(t)
+			a := s.get(t, c.path, "Accept", c.accept)
+			require.Equal(t, http.StatusOK, a.Status, a.Body)
+			require.Equal(t, c.call, s.payments.called)
+			require.Equal(t, c.media, a.Header.Get("Content-Type"))
+		})
+	}
+}
+
+func TestAccept_RefusesAFilterThatTheFileDoesNotHave(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t)
+	s.get(t, "/v1/payments/runs/16C-2022-04-1/lines?payee_code=U89141", "Accept", "text/csv").
+		problem(t, http.StatusBadRequest, "UNKNOWN_FIELD")
 }
 
 func TestDownload_ProblemIsNoFile(t *testing.T) {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -11,6 +13,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
 // Headers of the REST side and the metadata they travel in.
@@ -123,9 +127,9 @@ func finishResponse(ctx context.Context, w http.ResponseWriter, message proto.Me
 	if tag != "" {
 		h.Set(headerETag, quoteTag(tag))
 	}
-	if _, ok := message.(*httpbody.HttpBody); ok {
+	if file, ok := message.(*httpbody.HttpBody); ok {
 		if name := fileNameFrom(ctx); name != "" {
-			h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+			h.Set("Content-Disposition", `attachment; filename="`+withExtension(name, file.GetContentType())+`"`)
 		}
 	}
 	return nil
@@ -175,17 +179,43 @@ func fileNameFrom(ctx context.Context) string {
 	return name
 }
 
-// fileName makes a plain file name out of the path of a download, such as schedule id and lines.csv.
-func fileName(path string) string {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	name := strings.Join(parts[max(0, len(parts)-2):], "-")
+// fileName makes a plain file name out of the escaped path of a download: the identifiers in it and its last segment, such as
+// schedule id and lines.csv. A last segment that only says that it is the file adds nothing.
+func fileName(found *route.Route, path string) string {
+	if !found.IsFile() {
+		return ""
+	}
+	var parts []string
+	for _, value := range found.Values(path) {
+		if plain, err := url.PathUnescape(value); err == nil {
+			parts = append(parts, plain)
+		}
+	}
+	if last := found.Path[strings.LastIndexByte(found.Path, '/')+1:]; last != "file" {
+		parts = append(parts, last)
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
 			return r
 		}
 		return '-'
-	}, name)
+	}, strings.Join(parts, "-"))
+}
+
+// extensions are the ends of file names by media type. They do not come from the operating system's table, which differs between
+// machines.
+var extensions = map[string]string{
+	"text/csv": ".csv", "text/plain": ".txt", "application/xml": ".xml", "text/xml": ".xml", "application/pdf": ".pdf",
+}
+
+// withExtension ends a file name as its content asks for, unless it ends so already or the content is of no known type.
+func withExtension(name, contentType string) string {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || strings.HasSuffix(name, extensions[media]) {
+		return name
+	}
+	return name + extensions[media]
 }
 
 // muxOptions are the options of the generated handlers' mux.

@@ -24,13 +24,10 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
-// linesCSV is the path segment under a schedule that holds its lines as CSV.
-const linesCSV = "/lines.csv"
+var correlationID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-var (
-	correlationID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	schedulePath  = regexp.MustCompile(`^/v1/[a-z]+/schedules/[^/]+$`)
-)
+// longCalls are the ends of paths whose calls go over every line of a commissioner.
+var longCalls = []string{":close", ":assemble", ":submit", ":approve", ":export", "/open-items:move"}
 
 // identified gives each request its correlation id, the caller's if it is well formed, and the headers every answer carries.
 func identified(next http.Handler) http.Handler {
@@ -126,7 +123,7 @@ func (g *gateway) api() http.Handler {
 }
 
 // admit finds the route of a request and refuses what no service needs to see. It also normalises the request: HEAD is GET,
-// a schedule asked for as CSV is its file, and headers the runtime would obey on its own are dropped.
+// a resource asked for as CSV or PDF is its file, and headers the runtime would obey on its own are dropped.
 func (g *gateway) admit(r *http.Request) (*route.Route, *problem) {
 	for name := range r.Header {
 		if strings.HasPrefix(name, "Grpc-") || name == "Te" || name == "X-Http-Method-Override" {
@@ -137,13 +134,14 @@ func (g *gateway) admit(r *http.Request) (*route.Route, *problem) {
 	if verb == http.MethodHead {
 		verb = http.MethodGet
 	}
-	if verb == http.MethodGet && schedulePath.MatchString(r.URL.Path) && accepts(r.Header, "text/csv") {
-		r.URL.Path += linesCSV
-		if r.URL.RawPath != "" {
-			r.URL.RawPath += linesCSV
-		}
-	}
 	found, verbs := route.Find(g.routes, verb, r.URL.EscapedPath())
+	if suffix := wantedFile(r.Header, found); suffix != "" {
+		r.URL.Path += suffix
+		if r.URL.RawPath != "" {
+			r.URL.RawPath += suffix
+		}
+		found, verbs = route.Find(g.routes, verb, r.URL.EscapedPath())
+	}
 	if len(verbs) == 0 {
 		return nil, routeNotFound()
 	}
@@ -163,8 +161,7 @@ func (g *gateway) admit(r *http.Request) (*route.Route, *problem) {
 // dispatch makes the call under its deadline. A body that comes too slowly is cut off at the deadline too.
 func (g *gateway) dispatch(w http.ResponseWriter, r *http.Request, found *route.Route) {
 	limit := CallTimeout
-	upload := found.Path == route.ImportPath
-	if upload || strings.HasSuffix(found.Path, ":close") {
+	if found.Upload != nil || slices.ContainsFunc(longCalls, func(end string) bool { return strings.HasSuffix(found.Path, end) }) {
 		limit = LongCallTimeout
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
@@ -173,9 +170,9 @@ func (g *gateway) dispatch(w http.ResponseWriter, r *http.Request, found *route.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every writer has a connection to cut
 	})
 	defer stop()
-	r = r.WithContext(withFileName(ctx, fileName(r.URL.Path)))
-	if upload {
-		g.upload(w, r)
+	r = r.WithContext(withFileName(ctx, fileName(found, r.URL.EscapedPath())))
+	if found.Upload != nil {
+		g.upload(w, r, found)
 		return
 	}
 	if found.HasBody {
@@ -331,20 +328,25 @@ func plainText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
 
-// accepts says whether a caller asks for a media type by name and prefers it to JSON by putting it first.
-func accepts(h http.Header, media string) bool {
+// wantedFile returns what leads from a resource to the form of it that the caller asks for by media type, and prefers to JSON by
+// putting it first; empty for JSON.
+func wantedFile(h http.Header, found *route.Route) string {
+	if found == nil || len(found.Files) == 0 {
+		return ""
+	}
 	for _, value := range h.Values("Accept") {
 		for part := range strings.SplitSeq(value, ",") {
 			kind, _, err := mime.ParseMediaType(part)
-			switch {
-			case err != nil:
+			if err != nil {
 				continue
-			case kind == media:
-				return true
-			case kind == "application/json", kind == "*/*":
-				return false
+			}
+			if kind == "application/json" || kind == "*/*" {
+				return ""
+			}
+			if i := slices.IndexFunc(found.Files, func(f route.File) bool { return f.Media == kind }); i >= 0 {
+				return found.Files[i].Suffix
 			}
 		}
 	}
-	return false
+	return ""
 }

@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -15,20 +17,97 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
-// uploadTypes are the media types a file may come as; its content tells what it is.
-func uploadTypes() []string {
-	return []string{"text/csv", "application/gzip", "application/octet-stream"}
+// upload is a call that takes a file as its body.
+type upload struct {
+	// header makes an empty header of the call's request.
+	header func() proto.Message
+	// send makes the call with a header and a body, and waits for its answer.
+	send func(ctx context.Context, header proto.Message, body io.Reader, opts ...grpc.CallOption) (proto.Message, error)
+	// location returns the path of what the file became, or an empty string if the same file was there before.
+	location func(answer proto.Message) string
 }
 
-// upload streams the body of a request to the register as an import. What the file is stands in the query; the answer is 201
-// with the place of the new load, or 200 if the same file had been loaded before.
-func (g *gateway) upload(w http.ResponseWriter, r *http.Request) {
-	header, p := importHeader(r)
-	if p != nil {
+// uploads are the calls behind the routes that take a file, by their full names.
+func uploads(register registerv1.RegisterServiceClient, payments paymentsv1.PaymentsServiceClient) map[protoreflect.FullName]upload {
+	return map[protoreflect.FullName]upload{
+		"pcnfunding.register.v1.RegisterService.Import": newUpload(register.Import,
+			func(h *registerv1.ImportHeader) *registerv1.ImportRequest {
+				return &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *registerv1.ImportRequest {
+				return &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *registerv1.ImportResponse) string {
+				if answer.GetAlreadyLoaded() {
+					return ""
+				}
+				return "/v1/register/loads/" + answer.GetLoad().GetLoadId()
+			}),
+		"pcnfunding.payments.v1.PaymentsService.Import": newUpload(payments.Import,
+			func(h *paymentsv1.ImportHeader) *paymentsv1.ImportRequest {
+				return &paymentsv1.ImportRequest{Part: &paymentsv1.ImportRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *paymentsv1.ImportRequest {
+				return &paymentsv1.ImportRequest{Part: &paymentsv1.ImportRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *paymentsv1.ImportResponse) string {
+				if answer.GetAlreadyImported() {
+					return ""
+				}
+				return "/v1/payments/imports/" + answer.GetFile().GetImportId() + "/rows"
+			}),
+	}
+}
+
+// message is a pointer to a protobuf message.
+type message[T any] interface {
+	*T
+	proto.Message
+}
+
+// newUpload binds an upload to a call: open begins it, first and next make the parts of its request.
+func newUpload[Header, Part, Answer any, H message[Header], A message[Answer]](
+	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Part, Answer], error),
+	first func(H) *Part, next func([]byte) *Part, location func(A) string,
+) upload {
+	return upload{
+		header: func() proto.Message { return H(new(Header)) },
+		send: func(ctx context.Context, header proto.Message, body io.Reader, opts ...grpc.CallOption) (proto.Message, error) {
+			h, ok := header.(H)
+			if !ok {
+				return nil, status.Errorf(codes.Internal, "upload: a header of type %T", header)
+			}
+			stream, err := open(ctx, opts...)
+			if err != nil {
+				return nil, err //nolint:wrapcheck // a status is passed on as it is
+			}
+			answer, err := sendFile(ctx, stream, first(h), next, body)
+			if err != nil {
+				return nil, err
+			}
+			return A(answer), nil
+		},
+		location: func(answer proto.Message) string {
+			a, _ := answer.(A) // what send returned
+			return location(a)
+		},
+	}
+}
+
+// upload streams the body of a request to the call behind its route. What the file is stands in the query; the answer is 201
+// with the place of what it became, or 200 if the same file was there before.
+func (g *gateway) upload(w http.ResponseWriter, r *http.Request, found *route.Route) {
+	call := g.uploads[found.Method.FullName()]
+	header := call.header()
+	if p := readHeader(r, found.Upload, header); p != nil {
 		p.write(w)
 		return
 	}
@@ -39,7 +118,7 @@ func (g *gateway) upload(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(r.Context(), md))
 	defer cancel()
 	var headers metadata.MD
-	answer, err := g.sendFile(ctx, header, http.MaxBytesReader(w, r.Body, MaxUploadBytes), grpc.Header(&headers))
+	answer, err := call.send(ctx, header, http.MaxBytesReader(w, r.Body, MaxUploadBytes), grpc.Header(&headers))
 	if err != nil {
 		var body *bodyError
 		if errors.As(err, &body) {
@@ -50,31 +129,37 @@ func (g *gateway) upload(w http.ResponseWriter, r *http.Request) {
 		g.fail(ctx, w, err)
 		return
 	}
-	g.writeImport(w, answer, headers)
+	g.writeImport(ctx, w, answer, call.location(answer), headers)
 }
 
-// importHeader reads what the file is from the query.
-func importHeader(r *http.Request) (*registerv1.ImportHeader, *problem) {
+// readHeader reads what the file is from the query.
+func readHeader(r *http.Request, taken *route.Upload, header proto.Message) *problem {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !slices.Contains(uploadTypes(), media) {
-		return nil, newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia,
-			"The call takes a file as text/csv, application/gzip or application/octet-stream.")
+	if types := taken.Types(); err != nil || !slices.Contains(types, media) {
+		last := len(types) - 1
+		return newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia,
+			fmt.Sprintf("The call takes a file as %s or %s.", strings.Join(types[:last], ", "), types[last]))
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" && encoding != "gzip" {
-		return nil, newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia, "The content encoding may be gzip or none.")
+	switch encoding := r.Header.Get("Content-Encoding"); {
+	case encoding == "", encoding == "identity", encoding == "gzip" && taken.Gzip:
+	case taken.Gzip:
+		return newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia, "The content encoding may be gzip or none.")
+	default:
+		return newProblem(http.StatusUnsupportedMediaType, reasonUnsupportedMedia, "The file is taken without content encoding.")
 	}
-	header := &registerv1.ImportHeader{}
 	if err := runtime.PopulateQueryParameters(header, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
-		return nil, newProblem(http.StatusBadRequest, reasonRequestInvalid, "A query parameter is not of its type.")
+		return newProblem(http.StatusBadRequest, reasonRequestInvalid, "A query parameter is not of its type.")
 	}
 	if key := idempotencyKey(r.Header); key != "" {
-		if header.GetRequestId() != "" && header.GetRequestId() != key {
-			return nil, newProblem(http.StatusBadRequest, reasonRequestInvalid, "request_id and Idempotency-Key differ.").
+		m := header.ProtoReflect()
+		field := m.Descriptor().Fields().ByName("request_id")
+		if sent := m.Get(field).String(); sent != "" && sent != key {
+			return newProblem(http.StatusBadRequest, reasonRequestInvalid, "request_id and Idempotency-Key differ.").
 				at("request_id", "differs from the Idempotency-Key header")
 		}
-		header.RequestId = key
+		m.Set(field, protoreflect.ValueOfString(key))
 	}
-	return header, nil
+	return nil
 }
 
 // bodyError is an error of reading the caller's body, as opposed to one of the call.
@@ -86,19 +171,14 @@ func (e *bodyError) Error() string { return "read body: " + e.cause.Error() }
 // Unwrap returns the cause.
 func (e *bodyError) Unwrap() error { return e.cause }
 
-// sendFile sends header and chunks and waits for the answer. If the register answers early it stops reading.
-func (g *gateway) sendFile(ctx context.Context, header *registerv1.ImportHeader, body io.Reader, opts ...grpc.CallOption) (
-	*registerv1.ImportResponse, error,
-) {
-	stream, err := g.register.Import(ctx, opts...)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // a status is passed on as it is
-	}
-	part := &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Header{Header: header}}
+// sendFile sends the first part and the file in chunks, and waits for the answer. If the service answers early it stops reading.
+func sendFile[Part, Answer any](ctx context.Context, stream grpc.ClientStreamingClient[Part, Answer], part *Part, next func([]byte) *Part,
+	body io.Reader,
+) (*Answer, error) {
 	chunk := make([]byte, uploadChunkBytes)
 	for {
 		if err := stream.Send(part); err != nil {
-			if errors.Is(err, io.EOF) { // the register has answered; CloseAndRecv tells what
+			if errors.Is(err, io.EOF) { // the service has answered; CloseAndRecv tells what
 				break
 			}
 			return nil, err //nolint:wrapcheck // a status is passed on as it is
@@ -113,7 +193,7 @@ func (g *gateway) sendFile(ctx context.Context, header *registerv1.ImportHeader,
 		if n == 0 {
 			break
 		}
-		part = &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Chunk{Chunk: chunk[:n]}}
+		part = next(chunk[:n])
 	}
 	return stream.CloseAndRecv() //nolint:wrapcheck // a status is passed on as it is
 }
@@ -126,10 +206,11 @@ func readFailure(ctx context.Context, err error) error {
 	return &bodyError{cause: err}
 }
 
-func (g *gateway) writeImport(w http.ResponseWriter, answer *registerv1.ImportResponse, headers metadata.MD) {
+// writeImport answers an upload; without a location nothing is new.
+func (g *gateway) writeImport(ctx context.Context, w http.ResponseWriter, answer proto.Message, location string, headers metadata.MD) {
 	data, err := g.marshaler.Marshal(answer)
 	if err != nil {
-		g.fail(context.Background(), w, status.Errorf(codes.Internal, "write import answer: %v", err))
+		g.fail(ctx, w, status.Errorf(codes.Internal, "write import answer: %v", err))
 		return
 	}
 	h := w.Header()
@@ -138,11 +219,10 @@ func (g *gateway) writeImport(w http.ResponseWriter, answer *registerv1.ImportRe
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(data)))
-	code := http.StatusCreated
-	if answer.GetAlreadyLoaded() {
-		code = http.StatusOK
-	} else if id := answer.GetLoad().GetLoadId(); id != "" {
-		h.Set("Location", "/v1/register/loads/"+id)
+	code := http.StatusOK
+	if location != "" {
+		code = http.StatusCreated
+		h.Set("Location", location)
 	}
 	w.WriteHeader(code)
 	_, _ = w.Write(data) // the caller may be gone; the import stands all the same

@@ -54,6 +54,7 @@ type serveCommand struct {
 
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
+	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere." placeholder:"dns:///payments:9090"`
 
 	quiet bool
 }
@@ -295,7 +296,9 @@ func (p *process) dial(address string) (*grpc.ClientConn, error) {
 func (p *process) addGateway(ctx context.Context) error {
 	s, tell := p.command, p.telling
 	conns := make(map[string]grpc.ClientConnInterface)
-	for name, address := range map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress} {
+	for name, address := range map[string]string{
+		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, "payments": s.PaymentsAddress,
+	} {
 		if address == "" && p.grpcAddr == "" {
 			return fmt.Errorf("the gateway needs --%s-address where %s runs elsewhere", name, name)
 		}

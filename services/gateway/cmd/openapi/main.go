@@ -7,6 +7,7 @@ import (
 	"os"
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1" // the contracts the document describes
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -26,7 +27,7 @@ func main() {
 }
 
 func run(protos, out string) error {
-	routes, err := route.All("pcnfunding.core.v1", "pcnfunding.register.v1")
+	routes, err := route.All("pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}

@@ -12,9 +12,11 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -28,7 +30,7 @@ const (
 
 func routes(t *testing.T) []route.Route {
 	t.Helper()
-	all, err := route.All("pcnfunding.core.v1", "pcnfunding.register.v1")
+	all, err := route.All("pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	require.NoError(t, err)
 	return all
 }
@@ -107,7 +109,9 @@ func TestBuild_CoversEveryRoute(t *testing.T) {
 		require.False(t, seen[op.OperationID], "operation id %s stands twice", op.OperationID)
 		seen[op.OperationID] = true
 	}
-	for _, name := range []string{"pcnfunding.core.v1.CoreService", "pcnfunding.register.v1.RegisterService"} {
+	for _, name := range []string{
+		"pcnfunding.core.v1.CoreService", "pcnfunding.payments.v1.PaymentsService", "pcnfunding.register.v1.RegisterService",
+	} {
 		service, err := protoregistry.GlobalFiles.FindDescriptorByName(protoName(name))
 		require.NoError(t, err)
 		methods := serviceOf(t, service).Methods()
@@ -192,7 +196,7 @@ func TestBuild_RequestExamplesSatisfyTheContract(t *testing.T) {
 	t.Parallel()
 	doc := decode(t, build(t))
 	for _, r := range routes(t) {
-		if r.Path == route.ImportPath {
+		if r.Upload != nil {
 			continue
 		}
 		op := doc.Paths[r.Path][strings.ToLower(r.Verb)]
@@ -212,6 +216,142 @@ func TestBuild_RequestExamplesSatisfyTheContract(t *testing.T) {
 		message := kind.New().Interface()
 		require.NoError(t, protojson.Unmarshal(data, message), "%s: %s", r.Path, data)
 		require.NoError(t, protovalidate.Validate(message), r.Path)
+	}
+}
+
+// answerOf returns the example of a call's JSON answer.
+func answerOf[M proto.Message](t *testing.T, doc document, path string, into M) M {
+	t.Helper()
+	var answer struct {
+		Content map[string]struct {
+			Example json.RawMessage `json:"example"`
+		} `json:"content"`
+	}
+	data, err := json.Marshal(doc.Paths[path]["get"].Responses["200"])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &answer))
+	require.NoError(t, protojson.Unmarshal(answer.Content["application/json"].Example, into), path)
+	return into
+}
+
+func TestBuild_ExamplesOfPaymentsAddUp(t *testing.T) {
+	t.Parallel()
+	doc := decode(t, build(t))
+	const runs = "/v1/payments/runs/{run_id}"
+	run := answerOf(t, doc, runs, &paymentsv1.Run{})
+	totals := run.GetTotals()
+	require.Equal(t, totals.GetNetPence(), totals.GetLinesPence()+totals.GetBroughtForwardPence()-totals.GetCarriedForwardPence())
+
+	var sum int64
+	lines := answerOf(t, doc, runs+"/lines", &paymentsv1.ListRunLinesResponse{}).GetLines()
+	for _, l := range lines {
+		require.Equal(t, run.GetRunId(), l.GetRunId())
+		sum += l.GetLine().GetAmountPence()
+	}
+	require.Equal(t, totals.GetLinesPence(), sum, "lines of the run")
+	require.Len(t, lines, int(totals.GetLines()))
+
+	payment := answerOf(t, doc, "/v1/payments/payments/{payment_id}", &paymentsv1.Payment{})
+	require.Equal(t, totals.GetNetPence(), payment.GetAmountPence())
+	require.Equal(t, totals.GetNetPence(), answerOf(t, doc, "/v1/payments/exports/{export_id}", &paymentsv1.Export{}).GetAmountPence())
+
+	sum = 0
+	for _, p := range answerOf(t, doc, runs+"/payees", &paymentsv1.ListRunPayeesResponse{}).GetPayees() {
+		sum += p.GetNetPence()
+	}
+	require.Equal(t, totals.GetNetPence(), sum, "payees of the run")
+
+	variance := answerOf(t, doc, runs+"/variance", &paymentsv1.Variance{})
+	var now, before int64
+	for _, r := range append(variance.GetRows(), variance.GetTotal()) {
+		var effects int64
+		for _, c := range r.GetCauses() {
+			effects += c.GetEffectPence()
+		}
+		require.Equal(t, r.GetMovementPence(), effects, r.GetSentence())
+		require.Equal(t, r.GetMovementPence(), r.GetThisMonthPence()-r.GetLastMonthPence(), r.GetSentence())
+		now, before = now+r.GetThisMonthPence(), before+r.GetLastMonthPence()
+	}
+	require.Equal(t, 2*variance.GetTotal().GetThisMonthPence(), now)
+	require.Equal(t, 2*variance.GetTotal().GetLastMonthPence(), before)
+	require.Equal(t, totals.GetLinesPence(), variance.GetTotal().GetThisMonthPence())
+}
+
+func TestBuild_ExamplesOfTheLedgerAddUp(t *testing.T) {
+	t.Parallel()
+	doc := decode(t, build(t))
+	const commissioner = "/v1/payments/commissioners/{commissioner_code}"
+	for _, posting := range answerOf(t, doc, "/v1/payments/postings", &paymentsv1.ListPostingsResponse{}).GetPostings() {
+		var sum int64
+		for _, e := range posting.GetEntries() {
+			sum += e.GetAmountPence()
+		}
+		require.NotEmpty(t, posting.GetEntries())
+		require.Zero(t, sum, posting.GetPostingId())
+	}
+	trial := answerOf(t, doc, commissioner+"/trial-balance", &paymentsv1.TrialBalance{})
+	var debit, credit int64
+	for _, b := range trial.GetBalances() {
+		debit, credit = debit+max(0, b.GetBalancePence()), credit+max(0, -b.GetBalancePence())
+	}
+	require.Equal(t, trial.GetDebitPence(), debit)
+	require.Equal(t, trial.GetCreditPence(), credit)
+	require.Equal(t, debit, credit)
+
+	accruals := answerOf(t, doc, commissioner+"/months/{month}/accruals", &paymentsv1.Accruals{})
+	var sum int64
+	for _, a := range accruals.GetAccruals() {
+		sum += a.GetAmountPence()
+	}
+	require.Equal(t, accruals.GetTotalPence(), sum)
+
+	statement := answerOf(t, doc, "/v1/payments/pcns/{pcn_code}/statements/{period}", &paymentsv1.Statement{})
+	sum = 0
+	for _, l := range append(statement.GetPayments(), statement.GetCorrections()...) {
+		sum += l.GetLine().GetAmountPence()
+	}
+	require.Equal(t, statement.GetTotalPence(), sum)
+	require.Equal(t, statement.GetClosingPence(), statement.GetOpeningPence()+statement.GetTotalPence()-statement.GetSentPence())
+	for _, r := range statement.GetRemaining() {
+		require.Equal(t, r.GetRemainingPence(), r.GetEntitledPence()-r.GetScheduledPence(), r.GetPaymentCode())
+	}
+
+	reconciliation := answerOf(t, doc, commissioner+"/reconciliation", &paymentsv1.Reconciliation{})
+	sums := map[string][]int64{}
+	for _, r := range reconciliation.GetRows() {
+		require.Equal(t, r.GetDifferencePence(), r.GetPaidPence()-r.GetExpectedPence())
+		key := r.GetMatch().String() + r.GetCause()
+		if sums[key] == nil {
+			sums[key] = make([]int64, 3)
+		}
+		sums[key][0], sums[key][1], sums[key][2] = sums[key][0]+1, sums[key][1]+r.GetExpectedPence(), sums[key][2]+r.GetPaidPence()
+	}
+	require.Len(t, sums, len(reconciliation.GetTotals()))
+	for _, r := range reconciliation.GetTotals() {
+		stated := []int64{int64(r.GetRows()), r.GetExpectedPence(), r.GetPaidPence()}
+		require.Equal(t, stated, sums[r.GetMatch().String()+r.GetCause()], "%s %s", r.GetMatch(), r.GetCause())
+	}
+
+	for _, m := range answerOf(t, doc, "/v1/payments/moves", &paymentsv1.ListMovesResponse{}).GetMoves() {
+		require.Equal(t, m.GetOpenBeforePence(), m.GetOpenAfterPence())
+		require.Equal(t, m.GetOpenAfterPence(), m.GetAccruedPence()+m.GetPayablePence()+m.GetSentPence()-m.GetRecoveryPence())
+	}
+}
+
+func TestBuild_ListsTheReasonsOfEachService(t *testing.T) {
+	t.Parallel()
+	var doc struct {
+		Tags []struct{ Name, Description string }
+	}
+	require.NoError(t, json.Unmarshal(build(t), &doc))
+	tags := map[string]string{}
+	for _, tag := range doc.Tags {
+		tags[tag.Name] = tag.Description
+	}
+	require.Len(t, tags, 3)
+	values := paymentsv1.Reason(0).Descriptor().Values()
+	for i := 1; i < values.Len(); i++ {
+		require.Contains(t, tags["payments"], "| `"+string(values.Get(i).Name())+"` | ")
 	}
 }
 

@@ -32,7 +32,10 @@ func Build(in Input) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apidoc: %w", err)
 	}
-	b := &builder{comments: comments, messages: map[protoreflect.FullName]protoreflect.MessageDescriptor{}, enums: map[protoreflect.FullName]protoreflect.EnumDescriptor{}, requests: map[protoreflect.FullName]bool{}, omitted: map[protoreflect.FullName][]string{}}
+	b := &builder{
+		comments: comments, routes: in.Routes, requests: map[protoreflect.FullName]bool{}, omitted: map[protoreflect.FullName][]string{},
+		messages: map[protoreflect.FullName]protoreflect.MessageDescriptor{}, enums: map[protoreflect.FullName]protoreflect.EnumDescriptor{},
+	}
 	paths, err := b.paths(in.Routes)
 	if err != nil {
 		return nil, fmt.Errorf("apidoc: %w", err)
@@ -134,6 +137,7 @@ func bearer() object { return object{{"bearer", []string{}}} }
 // builder gathers the schemas that the operations need.
 type builder struct {
 	comments map[string]string
+	routes   []route.Route
 	messages map[protoreflect.FullName]protoreflect.MessageDescriptor
 	enums    map[protoreflect.FullName]protoreflect.EnumDescriptor
 	// requests are the messages a caller may send; their fields of unknown name are refused.

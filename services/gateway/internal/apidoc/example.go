@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
 // exampleMoment is the moment of every example: the evening of the first close of April 2022.
@@ -73,13 +76,50 @@ var choices = map[protoreflect.FullName]string{
 	"pcnfunding.register.v1.RelationshipKind": "COMMISSIONED_BY",
 	"pcnfunding.type.v1.AdjustmentCause":      "ADJUSTMENT_CAUSE_UNSPECIFIED",
 	"pcnfunding.core.v1.DeclarationState":     "ACCEPTED",
+	"pcnfunding.payments.v1.Format":           "FORMAT_PAYABLES_INVOICES",
+}
+
+// ownTexts and ownNumbers are values of one contract by its package, which go before those above: a month of one network of the
+// sample, whose 53,560 patients make £16,407.21.
+var (
+	ownTexts = map[protoreflect.FullName]map[string]string{
+		"pcnfunding.payments.v1": {
+			"accounting_date": "2022-04-06", "commissioner_code": "16C", "effective_date": "2022-07-01", "effective_to": "2022-04-30",
+			"event_id":  "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
+			"export_id": "16C-2022-04-1-payables-invoices", "file_name": "confirmations-2022-04.csv", "from_commissioner_code": "16C",
+			"hold_id":   "hold-0197d5a0-2b3c-7d4e-8f50-617283940a1b",
+			"import_id": "imp-0197d5a0-8c9d-7e0f-9a1b-2c3d4e5f6a7b", "line_id": "core-cd47096c6725dc5a5b27873c435ea5fa",
+			"payee_code": "U89141", "payment_id": "16C-2022-04-1-U89141", "pcn_code": "U89141", "period": "2022-04",
+			"run_id": "16C-2022-04-1", "source": "16C-2022-04-1", "to_commissioner_code": "QHM",
+			"to_commissioner_name": "NHS North East and North Cumbria Integrated Care Board",
+		},
+	}
+	ownNumbers = map[protoreflect.FullName]map[string]int64{
+		"pcnfunding.payments.v1": {"instalment_pence": 15000, "largest": 10},
+	}
+)
+
+func textOf(f protoreflect.FieldDescriptor) (string, bool) {
+	if text, ok := ownTexts[f.ParentFile().Package()][string(f.Name())]; ok {
+		return text, true
+	}
+	text, ok := texts[string(f.Name())]
+	return text, ok
+}
+
+func numberOf(f protoreflect.FieldDescriptor) int64 {
+	if n, ok := ownNumbers[f.ParentFile().Package()][string(f.Name())]; ok {
+		return n
+	}
+	return numbers[string(f.Name())]
 }
 
 //go:embed examples.json
 var examplesJSON []byte
 
-// whole are examples that only make sense as a whole: JSON of a message or, after a slash, of one field of it. What stands here
-// as an empty value or null stays empty.
+// whole are examples that only make sense as a whole: JSON of a message or, after a slash, of one field of it. Under the name of a
+// call stand the fields of its answer that differ from the example of the message. What stands here as an empty value or null
+// stays empty.
 var whole = sync.OnceValues(func() (map[string]json.RawMessage, error) {
 	var out map[string]json.RawMessage
 	if err := json.Unmarshal(examplesJSON, &out); err != nil {
@@ -97,6 +137,34 @@ func exampleJSON(m protoreflect.MessageDescriptor, without []string) (any, error
 	if err != nil {
 		return nil, err
 	}
+	return inJSON(message, without)
+}
+
+// exampleAnswer returns an example of a call's answer as JSON.
+func exampleAnswer(method protoreflect.MethodDescriptor) (any, error) {
+	message, err := exampleOf(method.Output(), 0)
+	if err != nil {
+		return nil, err
+	}
+	stated, err := whole()
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := stated[string(method.FullName())]; ok {
+		part := message.ProtoReflect().New()
+		if err := protojson.Unmarshal(text, part.Interface()); err != nil {
+			return nil, fmt.Errorf("example of %s: %w", method.FullName(), err)
+		}
+		part.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			message.ProtoReflect().Set(f, v)
+			return true
+		})
+	}
+	return inJSON(message, nil)
+}
+
+func inJSON(message proto.Message, without []string) (any, error) {
+	m := message.ProtoReflect().Descriptor()
 	data, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("example of %s: %w", m.FullName(), err)
@@ -212,7 +280,7 @@ func exampleValue(f protoreflect.FieldDescriptor, depth int) (protoreflect.Value
 	name := string(f.Name())
 	switch f.Kind() {
 	case protoreflect.StringKind:
-		text, ok := texts[name]
+		text, ok := textOf(f)
 		if !ok && !f.IsList() {
 			return protoreflect.Value{}, fmt.Errorf("no example for the text %s", f.FullName())
 		}
@@ -221,9 +289,9 @@ func exampleValue(f protoreflect.FieldDescriptor, depth int) (protoreflect.Value
 		}
 		return protoreflect.ValueOfString(text), nil
 	case protoreflect.Int64Kind:
-		return protoreflect.ValueOfInt64(numbers[name]), nil
+		return protoreflect.ValueOfInt64(numberOf(f)), nil
 	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(int32(numbers[name])), nil //nolint:gosec // the table of this file holds small numbers
+		return protoreflect.ValueOfInt32(int32(numberOf(f))), nil //nolint:gosec // the tables of this file hold small numbers
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(name == "participating" || name == "coding_satisfied" || name == "observed"), nil
 	case protoreflect.EnumKind:
@@ -263,7 +331,7 @@ func queryExample(f protoreflect.FieldDescriptor) any {
 	}
 	switch f.Kind() {
 	case protoreflect.Int32Kind, protoreflect.Int64Kind:
-		return numbers[name]
+		return numberOf(f)
 	case protoreflect.BoolKind:
 		return false
 	case protoreflect.EnumKind:
@@ -271,15 +339,67 @@ func queryExample(f protoreflect.FieldDescriptor) any {
 	case protoreflect.MessageKind:
 		return exampleMoment.Format(time.RFC3339)
 	default:
-		return texts[name]
+		text, _ := textOf(f)
+		return text
 	}
 }
 
-const (
-	importExample = "PUBLICATION,EXTRACT_DATE,PRACTICE_CODE,PRACTICE_NAME,ONS_CCG_CODE,CCG_CODE,CCG_NAME,STP_CODE,STP_NAME,PCN_CODE,PCN_NAME\n" +
-		"GP_PRAC_PAT_LIST,01APR2022,L83001,EXAMPLE SURGERY,E38000230,15N,NHS DEVON CCG,QJK,DEVON,U12345,EXAMPLE PCN\n"
-	linesExample = "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
-		"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
-		"core-15N-2022-04-1,15N,2022-04,1,core-7f0c2b9a41d85e6390b1c2d3e4f50617,2022-04,CORE_PCN,U12345,Example PCN,,L83001," +
-		"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n"
-)
+// files are examples of the files that calls take and give, by the name of the call and the media type.
+var files = map[protoreflect.FullName]map[string]string{
+	"pcnfunding.register.v1.RegisterService.Import": {
+		"text/csv": "PUBLICATION,EXTRACT_DATE,PRACTICE_CODE,PRACTICE_NAME,ONS_CCG_CODE,CCG_CODE,CCG_NAME,STP_CODE,STP_NAME,PCN_CODE,PCN_NAME\n" +
+			"GP_PRAC_PAT_LIST,01APR2022,L83001,EXAMPLE SURGERY,E38000230,15N,NHS DEVON CCG,QJK,DEVON,U12345,EXAMPLE PCN\n",
+	},
+	"pcnfunding.core.v1.CoreService.DownloadSchedule": {
+		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
+			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
+			"core-15N-2022-04-1,15N,2022-04,1,core-7f0c2b9a41d85e6390b1c2d3e4f50617,2022-04,CORE_PCN,U12345,Example PCN,,L83001," +
+			"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n",
+	},
+	"pcnfunding.payments.v1.PaymentsService.Import": {
+		"text/csv": "reference,outcome,date,amount_gbp,payer_reference,reason\r\n" +
+			"16C-2022-04-1-U89141,PAID,2022-04-29,16407.21,BACS-20220429-0142,\r\n",
+	},
+	"pcnfunding.payments.v1.PaymentsService.DownloadRunLines": {
+		"text/csv": "run_id,schedule_id,line_id,for_month,payment_code,pcn_code,payee_code,amount_gbp\r\n" +
+			"16C-2022-04-1,core-16C-2022-04-1,core-cd47096c6725dc5a5b27873c435ea5fa,2022-04,CORE_PCN,U89141,U89141,6695.00\r\n" +
+			"16C-2022-04-1,core-16C-2022-04-1,core-2c1fe8098fec26c47a40210be99a345d,2022-04,CLINICAL_DIRECTOR,U89141,U89141,3285.01\r\n" +
+			"16C-2022-04-1,core-16C-2022-04-1,core-f24bc8fa4b63200fde97cf4c0c5aca13,2022-04,EXTENDED_HOURS,U89141,U89141,6427.20\r\n",
+	},
+	"pcnfunding.payments.v1.PaymentsService.DownloadExport": {
+		"text/csv": "Row Type,Supplier Number,Invoice Number,Invoice Date,Currency,Gross,Net,VAT Amount,Description\r\n" +
+			"H,100234,16C-2022-04-1-U89141,2022-04-06,GBP,16407.21,16407.21,0.00,Stockton PCN 2022-04\r\n",
+		"application/xml": `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
+			`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"><CstmrCdtTrfInitn>…</CstmrCdtTrfInitn></Document>`,
+	},
+	"pcnfunding.payments.v1.PaymentsService.DownloadTransparencyList": {
+		"text/csv": "Department Family,Entity,Date,Expense Type,Expense Area,Supplier,Transaction Number,Amount\r\n" +
+			"Department of Health and Social Care,NHS Tees Valley CCG,2022-04-29,CORE_PCN,core,Example PCN,16C-2022-04-2-U12345,13000.00\r\n" +
+			"Department of Health and Social Care,NHS Tees Valley CCG,2022-04-29,EXTENDED_HOURS,core,Example PCN,16C-2022-04-2-U12345,12480.00\r\n",
+	},
+	"pcnfunding.payments.v1.PaymentsService.DownloadStatement": {"application/pdf": "%PDF-1.7 …"},
+	"pcnfunding.payments.v1.PaymentsService.DownloadStatementCsv": {
+		"text/csv": "section,statement_number,commissioner_code,pcn_code,for_month,line_id,payment_code,amount_gbp\r\n" +
+			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-cd47096c6725dc5a5b27873c435ea5fa,CORE_PCN,6695.00\r\n" +
+			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-2c1fe8098fec26c47a40210be99a345d,CLINICAL_DIRECTOR,3285.01\r\n" +
+			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-f24bc8fa4b63200fde97cf4c0c5aca13,EXTENDED_HOURS,6427.20\r\n",
+	},
+}
+
+// fileTypes returns the media types in which a call gives its file, in order.
+func fileTypes(r route.Route) ([]string, error) {
+	out := slices.Sorted(maps.Keys(files[r.Method.FullName()]))
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no example for the file of %s", r.Method.FullName())
+	}
+	return out, nil
+}
+
+// fileExample returns an example of the file that a call takes or gives.
+func fileExample(r route.Route, media string) (string, error) {
+	text, ok := files[r.Method.FullName()][media]
+	if !ok {
+		return "", fmt.Errorf("no example for the file of %s as %s", r.Method.FullName(), media)
+	}
+	return text, nil
+}

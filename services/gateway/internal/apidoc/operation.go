@@ -130,7 +130,7 @@ func (b *builder) parametersOf(r route.Route) ([]any, error) {
 			if f.Kind() == protoreflect.MessageKind && f.Message().FullName() != timestampName {
 				return nil, fmt.Errorf("field %s cannot stand in a query", f.Name())
 			}
-			if r.Path == route.ImportPath && f.Name() == "request_id" || skipForBinding(r, f) {
+			if r.Upload != nil && f.Name() == "request_id" || skipForBinding(r, f) {
 				continue
 			}
 			out = append(out, b.parameter(f, "query", mustBeSent(f)))
@@ -174,17 +174,8 @@ func (b *builder) parameter(f protoreflect.FieldDescriptor, in string, required 
 }
 
 func (b *builder) requestBody(r route.Route) (object, error) {
-	if r.Path == route.ImportPath {
-		file := object{{"type", "string"}, {"format", "binary"}, {"maxLength", 16 << 20}}
-		return object{
-			{"required", true},
-			{"description", "The file itself, plain or gzip; at most 16 MiB as sent."},
-			{"content", object{
-				{"text/csv", object{{"schema", object{{"type", "string"}, {"maxLength", 16 << 20}}}, {"example", importExample}}},
-				{"application/gzip", object{{"schema", file}}},
-				{"application/octet-stream", object{{"schema", file}}},
-			}},
-		}, nil
+	if r.Upload != nil {
+		return uploadBody(r)
 	}
 	if !r.HasBody {
 		return nil, nil
@@ -202,6 +193,27 @@ func (b *builder) requestBody(r route.Route) (object, error) {
 	}, nil
 }
 
+// uploadBody returns the request body of a call that takes a file.
+func uploadBody(r route.Route) (object, error) {
+	example, err := fileExample(r, "text/csv")
+	if err != nil {
+		return nil, err
+	}
+	text, form := object{{"type", "string"}, {"maxLength", 16 << 20}}, "as it is; at most 16 MiB"
+	if r.Upload.Gzip {
+		form = "plain or gzip; at most 16 MiB as sent"
+	}
+	var content object
+	for _, media := range r.Upload.Types() {
+		entry := object{{"schema", object{{"type", "string"}, {"format", "binary"}, {"maxLength", 16 << 20}}}}
+		if media == "text/csv" {
+			entry = object{{"schema", text}, {"example", example}}
+		}
+		content = append(content, member{media, entry})
+	}
+	return object{{"required", true}, {"description", "The file itself, " + form + "."}, {"content", content}}, nil
+}
+
 // responses returns the answer and the errors a call can give.
 func (b *builder) responses(r route.Route) (object, error) {
 	var out object
@@ -211,13 +223,15 @@ func (b *builder) responses(r route.Route) (object, error) {
 	}
 	ok := object{{"description", b.answerText(r)}, {"headers", answerHeaders(r)}, {"content", content}}
 	out = append(out, member{"200", ok})
-	if r.Path == route.ImportPath {
-		out[0].Value = object{{"description", "The same file had been loaded before; nothing changed."}, {"headers", answerHeaders(r)}, {"content", content}}
+	if r.Upload != nil {
+		out[0].Value = object{
+			{"description", "The same file had been taken in before; nothing changed."}, {"headers", answerHeaders(r)}, {"content", content},
+		}
 		created := append(answerHeaders(r), member{"Location", object{
-			{"description", "Path of the load."},
+			{"description", "Path of what the file became."},
 			{"schema", object{{"type", "string"}}},
 		}})
-		out = append(out, member{"201", object{{"description", "The file was stored as a new load."}, {"headers", created}, {"content", content}}})
+		out = append(out, member{"201", object{{"description", "The file was taken in."}, {"headers", created}, {"content", content}}})
 	}
 	if r.Verb == "GET" && r.Method.Output().Fields().ByName("etag") != nil {
 		out = append(out, member{"304", object{{"description", "The tag in If-None-Match is still right."}}})
@@ -237,32 +251,60 @@ func errorCodes(r route.Route) []string {
 	if r.HasBody && r.Field("etag") != nil {
 		out = append(out, "412")
 	}
-	if r.HasBody || r.Path == route.ImportPath {
+	if r.HasBody || r.Upload != nil {
 		out = append(out, "413", "415")
 	}
 	return append(out, "429", "500", "503", "504")
 }
 
 func (b *builder) answerText(r route.Route) string {
-	if r.Method.Output().FullName() == httpBodyName {
+	if r.IsFile() {
 		return "The file."
 	}
 	return b.comments[string(r.Method.Output().FullName())]
 }
 
 func (b *builder) answer(r route.Route) (object, error) {
-	csv := object{{"schema", object{{"type", "string"}}}, {"example", linesExample}}
 	output := r.Method.Output()
-	if output.FullName() == httpBodyName {
-		return object{{"text/csv", csv}}, nil
+	if r.IsFile() {
+		return fileContent(r)
 	}
-	example, err := exampleJSON(output, nil)
+	example, err := exampleAnswer(r.Method)
 	if err != nil {
 		return nil, err
 	}
 	out := object{{"application/json", object{{"schema", reference("schemas", string(output.FullName()))}, {"example", example}}}}
-	if r.Verb == "GET" && strings.HasSuffix(r.Path, "/schedules/{schedule_id}") {
-		out = append(out, member{"text/csv", csv})
+	for _, file := range r.Files {
+		of, _ := route.Find(b.routes, r.Verb, r.Path+file.Suffix)
+		if of == nil {
+			return nil, fmt.Errorf("no route of its form %s", file.Suffix)
+		}
+		content, err := fileContent(*of)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, content...)
+	}
+	return out, nil
+}
+
+// fileContent returns the media types in which a file comes, each with an example.
+func fileContent(r route.Route) (object, error) {
+	types, err := fileTypes(r)
+	if err != nil {
+		return nil, err
+	}
+	var out object
+	for _, media := range types {
+		example, err := fileExample(r, media)
+		if err != nil {
+			return nil, err
+		}
+		schema := object{{"type", "string"}}
+		if media == "application/pdf" {
+			schema = append(schema, member{"format", "binary"})
+		}
+		out = append(out, member{media, object{{"schema", schema}, {"example", example}}})
 	}
 	return out, nil
 }
@@ -275,7 +317,7 @@ func answerHeaders(r route.Route) object {
 	if r.Mutates() {
 		out = append(out, member{"Idempotent-Replay", reference("headers", "IdempotentReplay")})
 	}
-	if r.Method.Output().FullName() == httpBodyName {
+	if r.IsFile() {
 		out = append(out, member{"Content-Disposition", object{
 			{"description", "Name of the file."},
 			{"schema", object{{"type", "string"}}},

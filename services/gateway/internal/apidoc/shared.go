@@ -199,6 +199,8 @@ const introduction = `The REST side of the PCN funding suite. The same calls are
 
 **Pages.** Lists take ` + "`page_size`" + ` (at most 1,000) and ` + "`page_token`" + `; ` + "`next_page_token`" + ` is empty on the last page. A token holds for the query that gave it.
 
+**Files.** What can be had as CSV or PDF has a path of its own, and is also given at the path of the resource to a caller whose ` + "`Accept`" + ` names ` + "`text/csv`" + ` or ` + "`application/pdf`" + ` before JSON. A file that is sent is the body itself; what it is stands in the query.
+
 **Errors** are ` + "`application/problem+json`" + ` (RFC 9457) with a stable ` + "`reason`" + `, the figures involved in ` + "`metadata`" + ` and the fields in ` + "`errors`" + `. 429 and 503 carry ` + "`Retry-After`" + `. An unexpected error shows only its correlation id, which every answer carries in ` + "`X-Correlation-Id`" + `.
 
 **Events.** What happens is also published as events on NATS JetStream; see docs/events.md and docs/asyncapi.yaml.`

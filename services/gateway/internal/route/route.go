@@ -16,13 +16,36 @@ import (
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 )
 
-// Paths and methods that no google.api.http rule can state, since a body is streamed in.
-const (
-	// ImportPath takes a file of reference data as its body.
-	ImportPath = "/v1/register/imports"
-	// ImportMethod is the full name of the call behind ImportPath.
-	ImportMethod = "pcnfunding.register.v1.RegisterService.Import"
-)
+// Upload is a route that takes a file as its body. No google.api.http rule can state one, since the body is streamed in: the
+// call's request carries a header first, whose fields are read from the query, and the bytes of the file after it.
+type Upload struct {
+	// Path is where the file is sent, with POST.
+	Path string
+	// Gzip says that the file may come compressed.
+	Gzip bool
+}
+
+// uploads are the uploads of the suite by the full name of the call.
+var uploads = map[protoreflect.FullName]Upload{
+	"pcnfunding.register.v1.RegisterService.Import": {Path: "/v1/register/imports", Gzip: true},
+	"pcnfunding.payments.v1.PaymentsService.Import": {Path: "/v1/payments/imports"},
+}
+
+// Types returns the media types the file may come as; its content tells what it is.
+func (u Upload) Types() []string {
+	if u.Gzip {
+		return []string{"text/csv", "application/gzip", "application/octet-stream"}
+	}
+	return []string{"text/csv", "application/octet-stream"}
+}
+
+// File is another form of a resource, which has a path of its own.
+type File struct {
+	// Media is its media type.
+	Media string
+	// Suffix is what its path adds to that of the resource.
+	Suffix string
+}
 
 // Route is one HTTP method and path bound to one call.
 type Route struct {
@@ -42,11 +65,19 @@ type Route struct {
 	Input protoreflect.MessageDescriptor
 	// PathFields are the names of the request fields in the path, in order.
 	PathFields []string
+	// Upload says how a file comes in; nil unless the body is one.
+	Upload *Upload
+	// Files are the forms of the resource beside JSON that a caller may ask for by media type.
+	Files []File
 
 	pattern *regexp.Regexp
 }
 
-var placeholder = regexp.MustCompile(`\{([a-z0-9_.]+)\}`)
+var (
+	placeholder = regexp.MustCompile(`\{([a-z0-9_.]+)\}`)
+	// fileSuffix tells the path of a file from that of its resource.
+	fileSuffix = regexp.MustCompile(`^(?:/[a-z]+)?\.(csv|pdf)$`)
+)
 
 // All returns every route of every service of the given packages, in order of path and verb. The packages' generated code
 // must be linked in.
@@ -79,17 +110,49 @@ func All(packages ...string) ([]Route, error) {
 		}
 		return strings.Compare(a.Verb, b.Verb)
 	})
+	linkFiles(out)
 	return out, nil
+}
+
+// linkFiles notes each file at the resource it is another form of: the one with the longest path that its own continues.
+func linkFiles(routes []Route) {
+	for _, file := range routes {
+		if !file.IsFile() {
+			continue
+		}
+		var of *Route
+		var found File
+		for i := range routes {
+			r := &routes[i]
+			suffix, ok := strings.CutPrefix(file.Path, r.Path)
+			kind := fileSuffix.FindStringSubmatch(suffix)
+			if ok && kind != nil && r.Verb == "GET" && !r.IsFile() && (of == nil || len(r.Path) > len(of.Path)) {
+				of, found = r, File{Media: mediaOf(kind[1]), Suffix: suffix}
+			}
+		}
+		if of != nil {
+			of.Files = append(of.Files, found)
+		}
+	}
+}
+
+func mediaOf(extension string) string {
+	if extension == "pdf" {
+		return "application/pdf"
+	}
+	return "text/csv"
 }
 
 func ofMethod(method protoreflect.MethodDescriptor) ([]Route, error) {
 	access, _ := proto.GetExtension(method.Options(), optionsv1.E_Access).(*optionsv1.Access)
-	if string(method.FullName()) == ImportMethod {
+	if upload, ok := uploads[method.FullName()]; ok {
 		header := method.Input().Fields().ByName("header")
 		if header == nil {
 			return nil, fmt.Errorf("routes: %s has no header field", method.Input().FullName())
 		}
-		return []Route{build("POST", ImportPath, 0, method, access, false, header.Message())}, nil
+		out := build("POST", upload.Path, 0, method, access, false, header.Message())
+		out.Upload = &upload
+		return []Route{out}, nil
 	}
 	rule, _ := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
 	if rule == nil {
@@ -134,7 +197,7 @@ func build(verb, path string, binding int, method protoreflect.MethodDescriptor,
 	for _, found := range placeholder.FindAllStringSubmatchIndex(path, -1) {
 		offset := len(path) - len(rest)
 		expr.WriteString(regexp.QuoteMeta(rest[:found[0]-offset]))
-		expr.WriteString(`[^/]+`)
+		expr.WriteString(`([^/]+)`)
 		out.PathFields = append(out.PathFields, path[found[2]:found[3]])
 		rest = path[found[1]:]
 	}
@@ -145,6 +208,17 @@ func build(verb, path string, binding int, method protoreflect.MethodDescriptor,
 
 // Matches says whether an escaped request path fits the route's template.
 func (r Route) Matches(path string) bool { return r.pattern.MatchString(path) }
+
+// Values returns the escaped values of the path's fields, in order; none if the path does not fit.
+func (r Route) Values(path string) []string {
+	if found := r.pattern.FindStringSubmatch(path); found != nil {
+		return found[1:]
+	}
+	return nil
+}
+
+// IsFile says whether the answer is a file.
+func (r Route) IsFile() bool { return r.Method.Output().FullName() == "google.api.HttpBody" }
 
 // Mutates says whether the call changes something.
 func (r Route) Mutates() bool { return r.Access.GetMutates() }

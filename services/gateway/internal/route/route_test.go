@@ -6,13 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
 func all(t *testing.T) []route.Route {
 	t.Helper()
-	routes, err := route.All("pcnfunding.core.v1", "pcnfunding.register.v1")
+	routes, err := route.All("pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	require.NoError(t, err)
 	return routes
 }
@@ -32,6 +33,11 @@ func TestFind_TellsRoutesApart(t *testing.T) {
 		{"GET", "/v1/core/commissioners/15N/months/2022-04:preview", "PreviewMonth", []string{"GET"}},
 		{"POST", "/v1/register/imports", "Import", []string{"POST"}},
 		{"GET", "/v1/register/snapshots/abc", "GetSnapshot", []string{"GET"}},
+		{"POST", "/v1/payments/imports", "Import", []string{"GET", "POST"}},
+		{"GET", "/v1/payments/imports", "ListImports", []string{"GET", "POST"}},
+		{"POST", "/v1/payments/runs/16C-2022-04-1:approve", "ApproveRun", []string{"GET", "POST"}},
+		{"GET", "/v1/payments/runs/16C-2022-04-1/lines.csv", "DownloadRunLines", []string{"GET"}},
+		{"POST", "/v1/payments/open-items:move", "MoveOpenItems", []string{"POST"}},
 		{"PUT", "/v1/core/rates", "", []string{"GET", "POST"}},
 		{"GET", "/v1/core/rates/", "", nil},
 		{"GET", "/v1/core/rates/a/b", "", nil},
@@ -59,4 +65,47 @@ func TestFields_LeaveOutThePath(t *testing.T) {
 	}
 	require.Equal(t, []string{"request_id", "omit_lines"}, names)
 	require.True(t, found.Mutates())
+}
+
+func TestAll_KnowsUploads(t *testing.T) {
+	t.Parallel()
+	types := map[string][]string{}
+	for _, r := range all(t) {
+		if r.Upload != nil {
+			require.Equal(t, "POST", r.Verb)
+			require.NotNil(t, r.Field("request_id"), "the query is read into the header")
+			types[r.Path] = r.Upload.Types()
+		}
+	}
+	require.Equal(t, map[string][]string{
+		"/v1/register/imports": {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/payments/imports": {"text/csv", "application/octet-stream"},
+	}, types)
+}
+
+func TestAll_LinksFilesToTheirResource(t *testing.T) {
+	t.Parallel()
+	files := map[string][]route.File{}
+	for _, r := range all(t) {
+		if len(r.Files) > 0 {
+			files[r.Path] = r.Files
+		}
+	}
+	require.Equal(t, map[string][]route.File{
+		"/v1/core/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/payments/runs/{run_id}/lines": {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/payments/pcns/{pcn_code}/statements/{period}": {
+			{Media: "text/csv", Suffix: "/statement.csv"}, {Media: "application/pdf", Suffix: "/statement.pdf"},
+		},
+	}, files)
+}
+
+func TestValues_AreThoseOfThePath(t *testing.T) {
+	t.Parallel()
+	found, _ := route.Find(all(t), "GET", "/v1/payments/pcns/U89141/statements/2022-04/statement.pdf")
+	require.NotNil(t, found)
+	require.True(t, found.IsFile())
+	require.Equal(t, []string{"U89141", "2022-04"}, found.Values("/v1/payments/pcns/U89141/statements/2022-04/statement.pdf"))
+	require.Equal(t, []string{"a%2Fb", "c"}, found.Values("/v1/payments/pcns/a%2Fb/statements/c/statement.pdf"), "escapes stay")
+	require.Empty(t, found.Values("/v1/payments/pcns/U89141"))
 }
