@@ -34,7 +34,7 @@ const (
 	ReasonMoveRefused           = "MOVE_REFUSED"
 	ReasonNothingToRecover      = "NOTHING_TO_RECOVER"
 	ReasonRecoveryChanged       = "RECOVERY_CHANGED"
-	ReasonEventNotFound         = "EVENT_NOT_FOUND"
+	ReasonFileMalformed         = "FILE_MALFORMED"
 	ReasonScheduleChanged       = "SCHEDULE_CHANGED"
 	ReasonScheduleMalformed     = "SCHEDULE_MALFORMED"
 	ReasonFormatInvalid         = "FORMAT_INVALID"

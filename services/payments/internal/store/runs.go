@@ -110,6 +110,13 @@ func heldIn(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool
 	return held, err
 }
 
+// HeldPayees returns the payees of a frozen run on which a hold is in force.
+func HeldPayees(ctx context.Context, q sqldb.Querier, runID string) ([]string, error) {
+	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT p.payee_code FROM run_payees p JOIN runs r ON r.run_id = p.run_id
+		JOIN holds h ON h.commissioner_code = r.commissioner_code AND h.payee_code = p.payee_code AND h.released_at = 0
+		WHERE p.run_id = $1 ORDER BY p.payee_code`, runID)
+}
+
 // RunRow is a run as it is kept.
 type RunRow struct {
 	ID               string
@@ -408,6 +415,7 @@ type PaymentFilter struct {
 	Page
 	RunID, PayeeCode, PaymentID string
 	State                       paymentsv1.PaymentState // 0 means any
+	ConfirmedFrom, ConfirmedTo  string                  // days; empty means any
 }
 
 // Payments returns payments, newest first.
@@ -417,6 +425,10 @@ func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]Payment
 	f.Equal("run_id", by.RunID, "payee_code", by.PayeeCode, "payment_id", by.PaymentID)
 	if by.State != 0 {
 		f.Where("state = ?", int64(by.State))
+	}
+	if by.ConfirmedFrom != "" {
+		f.Where("confirmed_on >= ?", by.ConfirmedFrom)
+		f.Where("confirmed_on <= ?", by.ConfirmedTo)
 	}
 	if by.Before != "" {
 		f.Where("payment_id < ?", by.Before)

@@ -1,0 +1,500 @@
+package payments
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/httpbody"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pcnfunding/pcnfunding/pkg/change"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/page"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/export"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
+)
+
+const (
+	typeCSV = "text/csv; charset=utf-8; header=present"
+	typeXML = "application/xml"
+	typePDF = "application/pdf"
+)
+
+// instructs tells whether a file of a format sends the payments of a run.
+func instructs(format paymentsv1.Format) bool {
+	switch format {
+	case paymentsv1.Format_FORMAT_JOURNAL, paymentsv1.Format_FORMAT_PAYABLES_INVOICES, paymentsv1.Format_FORMAT_PCSE_VARIATION,
+		paymentsv1.Format_FORMAT_PAIN_001:
+		return true
+	case paymentsv1.Format_FORMAT_REMITTANCE, paymentsv1.Format_FORMAT_TRANSPARENCY, paymentsv1.Format_FORMAT_UNSPECIFIED:
+	}
+	return false
+}
+
+// ExportRun makes a file of an approved run, and with the first of an instructing format sends its payments.
+func (s *Service) ExportRun(ctx context.Context, req *paymentsv1.ExportRunRequest) (*paymentsv1.Export, error) {
+	if req.GetFormat() == paymentsv1.Format_FORMAT_TRANSPARENCY {
+		return nil, fault.New(fault.Invalid, rules.ReasonFormatInvalid, "the transparency list is of a month, not of a run: read transparency.csv of the month").
+			At("format", "a format of a run")
+	}
+	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Export, error) {
+		run, err := visibleRun(ctx, tx, req.GetRunId())
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.Lock(ctx, lockKey(run.CommissionerCode)); err != nil {
+			return nil, err
+		}
+		if run, err = visibleRun(ctx, tx, req.GetRunId()); err != nil {
+			return nil, err
+		}
+		on := period.DateOf(tx.Now())
+		if req.GetAccountingDate() != "" {
+			if on, err = parseDate("accounting_date", req.GetAccountingDate()); err != nil {
+				return nil, err
+			}
+		}
+		if instructs(req.GetFormat()) {
+			return s.instruct(ctx, tx, run, req.GetFormat(), on)
+		}
+		return s.inform(ctx, tx, run, req.GetFormat(), on)
+	})
+}
+
+// inform makes a file that moves no money; one that was made before is returned as it is.
+func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date) (*paymentsv1.Export, error) {
+	if err := inState(run, approved, exported, settled); err != nil {
+		return nil, err
+	}
+	stored, err := store.Export(ctx, tx, exportID(run.ID, format))
+	if err == nil {
+		return exportToProto(stored), nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	file, err := s.render(ctx, tx, run, format, on, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.InsertExport(ctx, tx.Tx, file); err != nil {
+		return nil, err
+	}
+	return exportToProto(file), tx.Record(ctx, "payments/exports/"+file.ID, run.CommissionerCode, fmt.Sprintf("made %s of run %s", file.FileName, run.ID))
+}
+
+// instruct sends the payments of a run: once, and for payees that are not on hold.
+func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date) (*paymentsv1.Export, error) {
+	if run.ExportID != "" {
+		return nil, fault.New(fault.Refused, rules.ReasonRunExported, "the payments of run %s were sent by export %s", run.ID, run.ExportID).With("export_id", run.ExportID)
+	}
+	if err := inState(run, approved); err != nil {
+		return nil, err
+	}
+	kept, err := s.keepBack(ctx, tx, run)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.render(ctx, tx, run, format, on, kept)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.InsertExport(ctx, tx.Tx, file); err != nil {
+		return nil, err
+	}
+	run.State, run.ExportID, run.ExportedAt = exported, file.ID, file.ExportedAt
+	if file.Payments == 0 {
+		run.State, run.SettledAt = settled, file.ExportedAt
+	}
+	if err := s.send(ctx, tx, run, kept); err != nil {
+		return nil, err
+	}
+	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
+		return nil, err
+	}
+	out := exportToProto(file)
+	summary := fmt.Sprintf("sent %d payments of run %s, %s, by %s", file.Payments, run.ID, file.Amount, file.FileName)
+	return out, s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunExported{Run: r, Export: out} })
+}
+
+// keepBack takes the payees on hold out of an approved run: what was posted for them is reversed, and their lines are open again.
+func (s *Service) keepBack(ctx context.Context, tx *change.Tx, run store.RunRow) (kept []string, err error) {
+	held, err := store.HeldPayees(ctx, tx, run.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, payee := range held {
+		if err := s.reverseApproval(ctx, tx, run.ID, run.CommissionerCode, payee); err != nil {
+			return nil, err
+		}
+		for _, state := range []store.ItemState{store.Payable, store.Carried} {
+			if err := store.Advance(ctx, tx.Tx, run.ID, payee, state, store.Open, ""); err != nil {
+				return nil, err
+			}
+		}
+		if err := tx.Record(ctx, "payments/runs/"+run.ID, run.CommissionerCode, "kept back "+payee+", which is on hold"); err != nil {
+			return nil, err
+		}
+	}
+	if len(held) == 0 {
+		return nil, nil
+	}
+	if err := store.Detach(ctx, tx.Tx, run.ID, nil); err != nil {
+		return nil, err
+	}
+	return held, s.gatherLatest(ctx, tx, run.CommissionerCode)
+}
+
+// reverseApproval undoes what the approval of a run posted for one payee, in the books of the commissioner that owes it now.
+func (s *Service) reverseApproval(ctx context.Context, tx *change.Tx, runID, commissioner, payee string) error {
+	posted, err := store.Postings(ctx, tx, store.PostingFilter{Sources: []string{payeeSource(runID, payee)}})
+	if err != nil {
+		return err
+	}
+	var reversals []rules.Posting
+	for _, p := range posted {
+		if p.Kind != rules.Approval && p.Kind != rules.Recovery {
+			continue
+		}
+		reversal := rules.Posting{CommissionerCode: commissioner, Kind: rules.Reversal, Source: p.Source, Reverses: p.ID, Entries: slices.Clone(p.Entries)}
+		for i := range reversal.Entries {
+			reversal.Entries[i].Amount = -reversal.Entries[i].Amount
+		}
+		reversals = append(reversals, reversal)
+	}
+	return store.Post(ctx, tx.Tx, tx.By.Subject, period.DateOf(tx.Now()), reversals)
+}
+
+// send records the payments of a run as sent, and posts them.
+func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kept []string) error {
+	payees, err := payable(ctx, tx, run.ID, kept)
+	if err != nil {
+		return err
+	}
+	lines, err := amountsByPayee(ctx, tx, store.LineFilter{RunID: run.ID})
+	if err != nil {
+		return err
+	}
+	var payments []store.PaymentRow
+	var postings []rules.Posting
+	for _, p := range payees {
+		row := store.PaymentRow{
+			ID: paymentID(run.ID, p.PayeeCode), RunID: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: p.PayeeCode, PayeeName: p.PayeeName,
+			Amount: p.Net, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT, SentAt: sqldb.Micros(tx.Now()), Version: 1,
+		}
+		taken, err := takenOff(ctx, tx, run.ID, p.PayeeCode)
+		if err != nil {
+			return err
+		}
+		posting := rules.Posting{
+			CommissionerCode: run.CommissionerCode, Kind: rules.Sending, Source: "payment/" + row.ID,
+			Entries: rules.Moved(p.PayeeCode, rules.Payable, rules.Sent, append(lines[p.PayeeCode], negated(taken)...)),
+		}
+		if sum := standing(posting.Entries, rules.Sent); sum != p.Net {
+			return fault.Bug("payment %s: %d pence are posted, %d are sent", row.ID, sum, p.Net)
+		}
+		payments, postings = append(payments, row), append(postings, posting)
+		if err := store.Advance(ctx, tx.Tx, run.ID, p.PayeeCode, store.Payable, store.Sent, row.ID); err != nil {
+			return err
+		}
+		if _, err := tx.Announce(ctx, payeeAggregate(run.CommissionerCode, p.PayeeCode), run.CommissionerCode, &paymentsv1.PaymentSent{Payment: paymentToProto(row)}); err != nil {
+			return err
+		}
+	}
+	if err := store.InsertPayments(ctx, tx.Tx, payments); err != nil {
+		return err
+	}
+	return store.Post(ctx, tx.Tx, tx.By.Subject, period.DateOf(tx.Now()), postings)
+}
+
+// standing returns what entries bring to a credit stage.
+func standing(entries []rules.Entry, stage rules.Stage) (sum money.Pence) {
+	for _, e := range entries {
+		if e.Stage == stage {
+			sum -= e.Amount
+		}
+	}
+	return sum
+}
+
+func negated(amounts []rules.Amount) []rules.Amount {
+	out := slices.Clone(amounts)
+	for i := range out {
+		out[i].Pence = -out[i].Pence
+	}
+	return out
+}
+
+// payable returns the payees of an approved run to whom something is sent.
+func payable(ctx context.Context, q sqldb.Querier, runID string, kept []string) ([]rules.PayeeTotal, error) {
+	payees, err := store.FrozenPayees(ctx, q, runID)
+	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Net == 0 || slices.Contains(kept, p.PayeeCode) }), err
+}
+
+// takenOff returns what the approval of a run took off a payee for overpayments, fund by fund, above zero.
+func takenOff(ctx context.Context, q sqldb.Querier, runID, payee string) ([]rules.Amount, error) {
+	posted, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(runID, payee)}})
+	if err != nil {
+		return nil, err
+	}
+	var out []rules.Amount
+	for _, p := range posted {
+		if p.Kind != rules.Recovery {
+			continue
+		}
+		for _, e := range p.Entries {
+			if e.Stage == rules.Recovered {
+				out = append(out, rules.Amount{Fund: e.Fund, Pence: -e.Amount})
+			}
+		}
+	}
+	return out, nil
+}
+
+// exportID names the file of a format of a run.
+func exportID(runID string, format paymentsv1.Format) string { return runID + "-" + formatName(format) }
+
+// render writes the file of a run.
+func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date, kept []string) (store.ExportRow, error) {
+	row := store.ExportRow{
+		ID: exportID(run.ID, format), RunID: run.ID, CommissionerCode: run.CommissionerCode, Format: format, Instructs: instructs(format),
+		ExportedBy: tx.By.Subject, ExportedAt: sqldb.Micros(tx.Now()),
+	}
+	layout, err := layoutFor(ctx, tx, run.CommissionerCode, format, run.Month, on)
+	if err != nil {
+		return row, err
+	}
+	batch := export.Batch{
+		ExportID: row.ID, Commissioner: export.Party{Code: run.CommissionerCode, Name: run.CommissionerName}, Month: run.Month, Number: run.Number,
+		AccountingDate: on, CreatedAt: tx.Now(), PayOn: on,
+	}
+	if batch.Payments, err = s.payments(ctx, tx, run, layout, kept); err != nil {
+		return row, err
+	}
+	row.Payments = len(batch.Payments)
+	for i := range batch.Payments {
+		if row.Amount, err = row.Amount.Add(batch.Payments[i].Net); err != nil {
+			return row, err
+		}
+	}
+	var content bytes.Buffer
+	if err := export.Render(&content, &layout.profile, &batch, &layout.coding); err != nil {
+		return row, err
+	}
+	row.Content, row.FileName = content.Bytes(), row.ID+".csv"
+	final := row.Content
+	if format == paymentsv1.Format_FORMAT_PAIN_001 {
+		row.FileName = row.ID + ".xml"
+		if final, err = s.resolve(ctx, row.Content); err != nil {
+			return row, err
+		}
+	}
+	row.SHA256, row.Size = hashOf(final), int64(len(final))
+	return row, nil
+}
+
+func hashOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// resolve puts bank details in the place of the tokens of a bank file.
+func (s *Service) resolve(ctx context.Context, stored []byte) ([]byte, error) {
+	template, err := export.ParsePain001Template(stored)
+	if err != nil {
+		return nil, err
+	}
+	if s.accounts == nil {
+		return nil, fault.New(fault.Refused, rules.ReasonAccountNotResolved, "no account resolver is set up: the operator names one")
+	}
+	tokens := []string{template.Token}
+	for _, transfer := range template.Transfers {
+		tokens = append(tokens, transfer.Token)
+	}
+	accounts, err := s.accounts.Resolve(ctx, tokens)
+	if err != nil {
+		return nil, fault.New(fault.Refused, rules.ReasonAccountNotResolved, "the account resolver gave no answer").Because(err)
+	}
+	return export.Resolve(&template, accounts)
+}
+
+// payments returns the payments of a run as a file shows them.
+func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout, kept []string) ([]export.Payment, error) {
+	payees, err := payable(ctx, q, run.ID, kept)
+	if err != nil {
+		return nil, err
+	}
+	byPayee := make(map[string][]store.LineRow)
+	err = store.EachLine(ctx, q, store.LineFilter{FrozenRunID: run.ID}, func(l store.LineRow) error {
+		payee := l.Line.GetPayee().GetCode()
+		byPayee[payee] = append(byPayee[payee], l)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]export.Payment, 0, len(payees))
+	for _, p := range payees {
+		payment := export.Payment{
+			Reference: paymentID(run.ID, p.PayeeCode), Payee: export.Party{Code: p.PayeeCode, Name: p.PayeeName}, Supplier: layout.supplier(p.PayeeCode), Net: p.Net,
+		}
+		for _, row := range byPayee[p.PayeeCode] {
+			line, err := layout.exportLine(row)
+			if err != nil {
+				return nil, err
+			}
+			payment.Lines = append(payment.Lines, line)
+		}
+		if p.BroughtForward < 0 {
+			taken, err := takenOff(ctx, q, run.ID, p.PayeeCode)
+			if err != nil {
+				return nil, err
+			}
+			for _, a := range taken {
+				payment.Lines = append(payment.Lines, layout.recoveryLine(run.ID, run.Month, a))
+			}
+		}
+		out = append(out, payment)
+	}
+	return out, nil
+}
+
+// visibleExport loads an export that the caller may see.
+func visibleExport(ctx context.Context, q sqldb.Querier, id string) (store.ExportRow, error) {
+	row, err := store.Export(ctx, q, id)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && !holds(ctx, row.CommissionerCode)) {
+		return row, fault.New(fault.NotFound, rules.ReasonExportNotFound, "there is no export %q", id)
+	}
+	return row, err
+}
+
+// GetExport returns one export without its content.
+func (s *Service) GetExport(ctx context.Context, req *paymentsv1.GetExportRequest) (out *paymentsv1.Export, err error) {
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		row, err := visibleExport(ctx, q, req.GetExportId())
+		out = exportToProto(row)
+		return err
+	})
+	return out, err
+}
+
+// DownloadExport returns the file of an export.
+func (s *Service) DownloadExport(ctx context.Context, req *paymentsv1.DownloadExportRequest) (*httpbody.HttpBody, error) {
+	var row store.ExportRow
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		row, err = visibleExport(ctx, q, req.GetExportId())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	content, kind := row.Content, typeCSV
+	if row.Format == paymentsv1.Format_FORMAT_PAIN_001 {
+		kind = typeXML
+		if content, err = s.resolve(ctx, row.Content); err != nil {
+			return nil, err
+		}
+	}
+	if hashOf(content) != row.SHA256 {
+		return nil, fault.New(fault.Refused, rules.ReasonExportChanged,
+			"the accounts behind the tokens of export %s have changed since it was made: if it was not used, have its payments rejected and issued again", row.ID)
+	}
+	return &httpbody.HttpBody{ContentType: kind, Data: content}, nil
+}
+
+// ListExports returns a page of exports.
+func (s *Service) ListExports(ctx context.Context, req *paymentsv1.ListExportsRequest) (*paymentsv1.ListExportsResponse, error) {
+	by, err := pageOf(ctx, req.GetCommissionerCode(), req)
+	if err != nil {
+		return nil, err
+	}
+	var rows []store.ExportRow
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		rows, err = store.Exports(ctx, q, by, req.GetRunId())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := new(paymentsv1.ListExportsResponse)
+	rows, out.NextPageToken = page.Cut(rows, by.Limit-1, func(e store.ExportRow) string { return fmt.Sprintf("%d %s", e.ExportedAt, e.ID) })
+	for _, row := range rows {
+		out.Exports = append(out.Exports, exportToProto(row))
+	}
+	return out, nil
+}
+
+// DownloadTransparencyList returns the payments over £25,000 that were paid in a month.
+func (s *Service) DownloadTransparencyList(ctx context.Context, req *paymentsv1.DownloadTransparencyListRequest) (*httpbody.HttpBody, error) {
+	month, err := parseMonth("month", req.GetMonth())
+	if err != nil {
+		return nil, err
+	}
+	var content bytes.Buffer
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		code := req.GetCommissionerCode()
+		layout, err := layoutFor(ctx, q, code, paymentsv1.Format_FORMAT_TRANSPARENCY, month, month.Last())
+		if err != nil {
+			return err
+		}
+		name, err := knownName(ctx, q, code)
+		if err != nil {
+			return err
+		}
+		list := export.SpendList{Commissioner: export.Party{Code: code, Name: name}, Month: month}
+		if list.Transactions, err = s.spent(ctx, q, layout, code, month); err != nil {
+			return err
+		}
+		return export.RenderSpend(&content, &layout.profile, &list, &layout.coding)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &httpbody.HttpBody{ContentType: typeCSV, Data: content.Bytes()}, nil
+}
+
+// spent returns the payments that were confirmed as paid in a month.
+func (s *Service) spent(ctx context.Context, q sqldb.Querier, layout *layout, code string, month period.Month) ([]export.Transaction, error) {
+	paid, err := store.Payments(ctx, q, store.PaymentFilter{
+		Page: store.Page{Commissioners: []string{code}}, State: paymentsv1.PaymentState_PAYMENT_STATE_SETTLED, ConfirmedFrom: month.First().String(), ConfirmedTo: month.Last().String(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	byRun := make(map[string][]store.PaymentRow)
+	for _, p := range paid {
+		byRun[p.RunID] = append(byRun[p.RunID], p)
+	}
+	var out []export.Transaction
+	for _, runID := range sortedKeys(byRun) {
+		run, err := store.Run(ctx, q, runID)
+		if err != nil {
+			return nil, err
+		}
+		payments, err := s.payments(ctx, q, run, layout, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range byRun[runID] {
+			at := slices.IndexFunc(payments, func(p export.Payment) bool { return p.Reference == row.ID })
+			day, err := period.ParseDate(row.ConfirmedOn)
+			if at < 0 || err != nil {
+				return nil, fault.Bug("payment %s of %s is not in run %s", row.ID, row.ConfirmedOn, strings.TrimSpace(runID))
+			}
+			out = append(out, export.Transaction{Date: day, Payment: payments[at]})
+		}
+	}
+	return out, nil
+}
