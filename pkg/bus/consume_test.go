@@ -199,7 +199,7 @@ func TestConsume_FinishesWhatIsUnderWay(t *testing.T) {
 			if len(m) > 0 {
 				close(entered)
 				<-leave
-				assert.NoError(t, ctx.Err())
+				assert.NoError(t, ctx.Err()) //nolint:testifylint // require ends the test's own goroutine only
 			}
 			return k.take(ctx, m)
 		})

@@ -75,7 +75,7 @@ func scanHeld(scan func(...any) error) (h Held, event, aggregate string, err err
 		return h, event, aggregate, fmt.Errorf("read the headers of event %s: %w", event, err)
 	}
 	it := item{delivery: Delivery{Subject: subject, Header: h.Header}}
-	it.readHeader()
+	_ = it.readHeader() // what is wrong with it was stored with it
 	it.Sequence, it.CommissionerCode = sequence, commissioner
 	h.Event, h.HeldAt = it.Event, sqldb.FromMicros(heldAt)
 	return h, event, aggregate, nil
@@ -245,8 +245,8 @@ func (w *work) isFirst(ctx context.Context, it *item) error {
 		With("first", id)
 }
 
-// drainBehind takes up what is parked behind an event, within the transaction that decided on it. It ends at the first event that
-// fails, and leaves that one and what follows to Take, which deals with failures.
+// drainBehind takes up what is parked behind an event, within the transaction that decided on it, at most one batch. It ends at the
+// first event that fails, and leaves that one and what follows to Take, which deals with failures.
 func (in *Inbox) drainBehind(ctx context.Context, tx *sqldb.Tx, aggregate string) (drained []Held, err error) {
 	if aggregate == "" {
 		return nil, nil
@@ -265,11 +265,8 @@ func (in *Inbox) drainBehind(ctx context.Context, tx *sqldb.Tx, aggregate string
 	return drained, nil
 }
 
-// tryParked takes up one parked event and, if that fails, takes back all that it has written.
+// tryParked takes up one parked event and reports whether it was handled. If that fails, all that it has written is taken back.
 func (in *Inbox) tryParked(ctx context.Context, tx *sqldb.Tx, it *item) (h Held, ok bool, err error) {
-	if it.poison != nil {
-		return h, false, nil
-	}
 	if _, err := tx.Exec(ctx, "SAVEPOINT inbox"); err != nil {
 		return h, false, fmt.Errorf("take up event %s: %w", it.event, err)
 	}
@@ -290,26 +287,53 @@ func (in *Inbox) tryParked(ctx context.Context, tx *sqldb.Tx, it *item) (h Held,
 	if _, endErr := tx.Exec(ctx, end); endErr != nil {
 		return h, false, errors.Join(err, fmt.Errorf("take up event %s: %w", it.event, endErr))
 	}
-	return h, err == nil, nil
+	return h, err == nil && it.verdict == Settled, nil
 }
 
-// ready returns parked events whose time has come: those that follow their aggregate's last without a gap, and those before it.
-// No aggregates means all. A time too far off was set by a clock that has been put back since.
-func (in *Inbox) ready(ctx context.Context, tx *sqldb.Tx, aggregates []string, limit int) (items []*item, err error) {
-	now := tx.Now()
-	args := []any{sqldb.Micros(now), sqldb.Micros(now.Add(retries[len(retries)-1])), limit}
-	among := ""
-	if len(aggregates) > 0 {
-		among = ` AND h.aggregate IN (` + sqldb.Placeholders(len(args)+1, len(aggregates)) + `)`
-		for _, a := range aggregates {
-			args = append(args, a)
+// due is the condition of a parked event h whose time has come. A time too far off was set by a clock that has been put back since.
+const due = `h.reason = '' AND (h.retry_at <= $1 OR h.retry_at > $2)`
+
+func dueArgs(now time.Time) []any {
+	return []any{sqldb.Micros(now), sqldb.Micros(now.Add(retries[len(retries)-1]))}
+}
+
+// waiting returns the aggregates that have parked events to be taken up.
+func (in *Inbox) waiting(ctx context.Context) (aggregates []string, err error) {
+	const text = `SELECT DISTINCT h.aggregate FROM inbox_held h JOIN inbox_sequence s ON s.aggregate = h.aggregate
+		WHERE ` + due + ` AND h.sequence <= s.last + 1`
+	err = in.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		rows, err := q.Query(ctx, text, dueArgs(in.db.Now())...)
+		if err != nil {
+			return err
 		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			var aggregate string
+			if err := rows.Scan(&aggregate); err != nil {
+				return err
+			}
+			aggregates = append(aggregates, aggregate)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for parked events: %w", err)
+	}
+	return aggregates, nil
+}
+
+// ready returns parked events of some aggregates whose time has come: those that follow the last one without a gap, and those before
+// it. It looks no further ahead than one batch, since any number may be parked.
+func (in *Inbox) ready(ctx context.Context, tx *sqldb.Tx, aggregates []string, limit int) (items []*item, err error) {
+	args := append(dueArgs(tx.Now()), limit, batchSize)
+	first := len(args) + 1
+	for _, a := range aggregates {
+		args = append(args, a)
 	}
 	q := `SELECT ` + heldColumns + ` FROM (
-			SELECT h.*, h.sequence - coalesce(s.last, 0) AS ahead,
-				row_number() OVER (PARTITION BY h.aggregate, h.sequence > coalesce(s.last, 0) ORDER BY h.sequence) AS place
-			FROM inbox_held h LEFT JOIN inbox_sequence s ON s.aggregate = h.aggregate
-			WHERE h.reason = '' AND (h.retry_at <= $1 OR h.retry_at > $2)` + among + `) AS parked
+			SELECT h.*, h.sequence - s.last AS ahead, row_number() OVER (PARTITION BY h.aggregate, h.sequence > s.last ORDER BY h.sequence) AS place
+			FROM inbox_sequence s JOIN inbox_held h ON h.aggregate = s.aggregate AND h.sequence <= s.last + $4
+			WHERE s.aggregate IN (` + sqldb.Placeholders(first, len(aggregates)) + `) AND ` + due + `) AS parked
 		WHERE ahead <= 0 OR ahead = place ORDER BY aggregate, sequence LIMIT $3`
 	rows, err := tx.Query(ctx, q, args...)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ const (
 	sweepEvery = time.Second
 	// busyLimit is how many events in a row may find the database busy before the rest of a batch is not tried.
 	busyLimit = 3
+	// drainLimit is how long parked events may keep new messages waiting.
+	drainLimit = 500 * time.Millisecond
 	// busyPause is how long a parked event waits that found the database busy.
 	busyPause = 5 * time.Second
 	// pruneBatch bounds what is deleted at once.
@@ -230,14 +233,18 @@ func (in *Inbox) noteFailure(ctx context.Context, it *item, cause error) error {
 
 // takeParked tries parked events whose time has come: those of aggregates that have moved on, and once a second all.
 func (in *Inbox) takeParked(ctx context.Context, touched map[string]bool) {
-	all := in.sweepIsDue()
-	for keys := range slices.Chunk(sorted(touched), batchSize) {
-		if !all {
-			in.drain(ctx, keys)
+	begun := in.db.Now()
+	keys := slices.Sorted(maps.Keys(touched))
+	if in.sweepIsDue() {
+		waiting, err := in.waiting(ctx)
+		if err != nil {
+			in.logger.WarnContext(ctx, "parked events wait", "error", err)
+			return
 		}
+		keys = slices.Compact(slices.Sorted(slices.Values(append(keys, waiting...))))
 	}
-	if all {
-		in.drain(ctx, nil)
+	for some := range slices.Chunk(keys, batchSize) {
+		in.drain(ctx, some, begun)
 	}
 }
 
@@ -255,9 +262,16 @@ func (in *Inbox) sweepIsDue() bool {
 }
 
 // drain takes up parked events, batch by batch, until there are none whose time has come. When a batch fails they are taken up
-// one by one until the one is met that it failed on. That one waits for its next attempt, and so is not met again.
-func (in *Inbox) drain(ctx context.Context, aggregates []string) {
+// one by one until the one is met that it failed on. That one waits for its next attempt, and so is not met again. A drain that
+// takes long makes way for new messages, and the next call of Take goes on with it.
+func (in *Inbox) drain(ctx context.Context, aggregates []string, begun time.Time) {
 	for limit := batchSize; ctx.Err() == nil; {
+		if in.db.Now().Sub(begun) > drainLimit {
+			in.mu.Lock()
+			in.swept = time.Time{}
+			in.mu.Unlock()
+			return
+		}
 		items, err := in.drainBatch(ctx, aggregates, limit)
 		switch {
 		case err == nil && len(items) == 0:
@@ -274,7 +288,7 @@ func (in *Inbox) drain(ctx context.Context, aggregates []string) {
 	}
 }
 
-// drainBatch takes up at most so many parked events in one transaction and returns them. No aggregates means all.
+// drainBatch takes up at most so many parked events in one transaction and returns them.
 func (in *Inbox) drainBatch(ctx context.Context, aggregates []string, limit int) (items []*item, err error) {
 	err = in.db.Write(ctx, func(tx *sqldb.Tx) error {
 		items = nil
@@ -307,16 +321,6 @@ func (in *Inbox) postpone(ctx context.Context, it *item, cause error) error {
 	_, err := in.db.Exec(ctx, `UPDATE inbox_held SET retry_at = $1 WHERE event = $2 AND reason = ''`,
 		sqldb.Micros(in.db.Now().Add(busyPause)), it.event)
 	return err
-}
-
-// sorted returns the keys of a set in order.
-func sorted(set map[string]bool) []string {
-	keys := make([]string, 0, len(set))
-	for k := range set {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // Prune deletes the ids of events seen before a time and returns how many. Use a time at least Keep ago: an older event that comes

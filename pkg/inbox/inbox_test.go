@@ -1,9 +1,11 @@
 package inbox_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -63,7 +67,9 @@ func newFixture(t *testing.T, db *sqldb.DB, clock *testkit.Clock, o inbox.Option
 	return f
 }
 
-func newMessage(typeName string) (proto.Message, bool) { return new(wrapperspb.StringValue), typeName == knownType }
+func newMessage(typeName string) (proto.Message, bool) {
+	return new(wrapperspb.StringValue), typeName == knownType
+}
 
 // handle appends the event's text to the trail of its aggregate, and fails after it has.
 func (f *fixture) handle(ctx context.Context, tx *sqldb.Tx, e inbox.Event) error {
@@ -244,7 +250,7 @@ func TestTake_EndsAsTheOrderedSingleRun(t *testing.T) {
 		for _, m := range ordered {
 			msgs = append(msgs, slices.Repeat([]inbox.Delivery{m}, times)...)
 		}
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, 2))
 		for from := 0; from < len(msgs); from += reach {
 			part := msgs[from:min(from+reach, len(msgs))]
 			random.Shuffle(len(part), func(i, j int) { part[i], part[j] = part[j], part[i] })
@@ -325,6 +331,57 @@ func TestTake_ParksBehindAGapAndGoesOn(t *testing.T) {
 	})
 }
 
+func TestTake_TakesUpAnyNumberOfParkedOnes(t *testing.T) {
+	onBoth(t, func(f *fixture) {
+		const n = 1000
+		msgs := make([]inbox.Delivery, n-1)
+		for i := range msgs {
+			msgs[i] = message("a", i+2)
+		}
+		f.take(inbox.Settled, msgs...)
+		assert.Len(f, f.held(), n-1)
+		f.on("500", refused)
+		f.take(inbox.Settled, message("a", 1))
+		assert.Equal(f, map[string]string{"a": upTo(499)}, f.trails())
+		f.fail = func(string) error { return nil }
+		out, err := f.decide(f.in.Release, f.heldEvent("a-500").ID)
+		require.NoError(f, err)
+		assert.Len(f, out.Drained, 64, "a person need not wait for all of them")
+		f.clock.Advance(time.Second)
+		f.take(inbox.Settled)
+		assert.Equal(f, map[string]string{"a": upTo(n)}, f.trails())
+	})
+}
+
+func TestNew_MeasuresWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	reader := metric.NewManualReader()
+	clock := testkit.NewClock(testkit.Start)
+	f := newFixture(t, testkit.SQLite(t, sqldb.Options{Clock: clock.Now}), clock, inbox.Options{
+		Meter: metric.NewMeterProvider(metric.WithReader(reader)).Meter("test"),
+	})
+	f.on("2", refused)
+	f.in.Take(t.Context(), []inbox.Delivery{message("a", 1), message("a", 2), message("a", 3), message("b", 1), message("b", 1)})
+	clock.Advance(time.Minute)
+	var data metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &data))
+	got := make(map[string]float64)
+	for _, m := range data.ScopeMetrics[0].Metrics {
+		switch points := m.Data.(type) {
+		case metricdata.Sum[int64]:
+			got[m.Name] = float64(points.DataPoints[0].Value)
+		case metricdata.Gauge[int64]:
+			got[m.Name] = float64(points.DataPoints[0].Value)
+		case metricdata.Gauge[float64]:
+			got[m.Name] = points.DataPoints[0].Value
+		}
+	}
+	assert.Equal(t, map[string]float64{
+		"inbox_handled_total": 2, "inbox_duplicates_total": 1, "inbox_quarantined_total": 1, "inbox_quarantined": 1,
+		"inbox_parked_oldest_age_seconds": 60,
+	}, got)
+}
+
 func TestTake_StartsAnywhereIfToldTo(t *testing.T) {
 	t.Parallel()
 	clock := testkit.NewClock(testkit.Start)
@@ -341,9 +398,9 @@ func TestTake_StartsAnywhereIfToldTo(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "5 6 2 7 8"}, f.trails(), "one from before the start is handled all the same")
 }
 
-// garbled are messages that nothing can be made of, and the reason that is given.
-func garbled() map[string]inbox.Delivery {
-	good := message("a", 1)
+// garbled are messages of an aggregate that nothing can be made of, by the reason that is given and what is wrong.
+func garbled(aggregate string) map[string]inbox.Delivery {
+	good := message(aggregate, 1)
 	header := func(k, v string) inbox.Delivery { return with(good, map[string]string{k: v}, nil) }
 	return map[string]inbox.Delivery{
 		inbox.ReasonMalformed + " no headers":     {Subject: "x\xff\x00", Payload: []byte{0xff}},
@@ -367,48 +424,42 @@ func garbled() map[string]inbox.Delivery {
 
 func TestTake_QuarantinesWhatCannotBeRead(t *testing.T) {
 	onBoth(t, func(f *fixture) {
-		known := 0
-		for name, bad := range garbled() {
-			want, _, _ := strings.Cut(name, " ")
-			got := f.in.Take(f.Context(), []inbox.Delivery{message("b", known*2+1), bad, message("b", known*2+2)})
+		names := slices.Sorted(maps.Keys(garbled("")))
+		for i, name := range names {
+			bad := garbled(fmt.Sprint("a", i))[name]
+			got := f.in.Take(f.Context(), []inbox.Delivery{message("b", i*2+1), bad, message("b", i*2+2)})
 			assert.Equal(f, []inbox.Verdict{inbox.Settled, inbox.Quarantined, inbox.Settled}, got, name)
 			f.take(inbox.Quarantined, bad) // it comes once more, and is no second one
-			known++
-			var found []inbox.Held
-			for _, h := range f.held() {
-				if h.Attempts == 2 {
-					found = append(found, h)
-				}
-			}
-			if assert.Len(f, found, 1, name) {
-				h := found[0]
-				assert.Equal(f, want, h.Reason, name)
-				assert.NotEmpty(f, h.Error, name)
-				_, err := f.decide(f.in.Release, h.ID)
-				if want == inbox.ReasonTooLarge {
-					assert.NoError(f, err, "a person may accept the size")
-					continue
-				}
-				assert.Equal(f, want, fault.ReasonOf(err), name)
-				out, err := f.decide(f.in.Discard, h.ID)
-				require.NoError(f, err, name)
-				assert.Equal(f, bad.Payload, append([]byte(nil), out.Event.Payload...), name)
-				_, err = f.decide(f.in.Discard, h.ID)
-				assert.Equal(f, inbox.ReasonHeldNotFound, fault.ReasonOf(err))
-			}
-			require.NoError(f, f.db.Write(f.Context(), func(tx *sqldb.Tx) error { // the next one uses the same id
-				for _, table := range []string{"inbox_seen", "inbox_sequence"} {
-					if _, err := tx.Exec(f.Context(), `DELETE FROM `+table+` WHERE substr(`+
-						map[string]string{"inbox_seen": "event", "inbox_sequence": "aggregate"}[table]+`, 1, 18) = '/pcnfunding/test a'`); err != nil {
-						return err
-					}
-				}
-				return nil
-			}))
+			held := f.held()
+			require.Len(f, held, 1, name)
+			f.decideOnGarbled(held[0], bad, name)
+			assert.Empty(f, f.held(), name)
+			f.take(inbox.Settled, bad)
+			assert.Empty(f, f.held(), "its id was seen")
 		}
-		assert.Equal(f, upTo(2*known), f.trails()["b"])
-		assert.Equal(f, known, f.count("told"), "each was told of once")
+		assert.Equal(f, upTo(2*len(names)), f.trails()["b"])
+		assert.Equal(f, len(names), f.count("told"), "each was told of once")
 	})
+}
+
+// decideOnGarbled tries to release a garbled event, and discards it if that is refused.
+func (f *fixture) decideOnGarbled(h inbox.Held, bad inbox.Delivery, name string) {
+	f.Helper()
+	want, _, _ := strings.Cut(name, " ")
+	assert.Equal(f, want, h.Reason, name)
+	assert.Equal(f, 2, h.Attempts, name)
+	assert.NotEmpty(f, h.Error, name)
+	_, err := f.decide(f.in.Release, h.ID)
+	if want == inbox.ReasonTooLarge {
+		require.NoError(f, err, "a person may accept the size")
+		return
+	}
+	assert.Equal(f, want, fault.ReasonOf(err), name)
+	out, err := f.decide(f.in.Discard, h.ID)
+	require.NoError(f, err, name)
+	assert.True(f, bytes.Equal(bad.Payload, out.Event.Payload), name)
+	_, err = f.decide(f.in.Discard, h.ID)
+	assert.Equal(f, inbox.ReasonHeldNotFound, fault.ReasonOf(err))
 }
 
 func TestTake_QuarantinesARefusalAndReleasesIt(t *testing.T) {

@@ -58,7 +58,13 @@ func (in *Inbox) newWork(ctx context.Context, tx *sqldb.Tx, items ...*item) (*wo
 			aggregates = append(aggregates, it.aggregate)
 		}
 	}
-	err := errors.Join(w.readSeen(ctx, events), w.readHeld(ctx, events), w.readLast(ctx, aggregates))
+	err := w.readSeen(ctx, events)
+	if err == nil {
+		err = w.readHeld(ctx, events)
+	}
+	if err == nil {
+		err = w.readLast(ctx, aggregates)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look up events: %w", err)
 	}
@@ -151,11 +157,14 @@ func (w *work) take(ctx context.Context, it *item) error {
 	return w.settle(ctx, it)
 }
 
-// next returns the number that the aggregate of an item waits for.
+// next returns the number that the aggregate of an item waits for, and has it stored for an aggregate not met before: the search for
+// parked events begins there.
 func (w *work) next(it *item) int64 {
 	last, known := w.last[it.aggregate]
-	if !known && w.in.options.AnyStart && it.aggregate != "" {
-		last = it.Sequence - 1
+	if !known && it.aggregate != "" {
+		if w.in.options.AnyStart {
+			last = it.Sequence - 1
+		}
 		w.last[it.aggregate], w.moved[it.aggregate] = last, true
 	}
 	return last + 1
