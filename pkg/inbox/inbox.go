@@ -68,7 +68,8 @@ type Inbox struct {
 	swept time.Time // when parked events were last looked for
 }
 
-// New makes an inbox. It needs the tables that DB.Migrate makes.
+// New makes an inbox. It needs the tables that DB.Migrate makes. All consumers of one database need the same handler, since each takes
+// up what any of them has parked.
 func New(db *sqldb.DB, o Options) *Inbox {
 	in := &Inbox{db: db, options: o, logger: o.Logger}
 	if in.logger == nil {
@@ -290,7 +291,7 @@ func (in *Inbox) drain(ctx context.Context, aggregates []string, begun time.Time
 
 // drainBatch takes up at most so many parked events in one transaction and returns them.
 func (in *Inbox) drainBatch(ctx context.Context, aggregates []string, limit int) (items []*item, err error) {
-	err = in.db.Write(ctx, func(tx *sqldb.Tx) error {
+	err = in.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 		items = nil
 		if err := tx.Lock(ctx, lockKey); err != nil {
 			return err
