@@ -40,6 +40,19 @@ func pageOf(ctx context.Context, asked string, req paged) (store.Page, error) {
 	return store.Page{Commissioners: scope, Before: before, Limit: page.Size(req.GetPageSize(), defaultPage) + 1}, err
 }
 
+// lineKey reads a page token that holds the number of the last line seen.
+func lineKey(token string) (int, error) {
+	key, err := page.Key(token)
+	if err != nil || key == "" {
+		return 0, err
+	}
+	n, err := strconv.Atoi(key)
+	if err != nil {
+		return 0, fault.New(fault.Invalid, page.ReasonToken, "the page token is not one that this list gave out").At("page_token", "use next_page_token of the page before, or leave it empty")
+	}
+	return n, nil
+}
+
 // visible returns the commissioners a list is limited to: the one asked for, or all that the caller holds. Nil means all. One
 // that the caller does not hold is not found.
 func visible(ctx context.Context, asked string) ([]string, error) {

@@ -33,13 +33,14 @@ type Service struct {
 
 	db       *sqldb.DB
 	logger   *slog.Logger
+	meter    metric.Meter
 	accounts AccountResolver
 	inbox    *inbox.Inbox
 }
 
 // New makes the service over a migrated database.
 func New(deps Deps) *Service {
-	s := &Service{db: deps.DB, logger: deps.Logger, accounts: deps.Accounts}
+	s := &Service{db: deps.DB, logger: deps.Logger, meter: deps.Meter, accounts: deps.Accounts}
 	s.inbox = inbox.New(deps.DB, inbox.Options{
 		Handle: s.take, New: newEvent, OnQuarantine: s.quarantined, Logger: deps.Logger, Meter: deps.Meter,
 	})

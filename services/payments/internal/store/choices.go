@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -181,33 +182,55 @@ func Moves(ctx context.Context, q sqldb.Querier, by Page, from string) ([]*payme
 	}, `SELECT value FROM moves`+conditions+` ORDER BY move_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
 
-// MovedItems changes who owes the items of some states, of all places or of some, and takes them out of runs that are assembled. It
-// returns how many.
-func MovedItems(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string, states []ItemState, runID string) (int64, error) {
-	var total int64
-	for _, state := range states {
-		err := inBatches(payees, func(batch []string) error {
-			var f sqldb.Filter
-			f.Where("commissioner_code = ?", from)
-			f.Where("state = ?", int64(state))
-			f.In("payee_code", batch)
-			run := "run_id"
-			if state == Open {
-				run = "'" + runID + "'"
-			}
-			conditions := f.String()
-			result, err := tx.Exec(ctx, fmt.Sprintf(`UPDATE items SET commissioner_code = $%d, run_id = %s`, len(f.Args())+1, run)+conditions,
-				append(f.Args(), to)...)
-			if err != nil {
-				return err
-			}
-			n, err := result.RowsAffected()
-			total += n
-			return err
-		})
-		if err != nil {
-			return total, fmt.Errorf("move items of %s: %w", from, err)
-		}
+// PayeesIn returns the payees of a commissioner: all of them, or those who have lines in some places.
+func PayeesIn(ctx context.Context, q sqldb.Querier, commissioner string, locations []string) ([]string, error) {
+	if len(locations) == 0 {
+		return sqldb.Collect(ctx, q, text, `SELECT payee_code FROM entries WHERE commissioner_code = $1
+			UNION SELECT payee_code FROM items WHERE commissioner_code = $1 ORDER BY payee_code`, commissioner)
 	}
-	return total, nil
+	var f sqldb.Filter
+	f.Where("commissioner_code = ?", commissioner)
+	f.In("location_code", locations)
+	payees, err := sqldb.Collect(ctx, q, text, `SELECT DISTINCT payee_code FROM items`+f.String()+` ORDER BY payee_code`, f.Args()...)
+	if payees == nil {
+		payees = []string{}
+	}
+	return payees, err
+}
+
+// MoveItems changes who owes what is open, sent or rejected, takes the open items out of their runs, and returns how many moved.
+func MoveItems(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) (total int64, err error) {
+	err = inBatches(payees, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("commissioner_code = ?", from)
+		f.Where("state IN (1, 3, 5)")
+		f.In("payee_code", batch)
+		conditions := f.String()
+		result, err := tx.Exec(ctx, `UPDATE items SET run_id = CASE WHEN state = 1 THEN '' ELSE run_id END, commissioner_code = $`+
+			strconv.Itoa(len(f.Args())+1)+conditions, append(f.Args(), to)...)
+		if err != nil {
+			return fmt.Errorf("move items of %s: %w", from, err)
+		}
+		n, err := result.RowsAffected()
+		total += n
+		return err
+	})
+	return total, err
+}
+
+// MoveHolds passes on the holds in force on some payees and on their lines.
+func MoveHolds(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) error {
+	return inBatches(payees, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("commissioner_code = ?", from)
+		f.Where("released_at = 0")
+		marks := sqldb.Placeholders(len(f.Args())+1, len(batch))
+		args := f.Args()
+		for _, payee := range batch {
+			args = append(args, payee)
+		}
+		_, err := tx.Exec(ctx, `UPDATE holds SET version = version + 1, commissioner_code = $`+strconv.Itoa(len(args)+1)+f.String()+
+			` AND (payee_code IN (`+marks+`) OR line_id IN (SELECT line_id FROM lines WHERE payee_code IN (`+marks+`)))`, append(args, to)...)
+		return err
+	})
 }

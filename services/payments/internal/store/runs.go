@@ -110,11 +110,11 @@ func heldIn(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool
 	return held, err
 }
 
-// HeldPayees returns the payees of a frozen run on which a hold is in force.
+// HeldPayees returns the payees of a frozen run who are to be sent something and on whom a hold is in force.
 func HeldPayees(ctx context.Context, q sqldb.Querier, runID string) ([]string, error) {
 	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT p.payee_code FROM run_payees p JOIN runs r ON r.run_id = p.run_id
 		JOIN holds h ON h.commissioner_code = r.commissioner_code AND h.payee_code = p.payee_code AND h.released_at = 0
-		WHERE p.run_id = $1 ORDER BY p.payee_code`, runID)
+		WHERE p.run_id = $1 AND p.net_pence > 0 ORDER BY p.payee_code`, runID)
 }
 
 // RunRow is a run as it is kept.

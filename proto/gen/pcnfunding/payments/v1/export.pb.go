@@ -630,7 +630,8 @@ type ExportProfile struct {
 	NoHeader bool `protobuf:"varint,5,opt,name=no_header,json=noHeader,proto3" json:"no_header,omitempty"`
 	// How debits and credits are shown in a journal.
 	SignRule SignRule `protobuf:"varint,6,opt,name=sign_rule,json=signRule,proto3,enum=pcnfunding.payments.v1.SignRule" json:"sign_rule,omitempty"`
-	// Named texts of the format, such as batch source, category, department family, debtor account token.
+	// Named texts of the format: journal_source, journal_category, department_family, approver, payer_name, payer_account_token,
+	// participation_codes.
 	Texts         map[string]string `protobuf:"bytes,7,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1123,10 +1124,10 @@ const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\vexported_by\x18\v \x01(\tR\n" +
 	"exportedBy\x12;\n" +
 	"\vexported_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"exportedAt\"\xae\x06\n" +
-	"\vCodeMapping\x12\x1d\n" +
+	"exportedAt\"\xb8\x06\n" +
+	"\vCodeMapping\x12'\n" +
 	"\n" +
-	"mapping_id\x18\x01 \x01(\tR\tmappingId\x12!\n" +
+	"mapping_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tmappingId\x12!\n" +
 	"\x06stream\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\x06stream\x12D\n" +
 	"\x0efinancial_year\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}/[0-9]{2})?$R\rfinancialYear\x124\n" +
 	"\x11organisation_code\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10organisationCode\x12J\n" +

@@ -3359,7 +3359,9 @@ type ImportHeader struct {
 	// What the file holds.
 	Kind FileKind `protobuf:"varint,3,opt,name=kind,proto3,enum=pcnfunding.payments.v1.FileKind" json:"kind,omitempty"`
 	// Name of the file.
-	FileName      string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	FileName string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	// SHA-256 of the bytes, in lower-case hexadecimal; where it is given, a file that came otherwise is refused.
+	Sha256        string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3418,6 +3420,13 @@ func (x *ImportHeader) GetKind() FileKind {
 func (x *ImportHeader) GetFileName() string {
 	if x != nil {
 		return x.FileName
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetSha256() string {
+	if x != nil {
+		return x.Sha256
 	}
 	return ""
 }
@@ -5080,14 +5089,15 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\rImportRequest\x12>\n" +
 	"\x06header\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportHeaderH\x00R\x06header\x12!\n" +
 	"\x05chunk\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05chunkB\r\n" +
-	"\x04part\x12\x05\xbaH\x02\b\x01\"\xe8\x01\n" +
+	"\x04part\x12\x05\xbaH\x02\b\x01\"\x9a\x02\n" +
 	"\fImportHeader\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12@\n" +
 	"\x04kind\x18\x03 \x01(\x0e2 .pcnfunding.payments.v1.FileKindB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12%\n" +
-	"\tfile_name\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bfileName\"u\n" +
+	"\tfile_name\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bfileName\x120\n" +
+	"\x06sha256\x18\x05 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06sha256\"u\n" +
 	"\x0eImportResponse\x128\n" +
 	"\x04file\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportedFileR\x04file\x12)\n" +
 	"\x10already_imported\x18\x02 \x01(\bR\x0falreadyImported\"\xac\x01\n" +

@@ -86,8 +86,6 @@ const (
 	Reason_NOTHING_TO_RECOVER Reason = 29
 	// What is to be recovered has changed since the run was put forward; reject it and put the new one forward.
 	Reason_RECOVERY_CHANGED Reason = 30
-	// No such event is held.
-	Reason_EVENT_NOT_FOUND Reason = 31
 	// A schedule of this identifier is stored with other content.
 	Reason_SCHEDULE_CHANGED Reason = 32
 	// An event is of a fund that does not exist, or its parts do not belong together.
@@ -98,12 +96,40 @@ const (
 	Reason_SETTING_INVALID Reason = 35
 	// No payee is recorded; the fund schedules the line again once one is.
 	Reason_PAYEE_NOT_RECORDED Reason = 36
-	// The period ends before it begins.
+	// The period ends before it begins, or is longer than can be compared at once.
 	Reason_PERIOD_INVALID Reason = 37
 	// known_at lies in the future.
 	Reason_KNOWN_AT_IN_FUTURE Reason = 38
 	// The commissioner's open items passed to another; act for that one.
 	Reason_COMMISSIONER_SUCCEEDED Reason = 39
+	// The VAT rate of a taxed stream, and whether its amounts include the tax, are not stated.
+	Reason_VAT_RATE_NOT_STATED Reason = 40
+	// A profile of a file is not well formed.
+	Reason_EXPORT_PROFILE_INVALID Reason = 41
+	// A bank file cannot carry an identifier.
+	Reason_BANK_IDENTIFIER_INVALID Reason = 42
+	// Bank details behind a token are malformed.
+	Reason_BANK_DETAILS_INVALID Reason = 43
+	// A stored bank file does not add up.
+	Reason_BANK_TEMPLATE_ALTERED Reason = 44
+	// No such event is held.
+	Reason_HELD_EVENT_NOT_FOUND Reason = 45
+	// An earlier event of the same thing is held, which has to be decided on first.
+	Reason_HELD_EVENT_BEHIND_ANOTHER Reason = 46
+	// A schedule's month is malformed, or its parts are not of one schedule.
+	Reason_SCHEDULE_HEADER_INVALID Reason = 47
+	// A line has no identifier, instruction or amount, or a month that cannot be.
+	Reason_SCHEDULE_LINE_INVALID Reason = 48
+	// The lines of a schedule are out of order.
+	Reason_SCHEDULE_LINE_ORDER Reason = 49
+	// Another number of lines came than was announced.
+	Reason_SCHEDULE_COUNT_DIFFERS Reason = 50
+	// The lines of a schedule come to another sum than was announced.
+	Reason_SCHEDULE_SUM_DIFFERS Reason = 51
+	// The lines of a schedule are not those that were hashed.
+	Reason_SCHEDULE_HASH_DIFFERS Reason = 52
+	// The file is not of its kind, or is too large.
+	Reason_FILE_MALFORMED Reason = 53
 )
 
 // Enum value maps for Reason.
@@ -140,7 +166,6 @@ var (
 		28: "MOVE_REFUSED",
 		29: "NOTHING_TO_RECOVER",
 		30: "RECOVERY_CHANGED",
-		31: "EVENT_NOT_FOUND",
 		32: "SCHEDULE_CHANGED",
 		33: "SCHEDULE_MALFORMED",
 		34: "FORMAT_INVALID",
@@ -149,48 +174,75 @@ var (
 		37: "PERIOD_INVALID",
 		38: "KNOWN_AT_IN_FUTURE",
 		39: "COMMISSIONER_SUCCEEDED",
+		40: "VAT_RATE_NOT_STATED",
+		41: "EXPORT_PROFILE_INVALID",
+		42: "BANK_IDENTIFIER_INVALID",
+		43: "BANK_DETAILS_INVALID",
+		44: "BANK_TEMPLATE_ALTERED",
+		45: "HELD_EVENT_NOT_FOUND",
+		46: "HELD_EVENT_BEHIND_ANOTHER",
+		47: "SCHEDULE_HEADER_INVALID",
+		48: "SCHEDULE_LINE_INVALID",
+		49: "SCHEDULE_LINE_ORDER",
+		50: "SCHEDULE_COUNT_DIFFERS",
+		51: "SCHEDULE_SUM_DIFFERS",
+		52: "SCHEDULE_HASH_DIFFERS",
+		53: "FILE_MALFORMED",
 	}
 	Reason_value = map[string]int32{
-		"REASON_UNSPECIFIED":      0,
-		"RUN_NOT_FOUND":           1,
-		"RUN_STATE_DIFFERS":       2,
-		"RUN_CHANGED":             3,
-		"FUND_NOT_CLOSED":         4,
-		"RUN_EMPTY":               5,
-		"APPROVER_IS_PREPARER":    6,
-		"APPROVER_HAS_APPROVED":   7,
-		"APPROVER_LIMIT_EXCEEDED": 8,
-		"ETAG_REQUIRED":           9,
-		"LINE_NOT_FOUND":          10,
-		"HOLD_NOT_FOUND":          11,
-		"HOLD_RELEASED":           12,
-		"LINE_FROZEN":             13,
-		"HOLD_TARGET_INVALID":     14,
-		"EXPORT_INCOMPLETE":       15,
-		"RUN_EXPORTED":            16,
-		"EXPORT_NOT_FOUND":        17,
-		"EXPORT_CHANGED":          18,
-		"ACCOUNT_NOT_RESOLVED":    19,
-		"PAYMENT_NOT_FOUND":       20,
-		"PAYMENT_NOT_REJECTED":    21,
-		"FILE_HAS_BAD_ROWS":       22,
-		"IMPORT_NOT_FOUND":        23,
-		"MONTH_MALFORMED":         24,
-		"DATE_MALFORMED":          25,
-		"PERIOD_MALFORMED":        26,
-		"STATEMENT_EMPTY":         27,
-		"MOVE_REFUSED":            28,
-		"NOTHING_TO_RECOVER":      29,
-		"RECOVERY_CHANGED":        30,
-		"EVENT_NOT_FOUND":         31,
-		"SCHEDULE_CHANGED":        32,
-		"SCHEDULE_MALFORMED":      33,
-		"FORMAT_INVALID":          34,
-		"SETTING_INVALID":         35,
-		"PAYEE_NOT_RECORDED":      36,
-		"PERIOD_INVALID":          37,
-		"KNOWN_AT_IN_FUTURE":      38,
-		"COMMISSIONER_SUCCEEDED":  39,
+		"REASON_UNSPECIFIED":        0,
+		"RUN_NOT_FOUND":             1,
+		"RUN_STATE_DIFFERS":         2,
+		"RUN_CHANGED":               3,
+		"FUND_NOT_CLOSED":           4,
+		"RUN_EMPTY":                 5,
+		"APPROVER_IS_PREPARER":      6,
+		"APPROVER_HAS_APPROVED":     7,
+		"APPROVER_LIMIT_EXCEEDED":   8,
+		"ETAG_REQUIRED":             9,
+		"LINE_NOT_FOUND":            10,
+		"HOLD_NOT_FOUND":            11,
+		"HOLD_RELEASED":             12,
+		"LINE_FROZEN":               13,
+		"HOLD_TARGET_INVALID":       14,
+		"EXPORT_INCOMPLETE":         15,
+		"RUN_EXPORTED":              16,
+		"EXPORT_NOT_FOUND":          17,
+		"EXPORT_CHANGED":            18,
+		"ACCOUNT_NOT_RESOLVED":      19,
+		"PAYMENT_NOT_FOUND":         20,
+		"PAYMENT_NOT_REJECTED":      21,
+		"FILE_HAS_BAD_ROWS":         22,
+		"IMPORT_NOT_FOUND":          23,
+		"MONTH_MALFORMED":           24,
+		"DATE_MALFORMED":            25,
+		"PERIOD_MALFORMED":          26,
+		"STATEMENT_EMPTY":           27,
+		"MOVE_REFUSED":              28,
+		"NOTHING_TO_RECOVER":        29,
+		"RECOVERY_CHANGED":          30,
+		"SCHEDULE_CHANGED":          32,
+		"SCHEDULE_MALFORMED":        33,
+		"FORMAT_INVALID":            34,
+		"SETTING_INVALID":           35,
+		"PAYEE_NOT_RECORDED":        36,
+		"PERIOD_INVALID":            37,
+		"KNOWN_AT_IN_FUTURE":        38,
+		"COMMISSIONER_SUCCEEDED":    39,
+		"VAT_RATE_NOT_STATED":       40,
+		"EXPORT_PROFILE_INVALID":    41,
+		"BANK_IDENTIFIER_INVALID":   42,
+		"BANK_DETAILS_INVALID":      43,
+		"BANK_TEMPLATE_ALTERED":     44,
+		"HELD_EVENT_NOT_FOUND":      45,
+		"HELD_EVENT_BEHIND_ANOTHER": 46,
+		"SCHEDULE_HEADER_INVALID":   47,
+		"SCHEDULE_LINE_INVALID":     48,
+		"SCHEDULE_LINE_ORDER":       49,
+		"SCHEDULE_COUNT_DIFFERS":    50,
+		"SCHEDULE_SUM_DIFFERS":      51,
+		"SCHEDULE_HASH_DIFFERS":     52,
+		"FILE_MALFORMED":            53,
 	}
 )
 
@@ -225,7 +277,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xf4\x06\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xd5\t\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUN_NOT_FOUND\x10\x01\x12\x15\n" +
@@ -258,8 +310,7 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x0fSTATEMENT_EMPTY\x10\x1b\x12\x10\n" +
 	"\fMOVE_REFUSED\x10\x1c\x12\x16\n" +
 	"\x12NOTHING_TO_RECOVER\x10\x1d\x12\x14\n" +
-	"\x10RECOVERY_CHANGED\x10\x1e\x12\x13\n" +
-	"\x0fEVENT_NOT_FOUND\x10\x1f\x12\x14\n" +
+	"\x10RECOVERY_CHANGED\x10\x1e\x12\x14\n" +
 	"\x10SCHEDULE_CHANGED\x10 \x12\x16\n" +
 	"\x12SCHEDULE_MALFORMED\x10!\x12\x12\n" +
 	"\x0eFORMAT_INVALID\x10\"\x12\x13\n" +
@@ -267,7 +318,21 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x12PAYEE_NOT_RECORDED\x10$\x12\x12\n" +
 	"\x0ePERIOD_INVALID\x10%\x12\x16\n" +
 	"\x12KNOWN_AT_IN_FUTURE\x10&\x12\x1a\n" +
-	"\x16COMMISSIONER_SUCCEEDED\x10'BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\x16COMMISSIONER_SUCCEEDED\x10'\x12\x17\n" +
+	"\x13VAT_RATE_NOT_STATED\x10(\x12\x1a\n" +
+	"\x16EXPORT_PROFILE_INVALID\x10)\x12\x1b\n" +
+	"\x17BANK_IDENTIFIER_INVALID\x10*\x12\x18\n" +
+	"\x14BANK_DETAILS_INVALID\x10+\x12\x19\n" +
+	"\x15BANK_TEMPLATE_ALTERED\x10,\x12\x18\n" +
+	"\x14HELD_EVENT_NOT_FOUND\x10-\x12\x1d\n" +
+	"\x19HELD_EVENT_BEHIND_ANOTHER\x10.\x12\x1b\n" +
+	"\x17SCHEDULE_HEADER_INVALID\x10/\x12\x19\n" +
+	"\x15SCHEDULE_LINE_INVALID\x100\x12\x17\n" +
+	"\x13SCHEDULE_LINE_ORDER\x101\x12\x1a\n" +
+	"\x16SCHEDULE_COUNT_DIFFERS\x102\x12\x18\n" +
+	"\x14SCHEDULE_SUM_DIFFERS\x103\x12\x19\n" +
+	"\x15SCHEDULE_HASH_DIFFERS\x104\x12\x12\n" +
+	"\x0eFILE_MALFORMED\x105BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once
