@@ -17,6 +17,8 @@ const (
 	mostMonths = 11
 	// mostKnown bounds the other rates, or lists, that are tried for one line; the latest come first.
 	mostKnown = 24
+	// mostPairs bounds the rates, and the lists, that are tried together.
+	mostPairs = 6
 )
 
 // seriesKey is one payment to one payee, month after month.
@@ -57,15 +59,18 @@ type detective struct {
 	referenced   map[string]int    // first row of an amount, by reference
 	missing      map[amountKey]int // finding by payment, month and amount, whoever the payee
 	extra        map[amountKey]int
+	gives        []answer            // whether the basis of a line gives its amount
 	lumps        map[monthKey]string // months that a later row made good
 }
 
 // explain gives every finding that needs one its likely cause with the evidence. The simplest explanation that gives the very
 // pence is taken.
 func (r *reconciler) explain() {
-	d := &detective{reconciler: r, lumps: make(map[monthKey]string)}
+	d := &detective{reconciler: r, lumps: make(map[monthKey]string), gives: make([]answer, len(r.lines))}
 	d.sumUp()
-	d.know()
+	if slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Status == Different }) {
+		d.know()
+	}
 	d.indexRows()
 	for n := range r.findings {
 		f := &r.findings[n]
@@ -237,7 +242,7 @@ func (d *detective) ofDifference(f *Finding) (ReconcileCause, string) {
 			return cause, evidence
 		}
 	}
-	return d.unexplained(f)
+	return unexplained(f)
 }
 
 func (d *detective) otherPayee(f *Finding) string {
@@ -249,12 +254,8 @@ func (d *detective) otherPayee(f *Finding) string {
 	return ""
 }
 
-func (d *detective) unexplained(f *Finding) (ReconcileCause, string) {
-	text := fmt.Sprintf("%s was expected and %s paid: %s", f.Expected, f.Paid, signed(f.Difference))
-	if f.Difference < 0 && f.Paid > 0 {
-		return CausePartial, text + ", a part that no known figure gives"
-	}
-	return CauseUnknown, text + ", which no known figure gives"
+func unexplained(f *Finding) (ReconcileCause, string) {
+	return CauseUnknown, fmt.Sprintf("%s was expected and %s paid: %s, which no known figure gives", f.Expected, f.Paid, signed(f.Difference))
 }
 
 // split separates the lines whose basis gives their amount from the sum of the others, which stand as they are. An adjusting line
@@ -262,7 +263,7 @@ func (d *detective) unexplained(f *Finding) (ReconcileCause, string) {
 func (d *detective) split(f *Finding) (lines []*ExpectedLine, fixed money.Pence) {
 	for _, l := range f.lines {
 		line := &d.lines[l]
-		if line.Adjusts == "" && line.Basis.gives(line.Amount) {
+		if d.recomputable(l) {
 			lines = append(lines, line)
 			continue
 		}
@@ -271,10 +272,31 @@ func (d *detective) split(f *Finding) (lines []*ExpectedLine, fixed money.Pence)
 	return lines, fixed
 }
 
+// recomputable tells whether the basis of a first line gives its amount.
+func (d *detective) recomputable(l int) bool {
+	if d.gives[l] == unasked {
+		d.gives[l] = no
+		if line := &d.lines[l]; line.Adjusts == "" && line.Basis.gives(line.Amount) {
+			d.gives[l] = yes
+		}
+	}
+	return d.gives[l] == yes
+}
+
+// answer is one to a question that costs too much to ask twice.
+type answer int8
+
+const (
+	unasked answer = iota
+	yes
+	no
+)
+
 // convention is one way to round: what it comes to for some lines, and false where it does not apply.
 type convention struct {
 	name string
 	of   func(lines []*ExpectedLine) (money.Pence, bool)
+	how  func(*LineBasis) string // how the first line comes out; nil where the name says it
 }
 
 // each makes a convention of what one line comes to.
@@ -374,18 +396,29 @@ func byResidual(lines []*ExpectedLine) (money.Pence, bool) {
 	return each((*LineBasis).residual)(lines)
 }
 
+func howResidual(b *LineBasis) string {
+	last, _ := b.residual()
+	each, _ := b.instalment()
+	return fmt.Sprintf("%s less %d × %s = %s", inPounds(money.Round(b.period(), money.HalfUp, 2)), b.Instalments-1, each, last)
+}
+
+func howPracticeSum(b *LineBasis) string {
+	sum, _ := b.byPractice()
+	return fmt.Sprintf("%d practices come to %s a line", len(b.Factors[0].Practices), sum)
+}
+
 // conventions are those a paying system was seen to follow, or may follow, the likelier first.
 var conventions = []convention{
-	{byPCNAnnual + ", each line rounded half up", each(rounded(money.HalfUp))},
-	{byResidualLast + ", the last instalment taking what remains", byResidual},
-	{byPCNMonthlyRate + ", the rate of a month", each(byMonthlyRate)},
-	{byPracticeSum + ", rounded half up practice by practice", each((*LineBasis).byPractice)},
-	{"the sum of the lines rounded half up once", inOne(money.HalfUp)},
-	{"every component rounded half up by itself", each(byComponent)},
-	{"every line rounded down", each(rounded(money.Floor))},
-	{"the sum of the lines rounded down once", inOne(money.Floor)},
-	{"every line rounded half to even", each(rounded(money.HalfEven))},
-	{"every line rounded up", each(rounded(money.Ceiling))},
+	{byPCNAnnual + ", each line rounded half up,", each(rounded(money.HalfUp)), nil},
+	{byResidualLast + ", the last instalment taking what remains,", byResidual, howResidual},
+	{byPCNMonthlyRate + ", the rate of a month,", each(byMonthlyRate), func(b *LineBasis) string { return b.monthlyRates().formula() }},
+	{byPracticeSum + ", rounded half up practice by practice,", each((*LineBasis).byPractice), howPracticeSum},
+	{"the sum of the lines rounded half up once", inOne(money.HalfUp), nil},
+	{"every component rounded half up by itself", each(byComponent), nil},
+	{"every line rounded down", each(rounded(money.Floor)), nil},
+	{"the sum of the lines rounded down once", inOne(money.Floor), nil},
+	{"every line rounded half to even", each(rounded(money.HalfEven)), nil},
+	{"every line rounded up", each(rounded(money.Ceiling)), nil},
 }
 
 // rounding finds the convention that gives what was paid.
@@ -399,8 +432,12 @@ func (d *detective) rounding(f *Finding) (ReconcileCause, string) {
 		if !ok || amount+fixed != f.Paid {
 			continue
 		}
-		return CauseRounding, fmt.Sprintf("%s gives %s, the amount paid; expected %s by %s: %s",
-			c.name, f.Paid, f.Expected, cmp.Or(lines[0].Basis.Convention, "one payment"), describe(lines, fixed))
+		how := ""
+		if c.how != nil {
+			how = " (" + c.how(lines[0].Basis) + ")"
+		}
+		return CauseRounding, fmt.Sprintf("%s gives %s, the amount paid%s; expected %s by %s: %s",
+			c.name, f.Paid, how, f.Expected, cmp.Or(lines[0].Basis.Convention, "one payment"), describe(lines, fixed))
 	}
 	return "", ""
 }
@@ -441,21 +478,29 @@ func (d *detective) entitled(f *Finding) (*Entitlement, bool) {
 	return found, found != nil
 }
 
-// describe writes what lines are computed from; of many only the first.
+// describe writes what lines are computed from, those computed alike together, and of many only the first.
 func describe(lines []*ExpectedLine, fixed money.Pence) string {
 	const most = 3
-	var parts []string
-	for n, line := range lines {
-		if n == most {
-			parts = append(parts, fmt.Sprintf("and %d lines more", len(lines)-most))
-			break
+	var formulas []string
+	counts := make(map[string]int)
+	for _, line := range lines {
+		text := line.Basis.formula() + " = " + inPounds(line.Basis.month())
+		if counts[text]++; counts[text] == 1 {
+			formulas = append(formulas, text)
 		}
-		parts = append(parts, line.Basis.formula()+" = "+inPounds(line.Basis.month()))
+	}
+	for n, text := range formulas {
+		if counts[text] > 1 {
+			formulas[n] = fmt.Sprintf("%d times %s", counts[text], text)
+		}
+	}
+	if len(formulas) > most {
+		formulas = append(formulas[:most], fmt.Sprintf("and %d more", len(formulas)-most))
 	}
 	if fixed != 0 {
-		parts = append(parts, "with "+fixed.String()+" of other lines")
+		formulas = append(formulas, "with "+fixed.String()+" of other lines")
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(formulas, ", ")
 }
 
 // shift finds the month before or after that expected what was paid.
@@ -582,11 +627,10 @@ func (d *detective) arrears(f *Finding) (ReconcileCause, string) {
 // alike appends the lines of a month where each can be recomputed.
 func (d *detective) alike(lines []*ExpectedLine, month []int) ([]*ExpectedLine, bool) {
 	for _, l := range month {
-		line := &d.lines[l]
-		if line.Adjusts != "" || !line.Basis.gives(line.Amount) {
+		if !d.recomputable(l) {
 			return lines, false
 		}
-		lines = append(lines, line)
+		lines = append(lines, &d.lines[l])
 	}
 	return lines, true
 }
@@ -859,11 +903,13 @@ func (d *detective) oldBoth(f *Finding) (ReconcileCause, string) {
 		return "", ""
 	}
 	line := lines[0]
-	for _, basis := range d.oldRates(line) {
+	rates := d.oldRates(line)
+	for _, basis := range rates[:min(mostPairs, len(rates))] {
 		if len(basis.Factors) != 1 {
 			break
 		}
-		for _, quantity := range d.quantities[listKey{line.PCNCode, line.PracticeCode, basis.Factors[0].Per}] {
+		quantities := d.quantities[listKey{line.PCNCode, line.PracticeCode, basis.Factors[0].Per}]
+		for _, quantity := range quantities[:min(mostPairs, len(quantities))] {
 			factor := basis.Factors[0]
 			factor.Quantity = quantity.Quantity
 			other := basis.with([]LineFactor{factor})

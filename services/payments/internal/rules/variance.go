@@ -165,7 +165,13 @@ func (in *VarianceInput) check() error {
 	var total money.Pence
 	var err error
 	for _, lines := range [][]VarianceLine{in.Lines, in.Previous} {
+		ids := make(map[string]bool, len(lines))
 		for i := range lines {
+			if lines[i].LineID == "" || ids[lines[i].LineID] {
+				return fault.New(fault.Invalid, ReasonVarianceLineInvalid, "line %q has no identifier of its own", money.Clip(lines[i].LineID)).
+					With("line_id", lines[i].LineID)
+			}
+			ids[lines[i].LineID] = true
 			if lines[i].PaymentCode == "" || lines[i].ForMonth.IsZero() {
 				return fault.New(fault.Invalid, ReasonVarianceLineInvalid, "line %q lacks a payment or a month", money.Clip(lines[i].LineID)).
 					With("line_id", lines[i].LineID)
@@ -244,7 +250,7 @@ func (in *VarianceInput) accounts() []*account {
 func compareVarianceLines(a, b VarianceLine) int {
 	return cmp.Or(
 		cmp.Compare(a.PracticeCode, b.PracticeCode), cmp.Compare(a.Item, b.Item), a.ForMonth.Compare(b.ForMonth),
-		cmp.Compare(a.LineID, b.LineID), cmp.Compare(a.Cause, b.Cause), cmp.Compare(a.PayeeCode, b.PayeeCode), cmp.Compare(a.Amount, b.Amount),
+		cmp.Compare(a.LineID, b.LineID),
 	)
 }
 

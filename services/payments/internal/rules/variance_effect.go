@@ -69,9 +69,7 @@ func (a *account) movement(month period.Month) (Movement, error) {
 		return cmp.Or(cmp.Compare(a.practice, b.practice), cmp.Compare(a.item, b.item))
 	})
 	for _, pair := range pairs {
-		if err := a.compare(pair); err != nil {
-			return m, err
-		}
+		a.compare(pair)
 	}
 	a.addChanges()
 	a.corrections(corrections, before)
@@ -88,34 +86,34 @@ func (a *account) effect(cause MovementCause, amount money.Pence, format string,
 }
 
 // compare finds what moved the lines of one slot.
-func (a *account) compare(pair *pairOfMonths) error {
+func (a *account) compare(pair *pairOfMonths) {
 	this, last := sumLines(pair.this), sumLines(pair.last)
 	switch {
 	case len(pair.last) == 0 && len(pair.this) == 1 && pair.this[0].Basis.usable() && pair.this[0].Basis.Instalments == 1 &&
 		pair.this[0].Basis.Convention != byPCNMonthlyRate:
 		a.effect(MovedByJoiner, this, "%s is paid once, in this month", pair.name())
-		return nil
+		return
 	case len(pair.last) == 0:
 		a.effect(MovedByJoiner, this, "%s had no line last month", pair.name())
-		return nil
+		return
 	case len(pair.this) == 0:
 		a.effect(MovedByLeaver, -last, "%s has no line this month", pair.name())
-		return nil
+		return
 	}
 	if now, was := payees(pair.this), payees(pair.last); now != was {
 		a.effect(MovedByPayee, 0, "%s goes to %s, last month to %s", pair.name(), now, was)
 	}
 	if this == last && len(pair.this) == len(pair.last) && sameFigures(pair.this, pair.last) {
-		return nil
+		return
 	}
 	if len(pair.this) != 1 || len(pair.last) != 1 {
 		if this != last {
 			a.effect(MovedByOther, this-last, "%s has %d %s after %d, which are not told apart",
 				pair.name(), len(pair.this), plural(len(pair.this), "line"), len(pair.last))
 		}
-		return nil
+		return
 	}
-	return a.steps(pair, pair.this[0], pair.last[0])
+	a.steps(pair, pair.this[0], pair.last[0])
 }
 
 // sameFigures tells whether nothing that lines rest on changed; lines without a basis rest on their amount.
@@ -168,65 +166,22 @@ func (p *pairOfMonths) name() string {
 	}
 }
 
+// mostCompared bounds, in pence, an amount at the rate of one month on the quantity of another.
+const mostCompared = 100_000_000_000_000
+
 // steps goes from the figures of the month before to those of this month, one after the other: instalments and share, then the
 // rates on the old quantities, then the quantities at the new rates. Each step's effect is the difference of two amounts rounded
 // half up, so that together they leave nothing over. What the lines' own rounding adds is an effect of its own.
-func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) error {
+func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) {
+	effects, rates, lists := len(a.effects), len(a.rates), len(a.lists)
 	change := this.Amount - last.Amount
-	if !this.Basis.usable() || !last.Basis.usable() || monthly(this.Basis) != monthly(last.Basis) {
+	left, ok := a.walk(pair, this, last)
+	switch {
+	case !ok:
+		a.effects, a.rates, a.lists = a.effects[:effects], a.rates[:rates], a.lists[:lists]
 		if change != 0 {
 			a.effect(MovedByOther, change, "%s went from %s to %s, and the figures behind it cannot be compared", pair.name(), last.Amount, this.Amount)
 		}
-		return nil
-	}
-	was, now := aligned(last.Basis.Factors, this.Basis.Factors)
-	at := last.Basis.with(slices.Clone(was))
-	amount, err := at.instalment()
-	if err != nil {
-		return err
-	}
-	step := func() (money.Pence, error) {
-		next, err := at.instalment()
-		effect := next - amount
-		amount = next
-		return effect, err
-	}
-	left := change
-	if last.Basis.Instalments != this.Basis.Instalments || !sameShare(last.Basis.Share, this.Basis.Share) {
-		at.Instalments, at.Share = this.Basis.Instalments, this.Basis.Share
-		effect, err := step()
-		if err != nil {
-			return err
-		}
-		left -= effect
-		a.effect(MovedByOther, effect, "%s: instalments went from %d to %d and the share due from %s to %s", pair.name(),
-			last.Basis.Instalments, this.Basis.Instalments, inShare(last.Basis.Share), inShare(this.Basis.Share))
-	}
-	for i := range was {
-		if was[i].RateGBP.Cmp(now[i].RateGBP) == 0 {
-			continue
-		}
-		at.Factors[i].RateGBP = now[i].RateGBP
-		effect, err := step()
-		if err != nil {
-			return err
-		}
-		left -= effect
-		a.rates = append(a.rates, figureChange{was[i].Per, len(was) > 1, was[i].RateGBP, now[i].RateGBP, was[i].Quantity, 1, effect})
-	}
-	for i := range was {
-		if was[i].Quantity.Cmp(now[i].Quantity) == 0 {
-			continue
-		}
-		at.Factors[i].Quantity = now[i].Quantity
-		effect, err := step()
-		if err != nil {
-			return err
-		}
-		left -= effect
-		a.lists = append(a.lists, figureChange{was[i].Per, len(was) > 1, was[i].Quantity, now[i].Quantity, now[i].RateGBP, 1, effect})
-	}
-	switch {
 	case left == 0:
 	case distance(left, 0) <= 1:
 		a.effect(MovedByRounding, left, "%s is rounded otherwise than last month", pair.name())
@@ -234,7 +189,59 @@ func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) error {
 		a.effect(MovedByOther, left, "%s went from %s to %s, of which its figures (%s after %s) do not explain all", pair.name(),
 			last.Amount, this.Amount, this.Basis.formula(), last.Basis.formula())
 	}
-	return nil
+}
+
+// walk notes the effect of each figure that changed and returns what of the change is left; false where the figures do not speak
+// of the amounts, or cannot be compared.
+func (a *account) walk(pair *pairOfMonths, this, last *VarianceLine) (left money.Pence, ok bool) {
+	if !describes(this) || !describes(last) || monthly(this.Basis) != monthly(last.Basis) {
+		return 0, false
+	}
+	was, now := aligned(last.Basis.Factors, this.Basis.Factors)
+	at := last.Basis.with(slices.Clone(was))
+	amount, err := at.instalment()
+	if err != nil {
+		return 0, false
+	}
+	left, ok = this.Amount-last.Amount, true
+	step := func() money.Pence {
+		next, err := at.instalment()
+		if err != nil || distance(next, 0) > mostCompared {
+			ok = false
+			return 0
+		}
+		effect := next - amount
+		amount = next
+		left -= effect
+		return effect
+	}
+	if last.Basis.Instalments != this.Basis.Instalments || !sameShare(last.Basis.Share, this.Basis.Share) {
+		at.Instalments, at.Share = this.Basis.Instalments, this.Basis.Share
+		a.effect(MovedByOther, step(), "%s: instalments went from %d to %d and the share due from %s to %s", pair.name(),
+			last.Basis.Instalments, this.Basis.Instalments, inShare(last.Basis.Share), inShare(this.Basis.Share))
+	}
+	for i := range was {
+		if was[i].RateGBP.Cmp(now[i].RateGBP) != 0 {
+			at.Factors[i].RateGBP = now[i].RateGBP
+			a.rates = append(a.rates, figureChange{was[i].Per, len(was) > 1, was[i].RateGBP, now[i].RateGBP, was[i].Quantity, 1, step()})
+		}
+	}
+	for i := range was {
+		if was[i].Quantity.Cmp(now[i].Quantity) != 0 {
+			at.Factors[i].Quantity = now[i].Quantity
+			a.lists = append(a.lists, figureChange{was[i].Per, len(was) > 1, was[i].Quantity, now[i].Quantity, now[i].RateGBP, 1, step()})
+		}
+	}
+	return left, ok
+}
+
+// describes tells whether the basis of a line gives its amount, to the penny that the rounding can be about.
+func describes(line *VarianceLine) bool {
+	if !line.Basis.usable() || distance(line.Amount, 0) > mostCompared {
+		return false
+	}
+	amount, err := line.Basis.instalment()
+	return line.Basis.gives(line.Amount) || (err == nil && distance(amount, 0) <= mostCompared && distance(amount, line.Amount) <= 1)
 }
 
 // monthly tells whether the rates of a basis are those of a month.
@@ -390,11 +397,11 @@ func byCause(lines []*VarianceLine) []corrected {
 }
 
 func (c *corrected) words(when string) string {
-	months := "for " + c.from.String()
+	months := c.from.String()
 	if c.from != c.to {
 		months += " to " + c.to.String()
 	}
-	return fmt.Sprintf("%d %s %s of %s (%s)", c.lines, plural(c.lines, "correction"), when, months[len("for "):], cmp.Or(c.cause, "no cause given"))
+	return fmt.Sprintf("%d %s %s of %s (%s)", c.lines, plural(c.lines, "correction"), when, months, cmp.Or(c.cause, "no cause given"))
 }
 
 // expect compares the month with what the entitlements in force come to.
