@@ -185,6 +185,10 @@ func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) {
 	case left == 0:
 	case distance(left, 0) <= 1:
 		a.effect(MovedByRounding, left, "%s is rounded otherwise than last month", pair.name())
+	case this.Basis.Convention == byResidualLast || last.Basis.Convention == byResidualLast:
+		a.effect(MovedByOther, left, "%s has a last instalment, which takes what the others leave (%s)", pair.name(), byResidualLast)
+	case this.Basis.Convention == byPracticeSum || last.Basis.Convention == byPracticeSum:
+		a.effect(MovedByOther, left, "%s is rounded practice by practice (%s)", pair.name(), byPracticeSum)
 	default:
 		a.effect(MovedByOther, left, "%s went from %s to %s, of which its figures (%s after %s) do not explain all", pair.name(),
 			last.Amount, this.Amount, this.Basis.formula(), last.Basis.formula())
@@ -215,10 +219,13 @@ func (a *account) walk(pair *pairOfMonths, this, last *VarianceLine) (left money
 		left -= effect
 		return effect
 	}
-	if last.Basis.Instalments != this.Basis.Instalments || !sameShare(last.Basis.Share, this.Basis.Share) {
-		at.Instalments, at.Share = this.Basis.Instalments, this.Basis.Share
-		a.effect(MovedByOther, step(), "%s: instalments went from %d to %d and the share due from %s to %s", pair.name(),
-			last.Basis.Instalments, this.Basis.Instalments, inShare(last.Basis.Share), inShare(this.Basis.Share))
+	if last.Basis.Instalments != this.Basis.Instalments {
+		at.Instalments = this.Basis.Instalments
+		a.effect(MovedByOther, step(), "%s is divided into %d instalments, last month into %d", pair.name(), this.Basis.Instalments, last.Basis.Instalments)
+	}
+	if !sameShare(last.Basis.Share, this.Basis.Share) {
+		at.Share = this.Basis.Share
+		a.effect(MovedByOther, step(), "%s is due to a share of %s, last month of %s", pair.name(), inShare(this.Basis.Share), inShare(last.Basis.Share))
 	}
 	for i := range was {
 		if was[i].RateGBP.Cmp(now[i].RateGBP) != 0 {
@@ -347,7 +354,7 @@ func (c *figureChange) list() string {
 		name = strings.ToUpper(unit[:min(1, len(unit))]) + unit[min(1, len(unit)):] + " list"
 	}
 	if c.practices > 1 {
-		return fmt.Sprintf("%s of %d practices", name, c.practices)
+		return fmt.Sprintf("%s of %d practices together", name, c.practices)
 	}
 	return name
 }
@@ -359,7 +366,7 @@ func (a *account) corrections(this, last []*VarianceLine) {
 		a.effect(MovedByCorrection, c.amount, "%s", c.words("this month"))
 	}
 	for _, c := range byCause(last) {
-		a.effect(MovedByCorrection, -c.amount, "%s", c.words("last month")+" came to "+c.amount.String()+" and do not recur")
+		a.effect(MovedByCorrection, -c.amount, "%s", c.words("last month")+", "+c.amount.String()+", not repeated")
 	}
 }
 
@@ -432,15 +439,18 @@ func (a *account) expect(m *Movement, corrections []*VarianceLine, month period.
 	case a.regular == 0:
 		reason(MovedByLeaver, rest, fmt.Sprintf("%s was to be expected, and there is no line for the month", m.Expected))
 	case distance(rest, 0) <= money.Pence(lines):
-		reason(MovedByRounding, rest, fmt.Sprintf("the period's amount in instalments is rounded otherwise than %d %s", lines, plural(lines, "line")))
+		reason(MovedByRounding, rest, fmt.Sprintf("The period's amount in instalments is rounded otherwise than %d %s of the month", lines, plural(lines, "line")))
 	default:
-		reason(MovedByOther, rest, fmt.Sprintf("the lines of the month come to %s, the entitlement to %s", m.Expected+rest, m.Expected))
+		reason(MovedByOther, rest, fmt.Sprintf("The lines of the month come to %s, the entitlement to %s", m.Expected+rest, m.Expected))
 	}
 	return nil
 }
 
 // sentences joins the sentences of effects.
 func sentences(effects []Effect) string {
+	if len(effects) == 0 {
+		return "No change."
+	}
 	parts := make([]string, len(effects))
 	for n := range effects {
 		parts[n] = effects[n].Sentence
