@@ -3,7 +3,6 @@ package rules
 import (
 	"cmp"
 	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,13 +116,38 @@ func (d *detective) sumUp() {
 		sum.expected += line.Amount
 		sum.lines = append(sum.lines, i)
 	}
+	counted := make([]bool, len(d.rows))
+	for n := range d.findings {
+		f := &d.findings[n]
+		if !d.paidElsewhere(f) {
+			continue
+		}
+		for _, l := range f.lines {
+			line := &d.lines[l]
+			sum := at(monthKey{line.PayeeCode, line.PaymentCode, line.ScheduleMonth})
+			sum.paid += line.Amount
+			sum.rows++
+		}
+		for _, p := range f.rows {
+			counted[p] = true
+		}
+	}
 	for i := range d.rows {
-		if row := &d.rows[i]; row.Year == 0 {
+		if row := &d.rows[i]; row.Year == 0 && !counted[i] {
 			sum := at(monthKey{row.PayeeCode, row.PaymentCode, row.Month})
 			sum.paid += row.Amount
 			sum.rows++
 		}
 	}
+}
+
+// paidElsewhere tells whether lines were matched with rows that bear another month or payment than they do: they count as paid in
+// their own.
+func (d *detective) paidElsewhere(f *Finding) bool {
+	if f.Status != Matched || len(f.rows) == 0 || f.Step == ByPeriod {
+		return false
+	}
+	return f.Step != ByAmount || d.rows[f.rows[0]].PaymentCode != f.PaymentCode
 }
 
 // know gathers the rates and lists that lines rest on or that are given, each figure once.
@@ -256,251 +280,6 @@ func (d *detective) otherPayee(f *Finding) string {
 
 func unexplained(f *Finding) (ReconcileCause, string) {
 	return CauseUnknown, fmt.Sprintf("%s was expected and %s paid: %s, which no known figure gives", f.Expected, f.Paid, signed(f.Difference))
-}
-
-// split separates the lines whose basis gives their amount from the sum of the others, which stand as they are. An adjusting line
-// is never recomputed: its basis is that of the amount it corrects to.
-func (d *detective) split(f *Finding) (lines []*ExpectedLine, fixed money.Pence) {
-	for _, l := range f.lines {
-		line := &d.lines[l]
-		if d.recomputable(l) {
-			lines = append(lines, line)
-			continue
-		}
-		fixed += line.Amount
-	}
-	return lines, fixed
-}
-
-// recomputable tells whether the basis of a first line gives its amount.
-func (d *detective) recomputable(l int) bool {
-	if d.gives[l] == unasked {
-		d.gives[l] = no
-		if line := &d.lines[l]; line.Adjusts == "" && line.Basis.gives(line.Amount) {
-			d.gives[l] = yes
-		}
-	}
-	return d.gives[l] == yes
-}
-
-// answer is one to a question that costs too much to ask twice.
-type answer int8
-
-const (
-	unasked answer = iota
-	yes
-	no
-)
-
-// convention is one way to round: what it comes to for some lines, and false where it does not apply.
-type convention struct {
-	name string
-	of   func(lines []*ExpectedLine) (money.Pence, bool)
-	how  func(*LineBasis) string // how the first line comes out; nil where the name says it
-}
-
-// each makes a convention of what one line comes to.
-func each(of func(*LineBasis) (money.Pence, bool)) func([]*ExpectedLine) (money.Pence, bool) {
-	return func(lines []*ExpectedLine) (money.Pence, bool) {
-		var total money.Pence
-		for _, line := range lines {
-			amount, ok := of(line.Basis)
-			if !ok {
-				return 0, false
-			}
-			var err error
-			if total, err = total.Add(amount); err != nil {
-				return 0, false
-			}
-		}
-		return total, true
-	}
-}
-
-// rounded makes a convention of a rounding to the penny.
-func rounded(mode money.Rounding) func(*LineBasis) (money.Pence, bool) {
-	return func(b *LineBasis) (money.Pence, bool) { return toPence(b.month(), mode) }
-}
-
-func toPence(gbp *big.Rat, mode money.Rounding) (money.Pence, bool) {
-	amount, err := money.RoundHalfUp(money.Round(gbp, mode, 2))
-	return amount, err == nil
-}
-
-// inOne rounds the sum of the lines once.
-func inOne(mode money.Rounding) func([]*ExpectedLine) (money.Pence, bool) {
-	return func(lines []*ExpectedLine) (money.Pence, bool) {
-		if len(lines) < 2 {
-			return 0, false
-		}
-		return toPence(sumOf(lines), mode)
-	}
-}
-
-// sumOf adds up instalments before rounding, in pounds.
-func sumOf(lines []*ExpectedLine) *big.Rat {
-	sum := new(big.Rat)
-	for _, line := range lines {
-		sum.Add(sum, line.Basis.month())
-	}
-	return sum
-}
-
-// byComponent rounds every factor by itself.
-func byComponent(b *LineBasis) (money.Pence, bool) {
-	var total money.Pence
-	for i := range b.Factors {
-		amount, err := b.with(b.Factors[i : i+1]).instalment()
-		if err != nil {
-			return 0, false
-		}
-		if total, err = total.Add(amount); err != nil {
-			return 0, false
-		}
-	}
-	return total, len(b.Factors) > 1
-}
-
-// ratePlaces is how many decimals published monthly rates have.
-const ratePlaces = 3
-
-// monthlyRates returns the basis by rate of a month: as published, else the period's rate divided and rounded to three decimals.
-func (b *LineBasis) monthlyRates() *LineBasis {
-	out := b.with(slices.Clone(b.Factors))
-	out.Instalments = 1
-	for i := range out.Factors {
-		factor := &out.Factors[i]
-		factor.RateGBP = factor.MonthlyRateGBP
-		if factor.RateGBP == nil {
-			factor.RateGBP = money.Round(quotient(b.Factors[i].RateGBP, b.Instalments), money.HalfUp, ratePlaces)
-		}
-	}
-	return out
-}
-
-func byMonthlyRate(b *LineBasis) (money.Pence, bool) {
-	if b.Instalments == 1 {
-		return 0, false
-	}
-	amount, err := b.monthlyRates().instalment()
-	return amount, err == nil
-}
-
-// byResidual takes the lines of one month for those of the last.
-func byResidual(lines []*ExpectedLine) (money.Pence, bool) {
-	for _, line := range lines {
-		if line.Basis.Instalments == 1 || line.ForMonth != lines[0].ForMonth {
-			return 0, false
-		}
-	}
-	return each((*LineBasis).residual)(lines)
-}
-
-func howResidual(b *LineBasis) string {
-	last, _ := b.residual()
-	each, _ := b.instalment()
-	return fmt.Sprintf("%s less %d × %s = %s", inPounds(money.Round(b.period(), money.HalfUp, 2)), b.Instalments-1, each, last)
-}
-
-func howPracticeSum(b *LineBasis) string {
-	sum, _ := b.byPractice()
-	return fmt.Sprintf("%d practices come to %s a line", len(b.Factors[0].Practices), sum)
-}
-
-// conventions are those a paying system was seen to follow, or may follow, the likelier first.
-var conventions = []convention{
-	{byPCNAnnual + ", each line rounded half up,", each(rounded(money.HalfUp)), nil},
-	{byResidualLast + ", the last instalment taking what remains,", byResidual, howResidual},
-	{byPCNMonthlyRate + ", the rate of a month,", each(byMonthlyRate), func(b *LineBasis) string { return b.monthlyRates().formula() }},
-	{byPracticeSum + ", rounded half up practice by practice,", each((*LineBasis).byPractice), howPracticeSum},
-	{"the sum of the lines rounded half up once", inOne(money.HalfUp), nil},
-	{"every component rounded half up by itself", each(byComponent), nil},
-	{"every line rounded down", each(rounded(money.Floor)), nil},
-	{"the sum of the lines rounded down once", inOne(money.Floor), nil},
-	{"every line rounded half to even", each(rounded(money.HalfEven)), nil},
-	{"every line rounded up", each(rounded(money.Ceiling)), nil},
-}
-
-// rounding finds the convention that gives what was paid.
-func (d *detective) rounding(f *Finding) (ReconcileCause, string) {
-	lines, fixed := d.split(f)
-	if len(lines) == 0 {
-		return d.roundingOfEntitlement(f)
-	}
-	for _, c := range conventions {
-		amount, ok := c.of(lines)
-		if !ok || amount+fixed != f.Paid {
-			continue
-		}
-		how := ""
-		if c.how != nil {
-			how = " (" + c.how(lines[0].Basis) + ")"
-		}
-		return CauseRounding, fmt.Sprintf("%s gives %s, the amount paid%s; expected %s by %s: %s",
-			c.name, f.Paid, how, f.Expected, cmp.Or(lines[0].Basis.Convention, "one payment"), describe(lines, fixed))
-	}
-	return "", ""
-}
-
-// roundingOfEntitlement tries the last instalment of the period's amount where the lines have no basis.
-func (d *detective) roundingOfEntitlement(f *Finding) (ReconcileCause, string) {
-	e, of := d.entitled(f)
-	if !of || e.Instalments == 1 {
-		return "", ""
-	}
-	last := *e
-	last.Convention = byResidualLast
-	amount, err := last.instalment(e.From.Add(e.Instalments - 1))
-	if err != nil || amount != f.Paid {
-		return "", ""
-	}
-	return CauseRounding, fmt.Sprintf("%s gives %s for the last of %d instalments of %s; expected %s",
-		byResidualLast, f.Paid, e.Instalments, e.Amount, f.Expected)
-}
-
-// entitled finds the one entitlement that the finding's only line rests on.
-func (d *detective) entitled(f *Finding) (*Entitlement, bool) {
-	if len(f.lines) != 1 {
-		return nil, false
-	}
-	line := &d.lines[f.lines[0]]
-	var found *Entitlement
-	for _, i := range d.entitlements[unitKey{line.PCNCode, line.PracticeCode, line.PaymentCode}] {
-		e := &d.in.Entitlements[i]
-		if line.ForMonth.Before(e.From) || line.ForMonth.After(e.To) {
-			continue
-		}
-		if found != nil {
-			return nil, false
-		}
-		found = e
-	}
-	return found, found != nil
-}
-
-// describe writes what lines are computed from, those computed alike together, and of many only the first.
-func describe(lines []*ExpectedLine, fixed money.Pence) string {
-	const most = 3
-	var formulas []string
-	counts := make(map[string]int)
-	for _, line := range lines {
-		text := line.Basis.formula() + " = " + inPounds(line.Basis.month())
-		if counts[text]++; counts[text] == 1 {
-			formulas = append(formulas, text)
-		}
-	}
-	for n, text := range formulas {
-		if counts[text] > 1 {
-			formulas[n] = fmt.Sprintf("%d times %s", counts[text], text)
-		}
-	}
-	if len(formulas) > most {
-		formulas = append(formulas[:most], fmt.Sprintf("and %d more", len(formulas)-most))
-	}
-	if fixed != 0 {
-		formulas = append(formulas, "with "+fixed.String()+" of other lines")
-	}
-	return strings.Join(formulas, ", ")
 }
 
 // shift finds the month before or after that expected what was paid.
@@ -722,206 +501,13 @@ func (d *detective) component(f *Finding) (ReconcileCause, string) {
 		}
 		only := basis.with(basis.Factors[i : i+1])
 		if amount, err := only.instalment(); err == nil && amount+fixed == f.Paid {
-			return CausePartial, fmt.Sprintf("%s is the part per %s alone: %s; %s was expected", f.Paid, words(only.Factors[0].Per), only.formula(), f.Expected)
+			return CausePartial, fmt.Sprintf("%s is the part per %s alone: %s; %s was expected", f.Paid, inWords(only.Factors[0].Per), only.formula(), f.Expected)
 		}
 	}
 	return "", ""
 }
 
-func words(name string) string { return strings.ReplaceAll(name, "_", " ") }
-
-// choices returns every combination of one of the options of each factor, up to a bound, the first options first.
-func choices(options [][]LineFactor, instalments [][]int) (factors [][]LineFactor, divisors []int) {
-	const most = 64
-	factors, divisors = [][]LineFactor{nil}, []int{0}
-	for i, option := range options {
-		var next [][]LineFactor
-		var nextDivisors []int
-		for n, chosen := range factors {
-			for m, factor := range option {
-				if len(next) == most {
-					break
-				}
-				next = append(next, append(slices.Clone(chosen), factor))
-				nextDivisors = append(nextDivisors, cmp.Or(divisors[n], instalments[i][m]))
-			}
-		}
-		factors, divisors = next, nextDivisors
-	}
-	return factors, divisors
-}
-
-// oldRates returns the bases a line would have by other versions of its rates.
-func (d *detective) oldRates(line *ExpectedLine) []*LineBasis {
-	options := make([][]LineFactor, len(line.Basis.Factors))
-	instalments := make([][]int, len(options))
-	var known bool
-	for i, factor := range line.Basis.Factors {
-		options[i], instalments[i] = []LineFactor{factor}, []int{0}
-		for _, rate := range d.rates[rateKey{line.PaymentCode, factor.Per}] {
-			divisor := cmp.Or(rate.Instalments, line.Basis.Instalments)
-			if rate.RateGBP.Cmp(factor.RateGBP) == 0 && divisor == line.Basis.Instalments {
-				continue
-			}
-			other := factor
-			other.RateGBP, other.RateID, known = rate.RateGBP, rate.RateID, true
-			options[i] = append(options[i], other)
-			instalments[i] = append(instalments[i], divisor)
-		}
-	}
-	if !known {
-		return nil
-	}
-	factors, divisors := choices(options, instalments)
-	out := make([]*LineBasis, 0, len(factors)-1)
-	for n := 1; n < len(factors); n++ {
-		basis := line.Basis.with(factors[n])
-		basis.Instalments = cmp.Or(divisors[n], basis.Instalments)
-		out = append(out, basis)
-	}
-	return out
-}
-
-// oldRate finds another version of the rate that gives what was paid, for all lines alike.
-func (d *detective) oldRate(f *Finding) (ReconcileCause, string) {
-	lines, fixed := d.split(f)
-	if len(lines) == 0 {
-		return "", ""
-	}
-	for _, basis := range d.oldRates(lines[0]) {
-		amount, ok := d.atRates(lines, basis)
-		if !ok || amount+fixed != f.Paid {
-			continue
-		}
-		var rates []string
-		for i := range basis.Factors {
-			if now := &lines[0].Basis.Factors[i]; now.RateGBP.Cmp(basis.Factors[i].RateGBP) != 0 || basis.Instalments != lines[0].Basis.Instalments {
-				rates = append(rates, fmt.Sprintf("%s%s instead of %s per %s",
-					inPounds(basis.Factors[i].RateGBP), named(basis.Factors[i].RateID), inPounds(now.RateGBP), words(now.Per)))
-			}
-		}
-		return CauseOldRate, fmt.Sprintf("%s gives %s, the amount paid: %s; %s was expected%s",
-			strings.Join(rates, " and "), f.Paid, basis.formula(), f.Expected, d.alsoBefore(f))
-	}
-	return "", ""
-}
-
-// atRates returns what lines come to at the rates of one basis, each on its own quantities.
-func (d *detective) atRates(lines []*ExpectedLine, rates *LineBasis) (money.Pence, bool) {
-	var total money.Pence
-	for _, line := range lines {
-		if len(line.Basis.Factors) != len(rates.Factors) {
-			return 0, false
-		}
-		factors := slices.Clone(line.Basis.Factors)
-		for i := range factors {
-			if factors[i].Per != rates.Factors[i].Per {
-				return 0, false
-			}
-			factors[i].RateGBP = rates.Factors[i].RateGBP
-		}
-		other := line.Basis.with(factors)
-		other.Instalments = rates.Instalments
-		amount, err := other.instalment()
-		if err != nil {
-			return 0, false
-		}
-		if total, err = total.Add(amount); err != nil {
-			return 0, false
-		}
-	}
-	return total, true
-}
-
-func named(id string) string {
-	if id == "" {
-		return ""
-	}
-	return " (" + id + ")"
-}
-
-// alsoBefore says that the amount is that of the month before too, which another explanation would rest on.
-func (d *detective) alsoBefore(f *Finding) string {
-	if f.Month.IsZero() {
-		return ""
-	}
-	key := f.key()
-	key.month = key.month.Add(-1)
-	if sum := d.months[key]; sum != nil && len(sum.lines) > 0 && sum.expected == f.Paid {
-		return fmt.Sprintf(" (it is also what was expected in %s)", key.month)
-	}
-	return ""
-}
-
-// oldList finds another list, of one of the lines, that gives what was paid.
-func (d *detective) oldList(f *Finding) (ReconcileCause, string) {
-	lines, _ := d.split(f)
-	for _, line := range lines {
-		options := make([][]LineFactor, len(line.Basis.Factors))
-		none := make([][]int, len(options))
-		sources := make(map[*big.Rat]string)
-		for i, factor := range line.Basis.Factors {
-			options[i] = []LineFactor{factor}
-			for _, quantity := range d.quantities[listKey{line.PCNCode, line.PracticeCode, factor.Per}] {
-				if quantity.Quantity.Cmp(factor.Quantity) != 0 {
-					other := factor
-					other.Quantity = quantity.Quantity
-					options[i] = append(options[i], other)
-					sources[quantity.Quantity] = quantity.Source
-				}
-			}
-			none[i] = make([]int, len(options[i]))
-		}
-		if len(sources) == 0 {
-			continue
-		}
-		found, _ := choices(options, none)
-		for _, factors := range found[1:] {
-			basis := line.Basis.with(factors)
-			amount, err := basis.instalment()
-			if err != nil || amount-line.Amount != f.Difference {
-				continue
-			}
-			var lists []string
-			for i := range factors {
-				if was := line.Basis.Factors[i].Quantity; was.Cmp(factors[i].Quantity) != 0 {
-					lists = append(lists, fmt.Sprintf("%s (%s) instead of %s at %s per %s", inNumber(factors[i].Quantity),
-						cmp.Or(sources[factors[i].Quantity], "another record"), inNumber(was), inPounds(factors[i].RateGBP), words(factors[i].Per)))
-				}
-			}
-			return CauseOldList, fmt.Sprintf("%s gives %s, the amount paid: %s; %s was expected%s",
-				strings.Join(lists, " and "), amount+f.Expected-line.Amount, basis.formula(), f.Expected, d.alsoBefore(f))
-		}
-	}
-	return "", ""
-}
-
-// oldBoth finds an earlier rate on another list that together give what was paid.
-func (d *detective) oldBoth(f *Finding) (ReconcileCause, string) {
-	lines, fixed := d.split(f)
-	if len(lines) != 1 {
-		return "", ""
-	}
-	line := lines[0]
-	rates := d.oldRates(line)
-	for _, basis := range rates[:min(mostPairs, len(rates))] {
-		if len(basis.Factors) != 1 {
-			break
-		}
-		quantities := d.quantities[listKey{line.PCNCode, line.PracticeCode, basis.Factors[0].Per}]
-		for _, quantity := range quantities[:min(mostPairs, len(quantities))] {
-			factor := basis.Factors[0]
-			factor.Quantity = quantity.Quantity
-			other := basis.with([]LineFactor{factor})
-			if amount, err := other.instalment(); err == nil && amount+fixed == f.Paid {
-				return CauseOldRate, fmt.Sprintf("%s%s on %s of %s gives %s, the amount paid: %s; %s was expected%s",
-					inPounds(factor.RateGBP), named(factor.RateID), inNumber(quantity.Quantity), cmp.Or(quantity.Source, "another record"),
-					f.Paid, other.formula(), f.Expected, d.alsoBefore(f))
-			}
-		}
-	}
-	return "", ""
-}
+func inWords(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
 // ofExtra tells why something was paid that no line expects.
 func (d *detective) ofExtra(f *Finding) (ReconcileCause, string) {
@@ -945,7 +531,7 @@ func (d *detective) ofExtra(f *Finding) (ReconcileCause, string) {
 	if n, known := d.missing[key]; known && f.Year == 0 && d.findings[n].PayeeCode != f.PayeeCode {
 		return CauseOtherPayee, fmt.Sprintf("%s of %s is missing from %s", f.Paid, f.Month, d.findings[n].PayeeCode)
 	}
-	if drift := d.drift(seriesKey{f.PayeeCode, f.PaymentCode}); drift.sure {
+	if drift := d.drift(seriesKey{f.PayeeCode, f.PaymentCode}); drift.sure && f.Year == 0 && d.months[f.key()].paid == f.Paid {
 		return CauseOneMonthShift, fmt.Sprintf("%s is what was expected in %s%s", f.Paid, f.Month.Add(-drift.delta), drift.words())
 	}
 	if cause, evidence := d.arrears(f); cause != "" {

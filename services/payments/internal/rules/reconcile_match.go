@@ -65,27 +65,27 @@ func (r *reconciler) match() {
 		return yearKey{l.PayeeCode, l.PaymentCode, l.ForMonth.FinancialYear()}, true
 	}, inYear)
 	r.byAmount()
-	settle(r, scheduled, inMonth)
-	settle(r, scheduledYear, inYear)
+	differ(r, scheduled, inMonth)
+	differ(r, scheduledYear, inYear)
 	r.rest(scheduled)
 }
 
-// group is the lines and the rows left under one key.
-type group[K comparable] struct {
+// keyGroup is the lines and the rows left under one key.
+type keyGroup[K comparable] struct {
 	key         K
 	lines, rows []int
 }
 
 // collect gathers what is left by key, in order of the first line or row of each.
-func collect[K comparable](r *reconciler, lineKey func(*ExpectedLine) (K, bool), rowKey func(*PaidRow) (K, bool)) []group[K] {
+func collect[K comparable](r *reconciler, lineKey func(*ExpectedLine) (K, bool), rowKey func(*PaidRow) (K, bool)) []keyGroup[K] {
 	places := make(map[K]int)
-	var groups []group[K]
-	at := func(key K) *group[K] {
+	var groups []keyGroup[K]
+	at := func(key K) *keyGroup[K] {
 		place, known := places[key]
 		if !known {
 			place = len(groups)
 			places[key] = place
-			groups = append(groups, group[K]{key: key})
+			groups = append(groups, keyGroup[K]{key: key})
 		}
 		return &groups[place]
 	}
@@ -117,8 +117,8 @@ func pairUp[K comparable](r *reconciler, step MatchStep, lineKey func(*ExpectedL
 	}
 }
 
-// settle calls what is left under equal keys on both sides different.
-func settle[K comparable](r *reconciler, lineKey func(*ExpectedLine) (K, bool), rowKey func(*PaidRow) (K, bool)) {
+// differ calls what is left under equal keys on both sides different.
+func differ[K comparable](r *reconciler, lineKey func(*ExpectedLine) (K, bool), rowKey func(*PaidRow) (K, bool)) {
 	for _, g := range collect(r, lineKey, rowKey) {
 		if len(g.lines) > 0 && len(g.rows) > 0 {
 			r.take(Different, 0, g.lines, g.rows)
@@ -193,8 +193,8 @@ func (r *reconciler) pair(step MatchStep, lines, rows []int) {
 	}
 }
 
-// part is some of the lines of a key: those given, or all but those given.
-type part struct {
+// linePart is some of the lines of a key: those given, or all but those given.
+type linePart struct {
 	lines []int
 	but   bool
 }
@@ -227,7 +227,7 @@ func (r *reconciler) pairParts(step MatchStep, lines, rows []int) {
 }
 
 // parts finds the parts of some lines by amount, larger ones first.
-func (r *reconciler) parts(lines []int) map[money.Pence][]part {
+func (r *reconciler) parts(lines []int) map[money.Pence][]linePart {
 	type class struct {
 		kind  int
 		month period.Month
@@ -257,15 +257,15 @@ func (r *reconciler) parts(lines []int) map[money.Pence][]part {
 		classes[single] = append(classes[single], []int{l})
 	}
 	total := r.expected(lines)
-	out := make(map[money.Pence][]part)
+	out := make(map[money.Pence][]linePart)
 	for _, found := range classes {
 		if len(found) < 2 {
 			continue
 		}
 		for _, of := range found {
 			sum := r.expected(of)
-			out[sum] = append(out[sum], part{lines: of})
-			out[total-sum] = append(out[total-sum], part{lines: of, but: true})
+			out[sum] = append(out[sum], linePart{lines: of})
+			out[total-sum] = append(out[total-sum], linePart{lines: of, but: true})
 		}
 	}
 	return out

@@ -201,8 +201,8 @@ func (in *VarianceInput) check() error {
 	return checkHeadroom(total)
 }
 
-// account is what one movement is made from.
-type account struct {
+// movementAccount is what one movement is made from.
+type movementAccount struct {
 	key          movementKey
 	this, last   []VarianceLine
 	entitlements []Entitlement
@@ -212,13 +212,13 @@ type account struct {
 }
 
 // accounts gathers lines and entitlements by PCN and payment, in order.
-func (in *VarianceInput) accounts() []*account {
-	places := make(map[movementKey]*account)
-	var out []*account
-	at := func(pcn, payment string) *account {
+func (in *VarianceInput) accounts() []*movementAccount {
+	places := make(map[movementKey]*movementAccount)
+	var out []*movementAccount
+	at := func(pcn, payment string) *movementAccount {
 		key := movementKey{pcn, payment}
 		if places[key] == nil {
-			places[key] = &account{key: key}
+			places[key] = &movementAccount{key: key}
 			out = append(out, places[key])
 		}
 		return places[key]
@@ -237,7 +237,7 @@ func (in *VarianceInput) accounts() []*account {
 			a.entitlements = append(a.entitlements, e)
 		}
 	}
-	slices.SortFunc(out, func(a, b *account) int {
+	slices.SortFunc(out, func(a, b *movementAccount) int {
 		return cmp.Or(cmp.Compare(a.key.pcn, b.key.pcn), cmp.Compare(a.key.payment, b.key.payment))
 	})
 	for _, a := range out {

@@ -31,7 +31,7 @@ type pairOfMonths struct {
 }
 
 // movement makes the movement of an account.
-func (a *account) movement(month period.Month) (Movement, error) {
+func (a *movementAccount) movement(month period.Month) (Movement, error) {
 	m := Movement{PCNCode: a.key.pcn, PaymentCode: a.key.payment}
 	var pairs []*pairOfMonths
 	places := make(map[slot]*pairOfMonths)
@@ -81,12 +81,12 @@ func (a *account) movement(month period.Month) (Movement, error) {
 	return m, a.expect(&m, corrections, month)
 }
 
-func (a *account) effect(cause MovementCause, amount money.Pence, format string, args ...any) {
+func (a *movementAccount) effect(cause MovementCause, amount money.Pence, format string, args ...any) {
 	a.effects = append(a.effects, Effect{Cause: cause, Amount: amount, Sentence: fmt.Sprintf(format, args...) + ": " + signed(amount) + "."})
 }
 
 // compare finds what moved the lines of one slot.
-func (a *account) compare(pair *pairOfMonths) {
+func (a *movementAccount) compare(pair *pairOfMonths) {
 	this, last := sumLines(pair.this), sumLines(pair.last)
 	switch {
 	case len(pair.last) == 0 && len(pair.this) == 1 && pair.this[0].Basis.usable() && pair.this[0].Basis.Instalments == 1 &&
@@ -172,7 +172,7 @@ const mostCompared = 100_000_000_000_000
 // steps goes from the figures of the month before to those of this month, one after the other: instalments and share, then the
 // rates on the old quantities, then the quantities at the new rates. Each step's effect is the difference of two amounts rounded
 // half up, so that together they leave nothing over. What the lines' own rounding adds is an effect of its own.
-func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) {
+func (a *movementAccount) steps(pair *pairOfMonths, this, last *VarianceLine) {
 	effects, rates, lists := len(a.effects), len(a.rates), len(a.lists)
 	change := this.Amount - last.Amount
 	left, ok := a.walk(pair, this, last)
@@ -197,7 +197,7 @@ func (a *account) steps(pair *pairOfMonths, this, last *VarianceLine) {
 
 // walk notes the effect of each figure that changed and returns what of the change is left; false where the figures do not speak
 // of the amounts, or cannot be compared.
-func (a *account) walk(pair *pairOfMonths, this, last *VarianceLine) (left money.Pence, ok bool) {
+func (a *movementAccount) walk(pair *pairOfMonths, this, last *VarianceLine) (left money.Pence, ok bool) {
 	if !describes(this) || !describes(last) || monthly(this.Basis) != monthly(last.Basis) {
 		return 0, false
 	}
@@ -290,13 +290,13 @@ func aligned(last, this []LineFactor) (was, now []LineFactor) {
 }
 
 // addChanges turns changed rates and lists into effects, those of several practices together.
-func (a *account) addChanges() {
+func (a *movementAccount) addChanges() {
 	for _, c := range merge(a.rates, true) {
-		a.effect(MovedByRate, c.amount, "Rate per %s went from %s to %s (%s) on %s", words(c.per),
-			inPounds(c.was), inPounds(c.now), plus(inPounds(difference(c.now, c.was))), inNumber(c.quantity))
+		a.effect(MovedByRate, c.amount, "Rate per %s went from %s to %s (%s) on %s", inWords(c.per),
+			inPounds(c.was), inPounds(c.now), plus(inPounds(subtractRats(c.now, c.was))), inNumber(c.quantity))
 	}
 	for _, c := range merge(a.lists, false) {
-		a.effect(MovedByList, c.amount, "%s went from %s to %s (%s)", c.list(), inNumber(c.was), inNumber(c.now), plus(inNumber(difference(c.now, c.was))))
+		a.effect(MovedByList, c.amount, "%s went from %s to %s (%s)", c.list(), inNumber(c.was), inNumber(c.now), plus(inNumber(subtractRats(c.now, c.was))))
 	}
 }
 
@@ -321,17 +321,17 @@ func merge(changes []figureChange, rates bool) []figureChange {
 		held.several = held.several || c.several
 		held.amount += c.amount
 		if rates {
-			held.quantity = sum(held.quantity, c.quantity)
+			held.quantity = addRats(held.quantity, c.quantity)
 			continue
 		}
-		held.was, held.now = sum(held.was, c.was), sum(held.now, c.now)
+		held.was, held.now = addRats(held.was, c.was), addRats(held.now, c.now)
 	}
 	return out
 }
 
-func sum(a, b *big.Rat) *big.Rat { return new(big.Rat).Add(a, b) }
+func addRats(a, b *big.Rat) *big.Rat { return new(big.Rat).Add(a, b) }
 
-func difference(a, b *big.Rat) *big.Rat { return new(big.Rat).Sub(a, b) }
+func subtractRats(a, b *big.Rat) *big.Rat { return new(big.Rat).Sub(a, b) }
 
 // plus writes a figure with its sign.
 func plus(text string) string {
@@ -349,7 +349,7 @@ func (c *figureChange) list() string {
 	case strings.HasSuffix(c.per, "bed"):
 		name = "Beds"
 	case !isPatients && c.per != "" && c.per != "patient":
-		name = "Number per " + words(c.per)
+		name = "Number per " + inWords(c.per)
 	case c.several && isPatients:
 		name = strings.ToUpper(unit[:min(1, len(unit))]) + unit[min(1, len(unit)):] + " list"
 	}
@@ -361,7 +361,7 @@ func (c *figureChange) list() string {
 
 // corrections adds what lines for earlier months come to, and takes off what those of the month before did, by the fund's own
 // causes.
-func (a *account) corrections(this, last []*VarianceLine) {
+func (a *movementAccount) corrections(this, last []*VarianceLine) {
 	for _, c := range byCause(this) {
 		a.effect(MovedByCorrection, c.amount, "%s", c.words("this month"))
 	}
@@ -412,7 +412,7 @@ func (c *corrected) words(when string) string {
 }
 
 // expect compares the month with what the entitlements in force come to.
-func (a *account) expect(m *Movement, corrections []*VarianceLine, month period.Month) error {
+func (a *movementAccount) expect(m *Movement, corrections []*VarianceLine, month period.Month) error {
 	if len(a.entitlements) == 0 {
 		return nil
 	}
