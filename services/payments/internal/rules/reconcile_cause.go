@@ -501,7 +501,8 @@ func (d *detective) component(f *Finding) (ReconcileCause, string) {
 		}
 		only := basis.with(basis.Factors[i : i+1])
 		if amount, err := only.instalment(); err == nil && amount+fixed == f.Paid {
-			return CausePartial, fmt.Sprintf("%s is the part per %s alone: %s; %s was expected", f.Paid, inWords(only.Factors[0].Per), only.formula(), f.Expected)
+			return CausePartial, fmt.Sprintf("%s is the part per %s alone: %s; %s was expected",
+				f.Paid, inWords(only.Factors[0].Per), only.formula(), f.Expected)
 		}
 	}
 	return "", ""
@@ -541,7 +542,8 @@ func (d *detective) ofExtra(f *Finding) (ReconcileCause, string) {
 	if f.Year != 0 {
 		when = f.Year.String()
 	}
-	return CauseUnknown, fmt.Sprintf("%s was paid for %s in %s, and no line expects it", f.Paid, cmp.Or(f.PaymentCode, "no named payment"), when)
+	return CauseUnknown, fmt.Sprintf("%s was paid for %s in %s, and no line expects it",
+		f.Paid, cmp.Or(f.PaymentCode, "no named payment"), when)
 }
 
 // ofMissing tells why something was not paid.

@@ -211,6 +211,7 @@ func (r *reconciler) pairParts(step MatchStep, lines, rows []int) {
 			parts[amount] = parts[amount][1:]
 			chosen := candidate.lines
 			if candidate.but {
+				// Once a part is paid, the rest is compared as a whole afterwards, which costs less than trying every remainder.
 				if !whole {
 					continue
 				}

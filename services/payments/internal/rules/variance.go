@@ -282,7 +282,9 @@ func (t *VarianceTotals) add(m *Movement) {
 		t.WithoutEntitlement++
 	}
 	for _, effect := range m.Effects {
-		n, found := slices.BinarySearchFunc(t.Causes, effect.Cause, func(c CauseTotal, cause MovementCause) int { return cmp.Compare(c.Cause, cause) })
+		n, found := slices.BinarySearchFunc(t.Causes, effect.Cause, func(c CauseTotal, cause MovementCause) int {
+			return cmp.Compare(c.Cause, cause)
+		})
 		if !found {
 			t.Causes = slices.Insert(t.Causes, n, CauseTotal{Cause: effect.Cause})
 		}

@@ -180,7 +180,8 @@ func (a *movementAccount) steps(pair *pairOfMonths, this, last *VarianceLine) {
 	case !ok:
 		a.effects, a.rates, a.lists = a.effects[:effects], a.rates[:rates], a.lists[:lists]
 		if change != 0 {
-			a.effect(MovedByOther, change, "%s went from %s to %s, and the figures behind it cannot be compared", pair.name(), last.Amount, this.Amount)
+			a.effect(MovedByOther, change, "%s went from %s to %s, and the figures behind it cannot be compared",
+				pair.name(), last.Amount, this.Amount)
 		}
 	case left == 0:
 	case distance(left, 0) <= 1:
@@ -221,11 +222,13 @@ func (a *movementAccount) walk(pair *pairOfMonths, this, last *VarianceLine) (le
 	}
 	if last.Basis.Instalments != this.Basis.Instalments {
 		at.Instalments = this.Basis.Instalments
-		a.effect(MovedByOther, step(), "%s is divided into %d instalments, last month into %d", pair.name(), this.Basis.Instalments, last.Basis.Instalments)
+		a.effect(MovedByOther, step(), "%s is divided into %d instalments, last month into %d",
+			pair.name(), this.Basis.Instalments, last.Basis.Instalments)
 	}
 	if !sameShare(last.Basis.Share, this.Basis.Share) {
 		at.Share = this.Basis.Share
-		a.effect(MovedByOther, step(), "%s is due to a share of %s, last month of %s", pair.name(), inShare(this.Basis.Share), inShare(last.Basis.Share))
+		a.effect(MovedByOther, step(), "%s is due to a share of %s, last month of %s",
+			pair.name(), inShare(this.Basis.Share), inShare(last.Basis.Share))
 	}
 	for i := range was {
 		if was[i].RateGBP.Cmp(now[i].RateGBP) != 0 {
@@ -296,7 +299,8 @@ func (a *movementAccount) addChanges() {
 			inPounds(c.was), inPounds(c.now), plus(inPounds(subtractRats(c.now, c.was))), inNumber(c.quantity))
 	}
 	for _, c := range merge(a.lists, false) {
-		a.effect(MovedByList, c.amount, "%s went from %s to %s (%s)", c.list(), inNumber(c.was), inNumber(c.now), plus(inNumber(subtractRats(c.now, c.was))))
+		a.effect(MovedByList, c.amount, "%s went from %s to %s (%s)",
+			c.list(), inNumber(c.was), inNumber(c.now), plus(inNumber(subtractRats(c.now, c.was))))
 	}
 }
 
@@ -439,7 +443,8 @@ func (a *movementAccount) expect(m *Movement, corrections []*VarianceLine, month
 	case a.regular == 0:
 		reason(MovedByLeaver, rest, fmt.Sprintf("%s was to be expected, and there is no line for the month", m.Expected))
 	case distance(rest, 0) <= money.Pence(lines):
-		reason(MovedByRounding, rest, fmt.Sprintf("The period's amount in instalments is rounded otherwise than %d %s of the month", lines, plural(lines, "line")))
+		reason(MovedByRounding, rest, fmt.Sprintf(
+			"The period's amount in instalments is rounded otherwise than %d %s of the month", lines, plural(lines, "line")))
 	default:
 		reason(MovedByOther, rest, fmt.Sprintf("The lines of the month come to %s, the entitlement to %s", m.Expected+rest, m.Expected))
 	}
