@@ -18,6 +18,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
+	"github.com/pcnfunding/pcnfunding/pkg/spreadsheet"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
@@ -188,7 +189,7 @@ func (s *Service) DownloadSchedule(ctx context.Context, req *corev1.DownloadSche
 		for _, hold := range line.GetHolds() {
 			holds = append(holds, hold.GetReason())
 		}
-		_ = w.Write(cells(
+		_ = w.Write(spreadsheet.Cells(
 			row.ID, row.CommissionerCode, row.Month.String(), fmt.Sprint(row.Sequence), line.GetLineId(), line.GetForMonth(),
 			line.GetPaymentCode(), line.GetPcnCode(), line.GetPcnName(), line.GetPracticeCode(), line.GetPayee().GetCode(),
 			line.GetPayee().GetName(), line.GetLocationCode(), line.GetFundingSource(),
@@ -202,19 +203,6 @@ func (s *Service) DownloadSchedule(ctx context.Context, req *corev1.DownloadSche
 		return nil, fmt.Errorf("write CSV of %s: %w", row.ID, err)
 	}
 	return &httpbody.HttpBody{ContentType: "text/csv; charset=utf-8; header=present", Data: []byte(text.String())}, nil
-}
-
-// cells makes text of what a spreadsheet would run as a formula; a negative amount stays a number.
-func cells(values ...string) []string {
-	for i, value := range values {
-		if value == "" || !strings.ContainsRune("=+-@\t\r", rune(value[0])) {
-			continue
-		}
-		if _, err := money.ParseDecimal(value); err != nil {
-			values[i] = "'" + value
-		}
-	}
-	return values
 }
 
 // ReemitSchedule publishes the events of a schedule once more.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -17,12 +18,12 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
+	"github.com/pcnfunding/pcnfunding/pkg/spreadsheet"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
-	"golang.org/x/sync/errgroup"
 )
 
 // consume takes in the events of every fund until the context ends.
@@ -231,7 +232,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 				reasons = append(reasons, hold.GetReasonCode())
 			}
 			line := l.Line
-			return w.Write(plainCells(
+			return w.Write(spreadsheet.Cells(
 				run.ID, line.GetLineId(), l.ScheduleID, fundName(l.Fund), line.GetForMonth(), line.GetPaymentCode(), line.GetPcnCode(), line.GetPcnName(),
 				line.GetPracticeCode(), line.GetPayee().GetCode(), line.GetPayee().GetName(), line.GetFundingSource(),
 				money.Pence(line.GetAmountPence()).Plain(), line.GetAdjustsLineId(),

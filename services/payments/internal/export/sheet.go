@@ -9,6 +9,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/spreadsheet"
 )
 
 // cell is one value before it is laid out: a text, an amount or a day.
@@ -105,17 +106,8 @@ func (f DateFormat) write(date period.Date) string {
 	}
 }
 
-// guarded cleans a text and makes text of what a spreadsheet would run as a formula; a negative amount stays a number.
-func guarded(value string) string {
-	value = clean(value)
-	if value == "" || !strings.ContainsRune("=+-@", rune(value[0])) {
-		return value
-	}
-	if _, err := money.ParseDecimal(value); err != nil {
-		return "'" + value
-	}
-	return value
-}
+// guarded makes one line of a text, and text of what a spreadsheet would run as a formula.
+func guarded(value string) string { return spreadsheet.Cell(clean(value)) }
 
 // clean makes one line of a text: control characters and line ends become spaces, invisible ones that turn or hide others go.
 func clean(value string) string {
