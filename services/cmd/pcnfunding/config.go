@@ -13,11 +13,12 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // serviceNames are the services with a database, in the order in which they start.
-var serviceNames = []string{register.Name, core.Name}
+var serviceNames = []string{register.Name, core.Name, payments.Name}
 
 // gatewayName is the service without one.
 const gatewayName = "gateway"
@@ -63,8 +64,11 @@ func (s *storage) lock() (release func() error, err error) {
 // migrate brings the schema of a service up to date.
 func migrate(ctx context.Context, db *sqldb.DB, service string) error {
 	files := register.Migrations()
-	if service == core.Name {
+	switch service {
+	case core.Name:
 		files = core.Migrations()
+	case payments.Name:
+		files = payments.Migrations()
 	}
 	if err := db.Migrate(ctx, files); err != nil {
 		return fmt.Errorf("migrate %s: %w", service, err)
@@ -97,13 +101,13 @@ func chosen(name string) ([]string, error) {
 	case slices.Contains(all, name):
 		return []string{name}, nil
 	default:
-		return nil, fmt.Errorf("there is no service %q: all, register, core or gateway", name)
+		return nil, fmt.Errorf("there is no service %q: all, register, core, payments or gateway", name)
 	}
 }
 
 type migrateCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register or core."`
+	Service string `arg:"" default:"all" help:"all, register, core or payments."`
 }
 
 // Run migrates the services chosen.

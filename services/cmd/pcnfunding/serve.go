@@ -19,6 +19,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
+	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/lifecycle"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
@@ -27,6 +28,7 @@ import (
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
+	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
@@ -40,7 +42,7 @@ type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
 
-	Service string        `arg:"" default:"all" help:"all, register, core or gateway."`
+	Service string        `arg:"" default:"all" help:"all, register, core, payments or gateway."`
 	Sample  bool          `help:"Load the sample data and close its two months first, unless that was done before."`
 	Migrate bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
 	GRPC    string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
@@ -51,6 +53,8 @@ type serveCommand struct {
 	Copies  int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
 	Rate    int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice  time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
+
+	Accounts string `name:"accounts-file" help:"CSV file with the bank accounts behind tokens (token, name, sort_code, account_number), for bank files." type:"path"`
 
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
@@ -244,6 +248,8 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 		service.Register(server)
+	case payments.Name:
+		p.addPayments(db, server, broker)
 	}
 	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
 		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
@@ -258,6 +264,17 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	}, nil)
 	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell) }, nil)
 	return db, nil
+}
+
+// addPayments adds the service that takes in the events of the others.
+func (p *process) addPayments(db *sqldb.DB, server *grpc.Server, broker *bus.Bus) {
+	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name)}
+	if p.command.Accounts != "" {
+		deps.Accounts = payments.AccountFile(p.command.Accounts)
+	}
+	service := payments.New(deps)
+	service.Register(server)
+	p.group.Add(payments.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
 }
 
 // upkeep seals new audit entries and forgets what is past its time, now and then until the context ends.
@@ -277,7 +294,8 @@ func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error 
 			before := db.Now().Add(-idempotency.Keep)
 			_, answers := idempotency.Prune(ctx, db, before)
 			_, events := outbox.Prune(ctx, db, before)
-			if err := errors.Join(answers, events); err != nil {
+			_, seen := inbox.Prune(ctx, db, before)
+			if err := errors.Join(answers, events, seen); err != nil {
 				tell.Logger.WarnContext(ctx, "what is past its time is still kept", "error", err)
 			}
 		}
