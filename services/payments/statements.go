@@ -340,6 +340,9 @@ func (d *drawing) print() (*statement.Statement, error) {
 		})
 	}
 	out.Entitlements = printedRemaining(m.GetRemaining())
+	for i := range out.Entitlements {
+		out.Entitlements[i].PaymentName = d.nameOf(out.Entitlements[i].PaymentCode)
+	}
 	return out, nil
 }
 
@@ -395,6 +398,16 @@ func paymentName(clause, code string) string {
 	}
 	name, _, _ = strings.Cut(name, ",")
 	return name
+}
+
+// nameOf returns the name of a payment as its lines have it, or its code.
+func (d *drawing) nameOf(code string) string {
+	for i := range d.lines {
+		if line := d.lines[i].Line; line.GetPaymentCode() == code {
+			return paymentName(line.GetBasis().GetClause(), code)
+		}
+	}
+	return code
 }
 
 // printedRemaining adds up practices of one payment.
