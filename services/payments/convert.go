@@ -81,11 +81,13 @@ func parseMonth(field, text string) (period.Month, error) {
 	return month, nil
 }
 
-func parseOptionalMonth(field, text string) (period.Month, error) {
+// checkMonth refuses a month that is given and is none.
+func checkMonth(field, text string) error {
 	if text == "" {
-		return period.Month{}, nil
+		return nil
 	}
-	return parseMonth(field, text)
+	_, err := parseMonth(field, text)
+	return err
 }
 
 func parseDate(field, text string) (period.Date, error) {

@@ -548,7 +548,7 @@ func (s *Service) ListRuns(ctx context.Context, req *paymentsv1.ListRunsRequest)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := parseOptionalMonth("month", req.GetMonth()); err != nil {
+	if err := checkMonth("month", req.GetMonth()); err != nil {
 		return nil, err
 	}
 	out := new(paymentsv1.ListRunsResponse)
