@@ -115,7 +115,9 @@ func fundName(code int) string {
 }
 
 // fundCode reads what fundName writes.
-func fundCode(name string) typev1.Fund { return typev1.Fund(typev1.Fund_value["FUND_"+strings.ToUpper(name)]) }
+func fundCode(name string) typev1.Fund {
+	return typev1.Fund(typev1.Fund_value["FUND_"+strings.ToUpper(name)])
+}
 
 // stateName writes the state of a run in words, such as assembled.
 func stateName(state paymentsv1.RunState) string {

@@ -128,8 +128,11 @@ func AddUp(payees []PayeeTotal) (Totals, error) {
 			into *money.Pence
 			of   money.Pence
 		}{
-			{&t.LinesTotal, p.LinesTotal}, {&t.BroughtForward, p.BroughtForward}, {&t.CarriedForward, p.CarriedForward},
-			{&t.Net, p.Net}, {&t.Held, p.HeldTotal},
+			{&t.LinesTotal, p.LinesTotal},
+			{&t.BroughtForward, p.BroughtForward},
+			{&t.CarriedForward, p.CarriedForward},
+			{&t.Net, p.Net},
+			{&t.Held, p.HeldTotal},
 		} {
 			next, err := sum.into.Add(sum.of)
 			if err != nil {
