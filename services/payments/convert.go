@@ -143,16 +143,12 @@ func totalsToProto(t rules.Totals) *paymentsv1.RunTotals {
 	}
 }
 
-func payeeToProto(run store.RunRow, p rules.PayeeTotal) *paymentsv1.PayeeTotal {
-	out := &paymentsv1.PayeeTotal{
+func payeeToProto(p rules.PayeeTotal) *paymentsv1.PayeeTotal {
+	return &paymentsv1.PayeeTotal{
 		Payee: &typev1.Payee{Code: p.PayeeCode, Name: p.PayeeName}, Lines: int32(p.Lines), HeldLines: int32(p.HeldLines), //nolint:gosec // counts of one run
 		LinesPence: int64(p.LinesTotal), BroughtForwardPence: int64(p.BroughtForward), CarriedForwardPence: int64(p.CarriedForward),
 		NetPence: int64(p.Net), HeldPence: int64(p.HeldTotal),
 	}
-	if run.ExportID != "" && p.Net > 0 {
-		out.PaymentId = paymentID(run.ID, p.PayeeCode)
-	}
-	return out
 }
 
 // paymentID names the one payment that a run sends to a payee.
