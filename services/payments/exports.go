@@ -144,6 +144,12 @@ func (s *Service) keepBack(ctx context.Context, tx *change.Tx, run store.RunRow)
 				return nil, err
 			}
 		}
+		_, err := tx.Announce(ctx, payeeAggregate(run.CommissionerCode, payee), run.CommissionerCode, &paymentsv1.PaymentKeptBack{
+			RunId: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: payee,
+		})
+		if err != nil {
+			return nil, err
+		}
 		if err := tx.Record(ctx, "payments/runs/"+run.ID, run.CommissionerCode, "kept back "+payee+", which is on hold"); err != nil {
 			return nil, err
 		}

@@ -370,7 +370,7 @@ func (s *Service) makePayable(ctx context.Context, tx *change.Tx, run store.RunR
 		return nil, err
 	}
 	_, err = tx.Announce(ctx, payeeAggregate(run.CommissionerCode, p.PayeeCode), run.CommissionerCode, &paymentsv1.PaymentApproved{
-		RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(run, *p),
+		RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(*p),
 	})
 	return postings, err
 }
@@ -548,7 +548,7 @@ func (s *Service) ListRuns(ctx context.Context, req *paymentsv1.ListRunsRequest)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := parseOptionalMonth("month", req.GetMonth()); err != nil {
+	if err := checkMonth("month", req.GetMonth()); err != nil {
 		return nil, err
 	}
 	out := new(paymentsv1.ListRunsResponse)
@@ -588,8 +588,16 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 		}
 		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return payeeKey(p) <= after && after != "" })
 		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
+		sent, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
+		if err != nil {
+			return err
+		}
 		for _, p := range payees {
-			out.Payees = append(out.Payees, payeeToProto(run, p))
+			total := payeeToProto(p)
+			if at := slices.IndexFunc(sent, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }); at >= 0 {
+				total.PaymentId = sent[at].ID
+			}
+			out.Payees = append(out.Payees, total)
 		}
 		return nil
 	})

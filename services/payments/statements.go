@@ -116,7 +116,11 @@ func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error
 		if len(d.lines) == 0 {
 			return fault.New(fault.NotFound, rules.ReasonStatementEmpty, "nothing is known of %s up to %s", pcn, to)
 		}
-		return errors.Join(d.head(ctx, q, when), d.payments(ctx, q), d.place(), d.remaining(ctx, q, scope), d.recoveries(ctx, q))
+		if err := errors.Join(d.head(ctx, q, when), d.payments(ctx, q)); err != nil {
+			return err
+		}
+		d.place()
+		return errors.Join(d.remaining(ctx, q, scope), d.recoveries(ctx, q))
 	})
 	return d, err
 }
@@ -201,7 +205,7 @@ func (d *drawing) takenOff(ctx context.Context, q sqldb.Querier, row store.Payme
 }
 
 // place puts lines and payments where they belong and adds up.
-func (d *drawing) place() error {
+func (d *drawing) place() {
 	m := d.message
 	first := d.from.String()
 	for i := range d.lines {
@@ -244,7 +248,6 @@ func (d *drawing) place() error {
 		}
 	}
 	m.ClosingPence = m.GetOpeningPence() + m.GetTotalPence() - m.GetSentPence()
-	return nil
 }
 
 // counts tells whether a payment reduces what is owed.
@@ -340,6 +343,9 @@ func (d *drawing) print() (*statement.Statement, error) {
 		})
 	}
 	out.Entitlements = printedRemaining(m.GetRemaining())
+	for i := range out.Entitlements {
+		out.Entitlements[i].PaymentName = d.nameOf(out.Entitlements[i].PaymentCode)
+	}
 	return out, nil
 }
 
@@ -395,6 +401,16 @@ func paymentName(clause, code string) string {
 	}
 	name, _, _ = strings.Cut(name, ",")
 	return name
+}
+
+// nameOf returns the name of a payment as its lines have it, or its code.
+func (d *drawing) nameOf(code string) string {
+	for i := range d.lines {
+		if line := d.lines[i].Line; line.GetPaymentCode() == code {
+			return paymentName(line.GetBasis().GetClause(), code)
+		}
+	}
+	return code
 }
 
 // printedRemaining adds up practices of one payment.
