@@ -114,7 +114,7 @@ func (x *RunSubmitted) GetRun() *Run {
 	return nil
 }
 
-// RunApproved says that a run has all the approvals it needs. Aggregate: run.
+// RunApproved says that a run has all the approvals it needs; one with nothing to send is settled at once. Aggregate: run.
 type RunApproved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -252,7 +252,7 @@ func (x *RunRejected) GetRun() *Run {
 	return nil
 }
 
-// RunWithdrawn says that a preparer took a run back. Aggregate: run.
+// RunWithdrawn says that a preparer took a run back, or that its lines passed to another commissioner. Aggregate: run.
 type RunWithdrawn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -301,9 +301,9 @@ func (x *RunWithdrawn) GetRun() *Run {
 // RunExported says that the payments of a run were sent. Aggregate: run.
 type RunExported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run.
+	// The run, with what was approved.
 	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	// The file; never its content.
+	// The file, with what was sent: less than approved where payees were kept back by a hold. Never its content.
 	Export        *Export `protobuf:"bytes,2,opt,name=export,proto3" json:"export,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,7 +353,8 @@ func (x *RunExported) GetExport() *Export {
 	return nil
 }
 
-// RunSettled says that every payment of a run is confirmed. Aggregate: run.
+// RunSettled says that every payment of a run is confirmed as paid or rejected; a run with nothing to send is settled without it.
+// Aggregate: run.
 type RunSettled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -629,7 +630,7 @@ func (x *PaymentSettled) GetPayment() *Payment {
 	return nil
 }
 
-// PaymentRejected says that the payer has rejected a payment. Aggregate: payee.
+// PaymentRejected says that the payer has rejected a payment, or that one came back. Aggregate: payee.
 type PaymentRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The payment.
