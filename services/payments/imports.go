@@ -555,7 +555,7 @@ func (s *Service) settleRun(ctx context.Context, tx *change.Tx, runID string) er
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
 		return err
 	}
-	return s.announce(ctx, tx, run, "every payment of run "+run.ID+" is confirmed", func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunSettled{Run: r} })
+	return s.announceSettled(ctx, tx, run)
 }
 
 // ReissuePayment puts the lines of a rejected payment into a new run.

@@ -338,7 +338,19 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if err := s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunApproved{Run: r} }); err != nil {
 		return nil, err
 	}
+	if err := s.announceSettled(ctx, tx, run); err != nil {
+		return nil, err
+	}
 	return s.present(ctx, tx, run)
+}
+
+// announceSettled publishes that nothing of a run waits any more, if that is so.
+func (s *Service) announceSettled(ctx context.Context, tx *change.Tx, run store.RunRow) error {
+	if run.State != settled {
+		return nil
+	}
+	summary := "nothing of run " + run.ID + " waits to be sent or confirmed"
+	return s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunSettled{Run: r} })
 }
 
 // makePayable returns the postings for one payee of an approved run and tells what it comes to.

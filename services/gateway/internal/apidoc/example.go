@@ -357,7 +357,7 @@ var files = map[protoreflect.FullName]map[string]string{
 			"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.Import": {
-		"text/csv": "reference,outcome,date,amount_gbp,payer_reference,reason\r\n" +
+		"text/csv": "reference,status,payment_date,amount,payment_reference,reject_reason\r\n" +
 			"16C-2022-04-1-U89141,PAID,2022-04-29,16407.21,BACS-20220429-0142,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.DownloadRunLines": {

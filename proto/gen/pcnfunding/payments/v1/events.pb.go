@@ -114,7 +114,7 @@ func (x *RunSubmitted) GetRun() *Run {
 	return nil
 }
 
-// RunApproved says that a run has all the approvals it needs; one with nothing to send is settled at once. Aggregate: run.
+// RunApproved says that a run has all the approvals it needs. Aggregate: run.
 type RunApproved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -353,7 +353,7 @@ func (x *RunExported) GetExport() *Export {
 	return nil
 }
 
-// RunSettled says that every payment of a run is confirmed as paid or rejected; a run with nothing to send is settled without it.
+// RunSettled says that nothing of a run waits: each payment is confirmed as paid or rejected, or there was none to send.
 // Aggregate: run.
 type RunSettled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
