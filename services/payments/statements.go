@@ -81,6 +81,8 @@ type drawing struct {
 	debts    debts
 	payee    *typev1.Payee
 	held     heldTargets
+	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
+	ownOnly bool
 }
 
 // sentPayment is a payment with the part of it that is for one PCN.
@@ -94,6 +96,9 @@ type sentPayment struct {
 // debts are the overpayments of a PCN over the period. Every amount is above zero where the PCN owes.
 type debts struct{ before, arisen, recovered money.Pence }
 
+// left is what the PCN owes at the end.
+func (d debts) left() money.Pence { return d.before + d.arisen - d.recovered }
+
 // drawUp draws a statement up from what payments holds: the fund is not asked.
 func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error) {
 	from, to, err := monthsOf(when)
@@ -105,7 +110,7 @@ func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error
 	}}
 	principal, _ := auth.From(ctx)
 	var scope []string
-	if !principal.HoldsPCN(pcn) {
+	if d.ownOnly = principal.HoldsPCN(pcn); !d.ownOnly {
 		scope = principal.CommissionerScope()
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
@@ -240,7 +245,11 @@ func (d *drawing) place() {
 			d.debts.before -= p.taken
 		case p.month.Before(d.from):
 		default:
-			m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: paymentToProto(p.row), PcnPence: int64(p.part)})
+			payment := paymentToProto(p.row)
+			if d.ownOnly {
+				payment.AmountPence = int64(p.part)
+			}
+			m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: payment, PcnPence: int64(p.part)})
 			if counts {
 				m.SentPence += int64(p.part)
 				d.debts.recovered += p.taken
@@ -299,6 +308,9 @@ func (d *drawing) recoveries(ctx context.Context, q sqldb.Querier) error {
 		if err != nil {
 			return err
 		}
+		if d.ownOnly {
+			recovery.OutstandingPence = int64(d.debts.left())
+		}
 		d.message.Recoveries = append(d.message.Recoveries, recovery)
 	}
 	return nil
@@ -339,7 +351,7 @@ func (d *drawing) print() (*statement.Statement, error) {
 	if d.debts != (debts{}) {
 		out.Recoveries = append(out.Recoveries, statement.Recovery{
 			Reference: d.payee.GetCode(), Reason: "paid too much in earlier runs", BroughtForward: d.debts.before, Arisen: d.debts.arisen,
-			Recovered: d.debts.recovered, CarriedForward: d.debts.before + d.debts.arisen - d.debts.recovered,
+			Recovered: d.debts.recovered, CarriedForward: d.debts.left(),
 		})
 	}
 	out.Entitlements = printedRemaining(m.GetRemaining())
