@@ -588,10 +588,15 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 		}
 		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return payeeKey(p) <= after && after != "" })
 		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
+		kept, err := keptBack(ctx, q, run)
 		for _, p := range payees {
-			out.Payees = append(out.Payees, payeeToProto(run, p))
+			shown := payeeToProto(run, p)
+			if slices.Contains(kept, p.PayeeCode) {
+				shown.PaymentId = ""
+			}
+			out.Payees = append(out.Payees, shown)
 		}
-		return nil
+		return err
 	})
 	return out, err
 }
