@@ -380,18 +380,25 @@ func managerOf(t testing.TB, pcn string) caller {
 	return caller{token: token}
 }
 
-// requirePrinted checks that a statement can be had as a spreadsheet and as a document, the same each time.
+// requirePrinted checks a statement of Stockton that can be had as a document and as a spreadsheet.
 func requirePrinted(t testing.TB, who caller, path string) {
 	t.Helper()
-	document, again := who.get(t, path+"/statement.pdf"), who.get(t, path+"/statement.pdf")
-	require.Equal(t, "application/pdf", document.Header.Get("Content-Type"))
-	require.True(t, strings.HasPrefix(string(document.Body), "%PDF-"), "%s", document)
-	require.True(t, strings.HasSuffix(strings.TrimSpace(string(document.Body)), "%%EOF"))
-	require.InDelta(t, len(document.Body), len(again.Body), 64, "only the time it was drawn up differs")
+	requireDocument(t, who, path)
 	table := who.get(t, path+"/statement.csv")
 	require.Equal(t, http.StatusOK, table.Status, "%s", table)
 	require.True(t, strings.HasPrefix(table.Header.Get("Content-Type"), "text/csv"))
 	require.Contains(t, table.Header.Get("Content-Disposition"), "attachment")
 	require.Contains(t, string(table.Body), stockton)
 	require.Contains(t, string(table.Body), "6695.00")
+}
+
+// requireDocument checks that a statement is printed, the same each time.
+func requireDocument(t testing.TB, who caller, path string) {
+	t.Helper()
+	document, again := who.get(t, path+"/statement.pdf"), who.get(t, path+"/statement.pdf")
+	require.Equal(t, http.StatusOK, document.Status, "%s", document)
+	require.Equal(t, "application/pdf", document.Header.Get("Content-Type"))
+	require.True(t, strings.HasPrefix(string(document.Body), "%PDF-"), "%s", document)
+	require.True(t, strings.HasSuffix(strings.TrimSpace(string(document.Body)), "%%EOF"))
+	require.InDelta(t, len(document.Body), len(again.Body), 64, "only the time it was drawn up differs")
 }
