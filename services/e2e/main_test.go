@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	suite = &harness{
 		dir: dir, base: strings.TrimSuffix(os.Getenv("BASE_URL"), "/"), binary: os.Getenv("PCN_BIN"), dataDir: os.Getenv("E2E_DATA_DIR"),
-		client: &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client:   &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		accounts: os.Getenv("E2E_ACCOUNTS_FILE"), tokens: make(map[string]string),
 	}
 	if err := suite.start(); err != nil {

@@ -88,8 +88,10 @@ func TestPaymentsApproval_FollowsThePolicy(t *testing.T) {
 	policy := fields{"request_id": unique(), "commissioner_code": "01D", "from_month": "2022-04", "reason": "scheme of delegation", "approval_policy": fields{
 		"second_approval_above_pence": fmt.Sprint(net - 1), "default_limit_pence": "100",
 		"limits": []fields{
-			{"subject": "01d.approver", "limit_pence": fmt.Sprint(net)}, {"subject": "01d.deputy", "limit_pence": fmt.Sprint(net + 1)},
-			{"subject": "01d.junior", "limit_pence": fmt.Sprint(net - 1)}, {"subject": "01d.preparer", "limit_pence": fmt.Sprint(net)},
+			{"subject": "01d.approver", "limit_pence": fmt.Sprint(net)},
+			{"subject": "01d.deputy", "limit_pence": fmt.Sprint(net + 1)},
+			{"subject": "01d.junior", "limit_pence": fmt.Sprint(net - 1)},
+			{"subject": "01d.preparer", "limit_pence": fmt.Sprint(net)},
 		},
 	}}
 	o.preparer.post(t, "/v1/payments/settings", policy).refused(t, http.StatusForbidden, "ROLE_REQUIRED")

@@ -29,8 +29,15 @@ func TestPayments_OfTeesValleyFromAprilToItsSuccessor(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"assembled", v.assembled}, {"approved", v.approved}, {"incomplete", v.incomplete}, {"exported", v.exported},
-		{"confirmed", v.confirmed}, {"issued again", v.issuedAgain}, {"compared", v.compared}, {"stated", v.stated}, {"succeeded", v.succeeded},
+		{"assembled", v.assembled},
+		{"approved", v.approved},
+		{"incomplete", v.incomplete},
+		{"exported", v.exported},
+		{"confirmed", v.confirmed},
+		{"issued again", v.issuedAgain},
+		{"compared", v.compared},
+		{"stated", v.stated},
+		{"succeeded", v.succeeded},
 	} {
 		require.True(t, t.Run(step.name, step.run), step.name)
 	}
