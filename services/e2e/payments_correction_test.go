@@ -102,9 +102,9 @@ type overpaid struct {
 }
 
 // overpay pays April and then learns that the PCN had another payee from its first day.
-func overpay(t testing.TB) overpaid {
+func overpay(t testing.TB, ccg, icb, payee string) overpaid {
 	t.Helper()
-	o := overpaid{office: officeOf(t, "06L", "QJG")}
+	o := overpaid{office: officeOf(t, ccg, icb)}
 	april := o.sample(t)
 	o.coded(t)
 	o.confirm(t, allPaid(o.sentOut(t, o.run(t, "2022-04", 1))))
@@ -112,7 +112,7 @@ func overpay(t testing.TB) overpaid {
 	o.pcn, o.payee = found[0].PCNCode, found[0].Payee.Code
 	o.paid = find(april.Lines, func(l line) bool { return l.PaymentCode == "NPP" && l.Payee.Code == o.payee })[0].AmountPence
 	write[load](t, o.preparer, "/v1/register/payees", fields{
-		"request_id": unique(), "commissioner_code": "QJG", "organisation_code": o.pcn, "payee_code": "E2E06", "payee_name": "NEW PAYEE",
+		"request_id": unique(), "commissioner_code": icb, "organisation_code": o.pcn, "payee_code": payee, "payee_name": "NEW PAYEE",
 		"effective_from": "2022-04-01", "source": "e2e",
 	})
 	for _, l := range find(april.Lines, func(l line) bool { return l.PCNCode == o.pcn && l.PaymentCode != "NPP" }) {
@@ -132,7 +132,7 @@ func (o overpaid) mine(t testing.TB, runID string) payeeTotal {
 
 func TestPayments_AnOverpaymentIsCarriedAndTakenOff(t *testing.T) {
 	t.Parallel()
-	o := overpay(t)
+	o := overpay(t, "06L", "QJG", "E2E06")
 	plan := fields{"request_id": unique(), "commissioner_code": "06L", "payee_code": o.payee, "instalment_pence": "10000", "from_month": "2022-05", "reason": "agreed"}
 	o.approver.post(t, "/v1/payments/recoveries:plan", plan).refused(t, http.StatusBadRequest, "NOTHING_TO_RECOVER")
 	second := closeMonth(t, o.preparer, "06L", "2022-04")

@@ -158,6 +158,7 @@ func (v *teesValley) exported(t *testing.T) {
 	require.Equal(t, v.run.Totals.Payments, journal.Payments)
 	v.requireBalanced(t, journal)
 	require.Equal(t, journal, write[export](t, v.preparer, path, body), "the same request gets the stored answer")
+	v.preparer.post(t, path, body.with("format", "FORMAT_REMITTANCE")).refused(t, http.StatusConflict, "REQUEST_ID_REUSED")
 	rows := sheet(t, v.file(t, journal))
 	require.Equal(t, v.april.PayTotalPence, column(t, rows, "Debit"), "a line each, and nothing is taken back")
 	require.Len(t, rows, v.april.LineCount+v.run.Totals.Payments)
@@ -256,6 +257,10 @@ func (v *teesValley) confirmed(t *testing.T) {
 
 	require.Equal(t, turned.AmountPence, v.accrued(t, thisMonth(), ""), "what was rejected is still owed")
 	require.Equal(t, total, v.accrued(t, thisMonth(), v.run.ExportedAt), "all of it was when the run was sent")
+	require.Equal(t, map[string]int64{"EXPENSE": total, "SENT": -total}, v.stages(t, "&known_at="+v.run.ExportedAt))
+	require.Equal(t, map[string]int64{"EXPENSE": total, "ACCRUED": -total}, v.stages(t, "&effective_to=2022-04-30"), "what was done since counts since")
+	require.Equal(t, v.stages(t, ""), v.stages(t, "&by_payee=true"))
+	v.onlooking.get(t, "/v1/payments/commissioners/16C/trial-balance?known_at=2999-01-01T00:00:00Z").refused(t, http.StatusBadRequest, "KNOWN_AT_IN_FUTURE")
 	require.Equal(t, total, v.accrued(t, "2022-04", ""), "and at the end of April, whatever was paid since")
 	require.Zero(t, v.accrued(t, "2022-04", v.closedAt(t)), "nobody knew of it before April was closed")
 	require.Zero(t, v.accrued(t, "2022-03", ""))
