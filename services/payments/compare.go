@@ -333,7 +333,9 @@ func reconcileTotals(found *rules.Reconciliation) []*paymentsv1.ReconciliationTo
 	var out []*paymentsv1.ReconciliationTotal
 	for i := range found.Findings {
 		f := &found.Findings[i]
-		at := slices.IndexFunc(out, func(t *paymentsv1.ReconciliationTotal) bool { return t.GetMatch() == matches[f.Status] && t.GetCause() == string(f.Cause) })
+		at := slices.IndexFunc(out, func(t *paymentsv1.ReconciliationTotal) bool {
+			return t.GetMatch() == matches[f.Status] && t.GetCause() == string(f.Cause)
+		})
 		if at < 0 {
 			at = len(out)
 			out = append(out, &paymentsv1.ReconciliationTotal{Match: matches[f.Status], Cause: string(f.Cause)})

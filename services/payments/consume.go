@@ -132,7 +132,7 @@ func whole(ctx context.Context, tx *change.Tx, e inbox.Event, event scheduleClos
 	parts := make([]*typev1.PaymentSchedule, event.GetParts())
 	for n := range parts {
 		parts[n] = new(typev1.PaymentSchedule)
-		if err := proto.Unmarshal(stored[int32(n+1)], parts[n]); err != nil { //nolint:gosec // a schedule has a few parts
+		if err := proto.Unmarshal(stored[int32(n+1)], parts[n]); err != nil {
 			return nil, fmt.Errorf("read part %d of %s: %w", n+1, event.GetSchedule().GetScheduleId(), err)
 		}
 	}

@@ -81,11 +81,13 @@ func parseMonth(field, text string) (period.Month, error) {
 	return month, nil
 }
 
-func parseOptionalMonth(field, text string) (period.Month, error) {
+// checkMonth refuses a month that is given and is none.
+func checkMonth(field, text string) error {
 	if text == "" {
-		return period.Month{}, nil
+		return nil
 	}
-	return parseMonth(field, text)
+	_, err := parseMonth(field, text)
+	return err
 }
 
 func parseDate(field, text string) (period.Date, error) {
@@ -113,7 +115,9 @@ func fundName(code int) string {
 }
 
 // fundCode reads what fundName writes.
-func fundCode(name string) typev1.Fund { return typev1.Fund(typev1.Fund_value["FUND_"+strings.ToUpper(name)]) }
+func fundCode(name string) typev1.Fund {
+	return typev1.Fund(typev1.Fund_value["FUND_"+strings.ToUpper(name)])
+}
 
 // stateName writes the state of a run in words, such as assembled.
 func stateName(state paymentsv1.RunState) string {
@@ -139,16 +143,12 @@ func totalsToProto(t rules.Totals) *paymentsv1.RunTotals {
 	}
 }
 
-func payeeToProto(run store.RunRow, p rules.PayeeTotal) *paymentsv1.PayeeTotal {
-	out := &paymentsv1.PayeeTotal{
+func payeeToProto(p rules.PayeeTotal) *paymentsv1.PayeeTotal {
+	return &paymentsv1.PayeeTotal{
 		Payee: &typev1.Payee{Code: p.PayeeCode, Name: p.PayeeName}, Lines: int32(p.Lines), HeldLines: int32(p.HeldLines), //nolint:gosec // counts of one run
 		LinesPence: int64(p.LinesTotal), BroughtForwardPence: int64(p.BroughtForward), CarriedForwardPence: int64(p.CarriedForward),
 		NetPence: int64(p.Net), HeldPence: int64(p.HeldTotal),
 	}
-	if run.ExportID != "" && p.Net > 0 {
-		out.PaymentId = paymentID(run.ID, p.PayeeCode)
-	}
-	return out
 }
 
 // paymentID names the one payment that a run sends to a payee.

@@ -126,7 +126,10 @@ func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow,
 	}
 	out := exportToProto(file)
 	summary := fmt.Sprintf("sent %d payments of run %s, %s, by %s", file.Payments, run.ID, file.Amount, file.FileName)
-	return out, s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunExported{Run: r, Export: out} })
+	if err := s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunExported{Run: r, Export: out} }); err != nil {
+		return nil, err
+	}
+	return out, s.announceSettled(ctx, tx, run)
 }
 
 // keepBack takes the payees on hold out of an approved run: what was posted for them is reversed, and their lines are open again.
@@ -143,6 +146,12 @@ func (s *Service) keepBack(ctx context.Context, tx *change.Tx, run store.RunRow)
 			if err := store.Advance(ctx, tx.Tx, run.ID, payee, state, store.Open, ""); err != nil {
 				return nil, err
 			}
+		}
+		_, err := tx.Announce(ctx, payeeAggregate(run.CommissionerCode, payee), run.CommissionerCode, &paymentsv1.PaymentKeptBack{
+			RunId: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: payee,
+		})
+		if err != nil {
+			return nil, err
 		}
 		if err := tx.Record(ctx, "payments/runs/"+run.ID, run.CommissionerCode, "kept back "+payee+", which is on hold"); err != nil {
 			return nil, err

@@ -39,13 +39,16 @@ func (s *Service) PlaceHold(ctx context.Context, req *paymentsv1.PlaceHoldReques
 			return nil, err
 		}
 		out := holdToProto(row)
-		if _, err := tx.Announce(ctx, "hold/"+row.ID, row.CommissionerCode, &paymentsv1.HoldPlaced{Hold: out}); err != nil {
+		if _, err := tx.Announce(ctx, holdAggregate(row), row.CommissionerCode, &paymentsv1.HoldPlaced{Hold: out}); err != nil {
 			return nil, err
 		}
 		summary := fmt.Sprintf("held %s: %s", row.PayeeCode+row.LineID, row.Reason)
 		return out, tx.Record(ctx, "payments/holds/"+row.ID, row.CommissionerCode, summary)
 	})
 }
+
+// holdAggregate is the thing whose events tell of a hold; one that passed to another commissioner is another.
+func holdAggregate(row store.HoldRow) string { return "hold/" + row.CommissionerCode + "/" + row.ID }
 
 // holdable refuses a line that the commissioner does not owe, or that is in a frozen run.
 func holdable(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequest) error {
@@ -99,7 +102,7 @@ func (s *Service) ReleaseHold(ctx context.Context, req *paymentsv1.ReleaseHoldRe
 			return nil, err
 		}
 		out := holdToProto(row)
-		if _, err := tx.Announce(ctx, "hold/"+row.ID, row.CommissionerCode, &paymentsv1.HoldReleased{Hold: out}); err != nil {
+		if _, err := tx.Announce(ctx, holdAggregate(row), row.CommissionerCode, &paymentsv1.HoldReleased{Hold: out}); err != nil {
 			return nil, err
 		}
 		summary := fmt.Sprintf("released the hold on %s: %s", row.PayeeCode+row.LineID, req.GetReason())

@@ -52,12 +52,15 @@ const (
 // Import reads a file of confirmations or of amounts actually paid.
 func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) error {
 	ctx := stream.Context()
-	header, content, err := receive(stream)
+	header, err := receiveHeader(stream)
 	if err != nil {
 		return err
 	}
-	if !holds(ctx, header.GetCommissionerCode()) {
-		_, err := visible(ctx, header.GetCommissionerCode())
+	if _, err := visible(ctx, header.GetCommissionerCode()); err != nil {
+		return err
+	}
+	content, err := receiveFile(stream)
+	if err != nil {
 		return err
 	}
 	rows, err := readFile(header.GetKind(), content)
@@ -80,30 +83,34 @@ func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequ
 	return stream.SendAndClose(answer)
 }
 
-// receive reads an upload whole; it is bounded.
-func receive(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) (*paymentsv1.ImportHeader, []byte, error) {
+// receiveHeader reads the first message of an upload.
+func receiveHeader(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) (*paymentsv1.ImportHeader, error) {
 	first, err := stream.Recv()
 	if errors.Is(err, io.EOF) || (err == nil && first.GetHeader() == nil) {
-		return nil, nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "an upload begins with its header").At("header", "the first message carries it")
+		return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "an upload begins with its header").At("header", "the first message carries it")
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	header := first.GetHeader()
-	if header.GetRequestId() == "" {
-		return nil, nil, fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
+	if first.GetHeader().GetRequestId() == "" {
+		return nil, fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
 	}
+	return first.GetHeader(), nil
+}
+
+// receiveFile reads the bytes of an upload; they are bounded.
+func receiveFile(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) ([]byte, error) {
 	var content bytes.Buffer
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return header, content.Bytes(), nil
+			return content.Bytes(), nil
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if content.Len()+len(part.GetChunk()) > maxFileBytes {
-			return nil, nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file is larger than %d bytes: divide it", maxFileBytes)
+			return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file is larger than %d bytes: divide it", maxFileBytes)
 		}
 		content.Write(part.GetChunk())
 	}
@@ -555,7 +562,7 @@ func (s *Service) settleRun(ctx context.Context, tx *change.Tx, runID string) er
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
 		return err
 	}
-	return s.announce(ctx, tx, run, "every payment of run "+run.ID+" is confirmed", func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunSettled{Run: r} })
+	return s.announceSettled(ctx, tx, run)
 }
 
 // ReissuePayment puts the lines of a rejected payment into a new run.

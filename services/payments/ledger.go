@@ -170,7 +170,9 @@ func (s *Service) ListAccruals(ctx context.Context, req *paymentsv1.ListAccruals
 		}
 	}
 	out.TotalPence = int64(total)
-	key := func(a store.Accrual) string { return fmt.Sprintf("%s %d %s %s", a.PayeeCode, a.Fund, a.PaymentCode, a.ForMonth) }
+	key := func(a store.Accrual) string {
+		return fmt.Sprintf("%s %d %s %s", a.PayeeCode, a.Fund, a.PaymentCode, a.ForMonth)
+	}
 	rows = slices.DeleteFunc(rows, func(a store.Accrual) bool { return after != "" && key(a) <= after })
 	rows, out.NextPageToken = page.Cut(rows, page.Size(req.GetPageSize(), defaultPage), key)
 	for _, row := range rows {

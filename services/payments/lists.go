@@ -45,7 +45,7 @@ func (s *Service) ListReceivedSchedules(ctx context.Context, req *paymentsv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	if _, err := parseOptionalMonth("month", req.GetMonth()); err != nil {
+	if err := checkMonth("month", req.GetMonth()); err != nil {
 		return nil, err
 	}
 	var rows []store.ScheduleRow

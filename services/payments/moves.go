@@ -273,7 +273,7 @@ func movePayments(ctx context.Context, tx *change.Tx, from, to string, payees []
 	return moved, nil
 }
 
-// endAssembled withdraws the assembled runs of a commissioner that has nothing left to pay.
+// endAssembled withdraws the assembled runs of a commissioner that have nothing left to pay.
 func (s *Service) endAssembled(ctx context.Context, tx *change.Tx, m *paymentsv1.Move) error {
 	runs, err := store.Runs(ctx, tx, store.RunFilter{Page: store.Page{Commissioners: []string{m.GetFromCommissionerCode()}}, State: assembled})
 	if err != nil {
@@ -281,8 +281,11 @@ func (s *Service) endAssembled(ctx context.Context, tx *change.Tx, m *paymentsv1
 	}
 	for _, run := range runs {
 		items, err := store.RunItems(ctx, tx, run.ID)
-		if err != nil || len(items) > 0 {
+		if err != nil {
 			return err
+		}
+		if len(items) > 0 {
+			continue
 		}
 		run.State, run.EndedBy, run.EndedAt = withdrawn, tx.By.Subject, sqldb.Micros(tx.Now())
 		run.EndReason = "its lines passed to " + m.GetToCommissionerCode()

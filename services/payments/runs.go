@@ -338,7 +338,19 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if err := s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunApproved{Run: r} }); err != nil {
 		return nil, err
 	}
+	if err := s.announceSettled(ctx, tx, run); err != nil {
+		return nil, err
+	}
 	return s.present(ctx, tx, run)
+}
+
+// announceSettled publishes that nothing of a run waits any more, if that is so.
+func (s *Service) announceSettled(ctx context.Context, tx *change.Tx, run store.RunRow) error {
+	if run.State != settled {
+		return nil
+	}
+	summary := "nothing of run " + run.ID + " waits to be sent or confirmed"
+	return s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunSettled{Run: r} })
 }
 
 // makePayable returns the postings for one payee of an approved run and tells what it comes to.
@@ -370,7 +382,7 @@ func (s *Service) makePayable(ctx context.Context, tx *change.Tx, run store.RunR
 		return nil, err
 	}
 	_, err = tx.Announce(ctx, payeeAggregate(run.CommissionerCode, p.PayeeCode), run.CommissionerCode, &paymentsv1.PaymentApproved{
-		RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(run, *p),
+		RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(*p),
 	})
 	return postings, err
 }
@@ -548,7 +560,7 @@ func (s *Service) ListRuns(ctx context.Context, req *paymentsv1.ListRunsRequest)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := parseOptionalMonth("month", req.GetMonth()); err != nil {
+	if err := checkMonth("month", req.GetMonth()); err != nil {
 		return nil, err
 	}
 	out := new(paymentsv1.ListRunsResponse)
@@ -588,8 +600,16 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 		}
 		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return payeeKey(p) <= after && after != "" })
 		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
+		sent, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
+		if err != nil {
+			return err
+		}
 		for _, p := range payees {
-			out.Payees = append(out.Payees, payeeToProto(run, p))
+			total := payeeToProto(p)
+			if at := slices.IndexFunc(sent, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }); at >= 0 {
+				total.PaymentId = sent[at].ID
+			}
+			out.Payees = append(out.Payees, total)
 		}
 		return nil
 	})

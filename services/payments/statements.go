@@ -81,6 +81,8 @@ type drawing struct {
 	debts    debts
 	payee    *typev1.Payee
 	held     heldTargets
+	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
+	ownOnly bool
 }
 
 // sentPayment is a payment with the part of it that is for one PCN.
@@ -94,6 +96,9 @@ type sentPayment struct {
 // debts are the overpayments of a PCN over the period. Every amount is above zero where the PCN owes.
 type debts struct{ before, arisen, recovered money.Pence }
 
+// left is what the PCN owes at the end.
+func (d debts) left() money.Pence { return d.before + d.arisen - d.recovered }
+
 // drawUp draws a statement up from what payments holds: the fund is not asked.
 func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error) {
 	from, to, err := monthsOf(when)
@@ -105,7 +110,7 @@ func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error
 	}}
 	principal, _ := auth.From(ctx)
 	var scope []string
-	if !principal.HoldsPCN(pcn) {
+	if d.ownOnly = principal.HoldsPCN(pcn); !d.ownOnly {
 		scope = principal.CommissionerScope()
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
@@ -116,7 +121,11 @@ func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error
 		if len(d.lines) == 0 {
 			return fault.New(fault.NotFound, rules.ReasonStatementEmpty, "nothing is known of %s up to %s", pcn, to)
 		}
-		return errors.Join(d.head(ctx, q, when), d.payments(ctx, q), d.place(), d.remaining(ctx, q, scope), d.recoveries(ctx, q))
+		if err := errors.Join(d.head(ctx, q, when), d.payments(ctx, q)); err != nil {
+			return err
+		}
+		d.place()
+		return errors.Join(d.remaining(ctx, q, scope), d.recoveries(ctx, q))
 	})
 	return d, err
 }
@@ -201,7 +210,7 @@ func (d *drawing) takenOff(ctx context.Context, q sqldb.Querier, row store.Payme
 }
 
 // place puts lines and payments where they belong and adds up.
-func (d *drawing) place() error {
+func (d *drawing) place() {
 	m := d.message
 	first := d.from.String()
 	for i := range d.lines {
@@ -236,7 +245,11 @@ func (d *drawing) place() error {
 			d.debts.before -= p.taken
 		case p.month.Before(d.from):
 		default:
-			m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: paymentToProto(p.row), PcnPence: int64(p.part)})
+			payment := paymentToProto(p.row)
+			if d.ownOnly {
+				payment.AmountPence = int64(p.part)
+			}
+			m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: payment, PcnPence: int64(p.part)})
 			if counts {
 				m.SentPence += int64(p.part)
 				d.debts.recovered += p.taken
@@ -244,7 +257,6 @@ func (d *drawing) place() error {
 		}
 	}
 	m.ClosingPence = m.GetOpeningPence() + m.GetTotalPence() - m.GetSentPence()
-	return nil
 }
 
 // counts tells whether a payment reduces what is owed.
@@ -296,6 +308,9 @@ func (d *drawing) recoveries(ctx context.Context, q sqldb.Querier) error {
 		if err != nil {
 			return err
 		}
+		if d.ownOnly {
+			recovery.OutstandingPence = int64(d.debts.left())
+		}
 		d.message.Recoveries = append(d.message.Recoveries, recovery)
 	}
 	return nil
@@ -336,10 +351,13 @@ func (d *drawing) print() (*statement.Statement, error) {
 	if d.debts != (debts{}) {
 		out.Recoveries = append(out.Recoveries, statement.Recovery{
 			Reference: d.payee.GetCode(), Reason: "paid too much in earlier runs", BroughtForward: d.debts.before, Arisen: d.debts.arisen,
-			Recovered: d.debts.recovered, CarriedForward: d.debts.before + d.debts.arisen - d.debts.recovered,
+			Recovered: d.debts.recovered, CarriedForward: d.debts.left(),
 		})
 	}
 	out.Entitlements = printedRemaining(m.GetRemaining())
+	for i := range out.Entitlements {
+		out.Entitlements[i].PaymentName = d.nameOf(out.Entitlements[i].PaymentCode)
+	}
 	return out, nil
 }
 
@@ -395,6 +413,16 @@ func paymentName(clause, code string) string {
 	}
 	name, _, _ = strings.Cut(name, ",")
 	return name
+}
+
+// nameOf returns the name of a payment as its lines have it, or its code.
+func (d *drawing) nameOf(code string) string {
+	for i := range d.lines {
+		if line := d.lines[i].Line; line.GetPaymentCode() == code {
+			return paymentName(line.GetBasis().GetClause(), code)
+		}
+	}
+	return code
 }
 
 // printedRemaining adds up practices of one payment.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
@@ -86,9 +87,13 @@ func (s *Service) importOptions(header *registerv1.ImportHeader) (files.Options,
 func (s *Service) importFile(
 	ctx context.Context, header *registerv1.ImportHeader, options files.Options, spooled *files.Spooled,
 ) (*registerv1.ImportResponse, error) {
-	request, err := importRequest(header, spooled.SHA256)
-	if err != nil {
-		return nil, err
+	// With the hash of what was sent the header stands for the whole stream, so that another file under the same request_id is told
+	// from a repetition.
+	request := proto.CloneOf(header)
+	request.Sha256 = spooled.SHA256
+	if header.GetSha256() != "" && header.GetSha256() != spooled.SHA256 {
+		return nil, fault.New(fault.Invalid, rules.ReasonFileDamaged, "the file did not come as it was sent: its hash is %s", spooled.SHA256).
+			At("sha256", "is not that of the file")
 	}
 	if answer, found, err := change.Stored[*registerv1.ImportResponse](ctx, s.db, request); err != nil || found {
 		return answer, err

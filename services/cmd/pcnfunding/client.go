@@ -18,14 +18,16 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
 
 // client says how a command reaches a running suite.
 type client struct {
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
-	// RegisterAddress sets the register apart where services run on their own.
+	// RegisterAddress and PaymentsAddress set services apart that run on their own.
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
 }
@@ -59,19 +61,28 @@ func localPrincipal(role optionsv1.Role) auth.Principal {
 	}
 }
 
-// withClients calls fn with clients of both services.
-func (c *client) withClients(role optionsv1.Role, fn func(corev1.CoreServiceClient, registerv1.RegisterServiceClient) error) (err error) {
-	conn, err := c.dial(c.Address, role)
-	if err != nil {
-		return err
+// clients are those of the services that commands call.
+type clients struct {
+	register registerv1.RegisterServiceClient
+	core     corev1.CoreServiceClient
+	payments paymentsv1.PaymentsServiceClient
+}
+
+// withClients calls fn with clients of the services.
+func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err error) {
+	var conns [3]*grpc.ClientConn
+	for i, address := range []string{c.RegisterAddress, "", c.PaymentsAddress} {
+		conn, err := c.dial(cmp.Or(address, c.Address), role)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+		conns[i] = conn
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	registerConn, err := c.dial(cmp.Or(c.RegisterAddress, c.Address), role)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, registerConn.Close()) }()
-	return fn(corev1.NewCoreServiceClient(conn), registerv1.NewRegisterServiceClient(registerConn))
+	return fn(clients{
+		register: registerv1.NewRegisterServiceClient(conns[0]), core: corev1.NewCoreServiceClient(conns[1]),
+		payments: paymentsv1.NewPaymentsServiceClient(conns[2]),
+	})
 }
 
 // newRequestID names one request of a command.

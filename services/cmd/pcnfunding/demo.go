@@ -62,25 +62,29 @@ func (p *process) showSample(ctx context.Context) error {
 func (p *process) sampleMonths(ctx context.Context) error {
 	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
 	began := time.Now()
-	err := reach.withClients(optionsv1.Role_ROLE_OPERATOR, func(_ corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
-		return loadSample(ctx, register)
+	err := reach.withClients(optionsv1.Role_ROLE_OPERATOR, func(suite clients) error {
+		return loadSample(ctx, suite.register)
 	})
 	if err != nil {
 		return err
 	}
-	err = reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(core corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
+	err = reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) error {
 		for _, month := range sample.Months() {
-			codes, err := commissioners(ctx, register, month)
+			codes, err := commissioners(ctx, suite.register, month)
 			if err != nil {
 				return err
 			}
 			requestID := func(commissioner string) string { return "sample-" + month + "-" + commissioner }
-			if _, err := closeMonth(ctx, core, month, codes, requestID); err != nil {
+			closed, err := closeMonth(ctx, suite.core, month, codes, requestID)
+			if err != nil {
+				return err
+			}
+			if err := awaitSchedules(ctx, suite.payments, month, closed.schedules); err != nil {
 				return err
 			}
 		}
 		for _, month := range sample.Months() {
-			summary, err := core.GetMonthSummary(ctx, &corev1.GetMonthSummaryRequest{Month: month})
+			summary, err := suite.core.GetMonthSummary(ctx, &corev1.GetMonthSummaryRequest{Month: month})
 			if err != nil {
 				return err
 			}
@@ -90,7 +94,10 @@ func (p *process) sampleMonths(ctx context.Context) error {
 		}
 		return nil
 	})
-	fmt.Printf("\nloaded, closed and added up in %s\n", time.Since(began).Round(time.Millisecond))
+	if err == nil {
+		err = payOneRun(ctx, reach, os.Stdout)
+	}
+	fmt.Printf("\nloaded, closed, paid and added up in %s\n", time.Since(began).Round(time.Millisecond))
 	return err
 }
 
@@ -157,9 +164,10 @@ REST       http://%[1]s/v1      reference page http://%[1]s/docs/
 gRPC       %[2]s            events %[3]s
 health     http://%[1]s/readyz  metrics http://%[1]s/metrics
 
-A token, and one PCN's lines with their working:
+A token, one PCN's lines with their working, and its statement:
   TOKEN=$(bin/pcnfunding token --role auditor --data-dir %[4]s)
   curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/core/pcns/U89141/months/2022-04
+  curl -s -H "Authorization: Bearer $TOKEN" -o statement.pdf http://%[1]s/v1/payments/pcns/U89141/statements/2022-04/statement.pdf
 
 Stop with Ctrl-C.
 `, p.httpAddr, p.grpcAddr, p.natsURL, p.command.DataDir)

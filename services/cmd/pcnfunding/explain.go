@@ -9,7 +9,6 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
-	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
 
 type explainCommand struct {
@@ -20,8 +19,8 @@ type explainCommand struct {
 
 // Run prints the line's working in words.
 func (e *explainCommand) Run(ctx context.Context) error {
-	return e.withClients(optionsv1.Role_ROLE_AUDITOR, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
-		answer, err := core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
+	return e.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
+		answer, err := suite.core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
@@ -38,10 +37,10 @@ func (c *importCommand) Run(ctx context.Context) error {
 	if c.Quarantine {
 		header.BadRows = registerv1.BadRows_QUARANTINE
 	}
-	return c.withClients(optionsv1.Role_ROLE_OPERATOR, func(_ corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
+	return c.withClients(optionsv1.Role_ROLE_OPERATOR, func(suite clients) error {
 		for _, path := range c.Files {
 			header.RequestId, header.FileName = newRequestID(), filepath.Base(path)
-			if err := importOne(ctx, register, path, header); err != nil {
+			if err := importOne(ctx, suite.register, path, header); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}

@@ -15,18 +15,20 @@ var version = "development"
 
 // commands is every subcommand; each has a Run method.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run one service, or all of them on embedded stores."`
-	Demo    demoCommand    `cmd:"" help:"Load the sample data, close its two months, print the summary and exit."`
-	Migrate migrateCommand `cmd:"" help:"Bring the schema of one service, or of all, up to date. Safe to run twice."`
-	Token   tokenCommand   `cmd:"" help:"Mint a token with the key of the local run."`
-	Import  importCommand  `cmd:"" help:"Load a file of reference data into the register."`
-	Month   monthCommand   `cmd:"" help:"Close a month, or show what it came to."`
-	Rates   ratesCommand   `cmd:"" help:"List, add and confirm rates."`
-	Check   checkCommand   `cmd:"" help:"Prove worked examples against the quotation calls."`
-	Explain explainCommand `cmd:"" help:"Show how a line came about, from clause to penny."`
-	Events  eventsCommand  `cmd:"" help:"Publish events once more from the database."`
-	Audit   auditCommand   `cmd:"" help:"Verify the seals of the audit log."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run one service, or all of them on embedded stores."`
+	Demo      demoCommand      `cmd:"" help:"Load the sample data, close its two months, print the summary and exit."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the schema of one service, or of all, up to date. Safe to run twice."`
+	Token     tokenCommand     `cmd:"" help:"Mint a token with the key of the local run."`
+	Import    importCommand    `cmd:"" help:"Load a file of reference data into the register."`
+	Month     monthCommand     `cmd:"" help:"Close a month, or show what it came to."`
+	Run       runCommand       `cmd:"" help:"List payment runs, put one forward, approve it, export it."`
+	Rates     ratesCommand     `cmd:"" help:"List, add and confirm rates."`
+	Check     checkCommand     `cmd:"" help:"Prove worked examples against the quotation calls."`
+	Explain   explainCommand   `cmd:"" help:"Show how a line came about, from clause to penny."`
+	Statement statementCommand `cmd:"" help:"Write the statement of a PCN for a month or a year."`
+	Events    eventsCommand    `cmd:"" help:"Publish events once more from the database."`
+	Audit     auditCommand     `cmd:"" help:"Verify the seals of the audit log."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 func main() {

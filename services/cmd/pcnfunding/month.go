@@ -31,21 +31,24 @@ type monthCloseCommand struct {
 
 // Run closes the month and prints what it came to; it fails if any commissioner's close failed.
 func (m *monthCloseCommand) Run(ctx context.Context) error {
-	return m.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(core corev1.CoreServiceClient, register registerv1.RegisterServiceClient) error {
+	return m.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) error {
 		codes := m.Commissioner
 		if len(codes) == 0 {
 			var err error
-			if codes, err = commissioners(ctx, register, m.Month); err != nil {
+			if codes, err = commissioners(ctx, suite.register, m.Month); err != nil {
 				return err
 			}
-			if err := tellUncovered(ctx, register, m.Month, len(codes)); err != nil {
+			if err := tellUncovered(ctx, suite.register, m.Month, len(codes)); err != nil {
 				return err
 			}
 		}
-		closed, err := closeMonth(ctx, core, m.Month, codes, func(string) string { return newRequestID() })
+		closed, err := closeMonth(ctx, suite.core, m.Month, codes, func(string) string { return newRequestID() })
 		fmt.Printf("closed %s for %d of %d commissioners; their latest schedules hold %d lines, %s to pay, %s to reconcile\n",
 			m.Month, closed.commissioners, len(codes), closed.lines, closed.pay, closed.reconcile)
-		return err
+		if err != nil {
+			return err
+		}
+		return tellAssembled(ctx, suite.payments, m.Month, closed.schedules)
 	})
 }
 
@@ -100,6 +103,7 @@ func tellUncovered(ctx context.Context, register registerv1.RegisterServiceClien
 type closed struct {
 	commissioners, lines int
 	pay, reconcile       money.Pence
+	schedules            []string
 }
 
 // closeMonth closes a month for some commissioners, a few at a time, and joins the failures.
@@ -126,6 +130,7 @@ func closeMonth(ctx context.Context, core corev1.CoreServiceClient, month string
 			out.lines += int(schedule.GetLineCount())
 			out.pay += money.Pence(schedule.GetPayTotalPence())
 			out.reconcile += money.Pence(schedule.GetReconcileTotalPence())
+			out.schedules = append(out.schedules, schedule.GetScheduleId())
 			return nil
 		})
 	}
@@ -141,8 +146,8 @@ type monthSummaryCommand struct {
 
 // Run prints the summary.
 func (m *monthSummaryCommand) Run(ctx context.Context) error {
-	return m.withClients(optionsv1.Role_ROLE_AUDITOR, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
-		summary, err := core.GetMonthSummary(ctx, &corev1.GetMonthSummaryRequest{Month: m.Month, CommissionerCode: m.Commissioner})
+	return m.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
+		summary, err := suite.core.GetMonthSummary(ctx, &corev1.GetMonthSummaryRequest{Month: m.Month, CommissionerCode: m.Commissioner})
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
-	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
 
@@ -29,12 +28,12 @@ type ratesListCommand struct {
 
 // Run prints the rates as a table.
 func (r *ratesListCommand) Run(ctx context.Context) error {
-	return r.withClients(optionsv1.Role_ROLE_AUDITOR, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
+	return r.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
 		w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "rate\tfrom\tto\t£ per unit\tunit\tconfidence\tcommissioner\tsource")
 		req := &corev1.ListRatesRequest{PaymentCode: r.Payment, OnDate: r.On, NotPayableOnly: r.Waiting, IncludeSuperseded: r.All, PageSize: 1000}
 		for {
-			answer, err := core.ListRates(ctx, req)
+			answer, err := suite.core.ListRates(ctx, req)
 			if err != nil {
 				return err
 			}
@@ -83,8 +82,8 @@ func (r *ratesAddCommand) Run(ctx context.Context) error {
 	if r.Confidence == "candidate" {
 		role = optionsv1.Role_ROLE_FINANCE_PREPARER
 	}
-	return r.withClients(role, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
-		rate, err := core.AddRate(ctx, &corev1.AddRateRequest{
+	return r.withClients(role, func(suite clients) error {
+		rate, err := suite.core.AddRate(ctx, &corev1.AddRateRequest{
 			RequestId: newRequestID(), CommissionerCode: r.Commissioner, PaymentCode: r.Payment, Component: r.Component,
 			EffectiveFrom: r.From, EffectiveTo: r.To, RateGbp: r.Rate, MonthlyRateGbp: r.Monthly, Source: r.Source,
 			Confidence: confidenceOf(r.Confidence), Version: r.Label, KnownFrom: r.KnownFrom, Note: r.Note,
@@ -108,8 +107,8 @@ type ratesConfirmCommand struct {
 
 // Run confirms the rate.
 func (r *ratesConfirmCommand) Run(ctx context.Context) error {
-	return r.withClients(optionsv1.Role_ROLE_FINANCE_APPROVER, func(core corev1.CoreServiceClient, _ registerv1.RegisterServiceClient) error {
-		rate, err := core.ConfirmRate(ctx, &corev1.ConfirmRateRequest{
+	return r.withClients(optionsv1.Role_ROLE_FINANCE_APPROVER, func(suite clients) error {
+		rate, err := suite.core.ConfirmRate(ctx, &corev1.ConfirmRateRequest{
 			RequestId: newRequestID(), CommissionerCode: r.Commissioner, RateId: r.RateID, RateGbp: r.Rate, Source: r.Source,
 			Confidence: confidenceOf(r.Confidence), Note: r.Note,
 		})

@@ -380,6 +380,13 @@ func (p *process) status(ctx context.Context) any {
 			parts[name+" outbox"] = part{State: "degraded", Detail: "the oldest event has waited " + age.Round(time.Second).String()}
 		}
 	}
+	if db := p.stores[payments.Name]; db != nil {
+		held, err := inbox.Quarantine(ctx, db)
+		note(payments.Name+" events", err)
+		if err == nil && held > 0 {
+			parts[payments.Name+" events"] = part{State: "degraded", Detail: fmt.Sprintf("%d events are in quarantine: list the held events", held)}
+		}
+	}
 	if p.broker != nil {
 		note("broker", p.broker.Check(ctx))
 	}

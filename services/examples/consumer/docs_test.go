@@ -10,18 +10,31 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
 
 const docsDir = "../../../docs/"
 
-// eventNames returns the full name of every event of the contracts.
+// eventNames returns the full name of every event of the contracts: of every message of their files that is no part of another.
 func eventNames() (out []string) {
 	for _, file := range []protoreflect.FileDescriptor{
-		corev1.File_pcnfunding_core_v1_events_proto, registerv1.File_pcnfunding_register_v1_events_proto,
+		corev1.File_pcnfunding_core_v1_events_proto, paymentsv1.File_pcnfunding_payments_v1_events_proto,
+		registerv1.File_pcnfunding_register_v1_events_proto,
 	} {
+		parts := map[protoreflect.FullName]bool{}
 		for i := range file.Messages().Len() {
-			out = append(out, string(file.Messages().Get(i).FullName()))
+			fields := file.Messages().Get(i).Fields()
+			for n := range fields.Len() {
+				if message := fields.Get(n).Message(); message != nil {
+					parts[message.FullName()] = true
+				}
+			}
+		}
+		for i := range file.Messages().Len() {
+			if name := file.Messages().Get(i).FullName(); !parts[name] {
+				out = append(out, string(name))
+			}
 		}
 	}
 	return out

@@ -16,7 +16,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
-	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // makes the register's events known by name
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // makes the events of payments known by name
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // and those of the register
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
 

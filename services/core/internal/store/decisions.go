@@ -33,12 +33,12 @@ func InsertSetting(ctx context.Context, tx *sqldb.Tx, s SettingRow) error {
 // Settings returns those of a commissioner and of England known at a moment, in order of recording; an empty commissioner
 // means all.
 func Settings(ctx context.Context, q sqldb.Querier, commissioner string, knownAt int64) ([]SettingRow, error) {
-	var f filter
-	f.where("recorded_at <= ?", knownAt)
+	var f sqldb.Filter
+	f.Where("recorded_at <= ?", knownAt)
 	if commissioner != "" {
-		f.in("commissioner_code", []string{commissioner, rules.England})
+		f.In("commissioner_code", []string{commissioner, rules.England})
 	}
-	rows, err := collect(ctx, q, func(rows *sql.Rows) (s SettingRow, err error) {
+	rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (s SettingRow, err error) {
 		var from string
 		if err := rows.Scan(&s.ID, &s.CommissionerCode, &s.Name, &s.PaymentCode, &s.Value, &from, &s.Reason, &s.RecordedAt, &s.RecordedBy); err != nil {
 			return s, err
@@ -46,7 +46,7 @@ func Settings(ctx context.Context, q sqldb.Querier, commissioner string, knownAt
 		var p parser
 		s.From = p.month(from)
 		return s, p.err
-	}, `SELECT `+settingColumns+` FROM settings`+f.String()+` ORDER BY recorded_at, setting_id`, f.args...)
+	}, `SELECT `+settingColumns+` FROM settings`+f.String()+` ORDER BY recorded_at, setting_id`, f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load settings: %w", err)
 	}
@@ -96,7 +96,7 @@ func changedOne(result sql.Result, err error, what string) (bool, error) {
 
 // Withholding returns one, or sql.ErrNoRows.
 func Withholding(ctx context.Context, q sqldb.Querier, id string) (WithholdingRow, error) {
-	return first(collect(ctx, q, scanWithholding, `SELECT `+withholdingColumns+` FROM withholdings WHERE withholding_id = $1`, id))
+	return sqldb.First(sqldb.Collect(ctx, q, scanWithholding, `SELECT `+withholdingColumns+` FROM withholdings WHERE withholding_id = $1`, id))
 }
 
 // WithholdingFilter selects withholdings.
@@ -111,26 +111,26 @@ type WithholdingFilter struct {
 
 // Withholdings returns withholdings, newest first. As known at an earlier moment, later releases are not seen.
 func Withholdings(ctx context.Context, q sqldb.Querier, by WithholdingFilter) ([]WithholdingRow, error) {
-	var f filter
-	f.scope(by.Commissioners)
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
 	if by.PCNs != nil {
-		f.in("pcn_code", by.PCNs)
+		f.In("pcn_code", by.PCNs)
 	}
 	if by.KnownAt != 0 {
-		f.where("withheld_at <= ?", by.KnownAt)
+		f.Where("withheld_at <= ?", by.KnownAt)
 	}
 	if by.OpenOnly && by.KnownAt == 0 {
-		f.where("released_at = 0")
+		f.Where("released_at = 0")
 	}
 	if by.OpenOnly && by.KnownAt != 0 {
-		f.where("(released_at = 0 OR released_at > ?)", by.KnownAt)
+		f.Where("(released_at = 0 OR released_at > ?)", by.KnownAt)
 	}
 	if by.Before != "" {
-		f.where("withholding_id < ?", by.Before)
+		f.Where("withholding_id < ?", by.Before)
 	}
 	conditions := f.String()
-	rows, err := collect(ctx, q, scanWithholding, `SELECT `+withholdingColumns+` FROM withholdings`+conditions+
-		` ORDER BY withholding_id DESC`+f.limit(by.Limit), f.args...)
+	rows, err := sqldb.Collect(ctx, q, scanWithholding, `SELECT `+withholdingColumns+` FROM withholdings`+conditions+
+		` ORDER BY withholding_id DESC`+f.Limit(by.Limit), f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load withholdings: %w", err)
 	}
@@ -200,7 +200,7 @@ func DecideDeclaration(ctx context.Context, tx *sqldb.Tx, d DeclarationRow) (boo
 
 // Declaration returns one, or sql.ErrNoRows.
 func Declaration(ctx context.Context, q sqldb.Querier, id string) (DeclarationRow, error) {
-	return first(collect(ctx, q, scanDeclaration, `SELECT `+declarationColumns+` FROM declarations WHERE declaration_id = $1`, id))
+	return sqldb.First(sqldb.Collect(ctx, q, scanDeclaration, `SELECT `+declarationColumns+` FROM declarations WHERE declaration_id = $1`, id))
 }
 
 // DeclarationFilter selects declarations.
@@ -215,24 +215,24 @@ type DeclarationFilter struct {
 
 // Declarations returns declarations, newest first.
 func Declarations(ctx context.Context, q sqldb.Querier, by DeclarationFilter) ([]DeclarationRow, error) {
-	var f filter
-	f.scope(by.Commissioners)
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
 	if by.PCNs != nil {
-		f.in("pcn_code", by.PCNs)
+		f.In("pcn_code", by.PCNs)
 	}
 	if by.State != 0 {
-		f.where("state = ?", int64(by.State))
+		f.Where("state = ?", int64(by.State))
 	}
 	if by.KnownAt != 0 {
-		f.where("decided_at > 0")
-		f.where("decided_at <= ?", by.KnownAt)
+		f.Where("decided_at > 0")
+		f.Where("decided_at <= ?", by.KnownAt)
 	}
 	if by.Before != "" {
-		f.where("declaration_id < ?", by.Before)
+		f.Where("declaration_id < ?", by.Before)
 	}
 	conditions := f.String()
-	rows, err := collect(ctx, q, scanDeclaration, `SELECT `+declarationColumns+` FROM declarations`+conditions+
-		` ORDER BY declaration_id DESC`+f.limit(by.Limit), f.args...)
+	rows, err := sqldb.Collect(ctx, q, scanDeclaration, `SELECT `+declarationColumns+` FROM declarations`+conditions+
+		` ORDER BY declaration_id DESC`+f.Limit(by.Limit), f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load declarations: %w", err)
 	}

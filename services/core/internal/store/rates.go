@@ -45,7 +45,7 @@ func InsertRate(ctx context.Context, tx *sqldb.Tx, row RateRow) error {
 
 // RateIDs returns the identifiers of all versions.
 func RateIDs(ctx context.Context, q sqldb.Querier) (map[string]bool, error) {
-	ids, err := collect(ctx, q, func(rows *sql.Rows) (id string, err error) {
+	ids, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (id string, err error) {
 		err = rows.Scan(&id)
 		return id, err
 	}, `SELECT rate_id FROM rates`)
@@ -58,12 +58,12 @@ func RateIDs(ctx context.Context, q sqldb.Querier) (map[string]bool, error) {
 
 // Rate returns one version, or sql.ErrNoRows.
 func Rate(ctx context.Context, q sqldb.Querier, id string) (RateRow, error) {
-	return first(collect(ctx, q, scanRate, `SELECT `+rateColumns+` FROM rates WHERE rate_id = $1`, id))
+	return sqldb.First(sqldb.Collect(ctx, q, scanRate, `SELECT `+rateColumns+` FROM rates WHERE rate_id = $1`, id))
 }
 
 // Rates returns every version known at a moment, in order of becoming known.
 func Rates(ctx context.Context, q sqldb.Querier, knownAt int64) ([]RateRow, error) {
-	rows, err := collect(ctx, q, scanRate, `SELECT `+rateColumns+` FROM rates WHERE known_at <= $1 ORDER BY known_at, position`, knownAt)
+	rows, err := sqldb.Collect(ctx, q, scanRate, `SELECT `+rateColumns+` FROM rates WHERE known_at <= $1 ORDER BY known_at, position`, knownAt)
 	if err != nil {
 		return nil, fmt.Errorf("load rates: %w", err)
 	}

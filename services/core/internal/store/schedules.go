@@ -103,12 +103,12 @@ func lineRow(s ScheduleRow, l *rules.Line) ([]any, error) {
 
 // Schedule returns one, or sql.ErrNoRows.
 func Schedule(ctx context.Context, q sqldb.Querier, id string) (ScheduleRow, error) {
-	return first(collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules WHERE schedule_id = $1`, id))
+	return sqldb.First(sqldb.Collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules WHERE schedule_id = $1`, id))
 }
 
 // LatestSchedule returns the one of the greatest sequence that was closed by a moment, or sql.ErrNoRows.
 func LatestSchedule(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month, asOf int64) (ScheduleRow, error) {
-	return first(collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules
+	return sqldb.First(sqldb.Collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules
 		WHERE commissioner_code = $1 AND month = $2 AND closed_at <= $3 ORDER BY sequence DESC LIMIT 1`, commissioner, month.String(), asOf))
 }
 
@@ -123,20 +123,20 @@ type ScheduleFilter struct {
 
 // Schedules returns schedules, newest month first.
 func Schedules(ctx context.Context, q sqldb.Querier, by ScheduleFilter) ([]ScheduleRow, error) {
-	var f filter
-	f.scope(by.Commissioners)
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
 	if by.Month != "" {
-		f.where("month = ?", by.Month)
+		f.Where("month = ?", by.Month)
 	}
 	if month, id, ok := strings.Cut(by.Before, " "); ok {
-		f.where("(month < ? OR (month = ? AND schedule_id > ?))", month, month, id)
+		f.Where("(month < ? OR (month = ? AND schedule_id > ?))", month, month, id)
 	}
 	if by.ClosedBy != 0 {
-		f.where("closed_at <= ?", by.ClosedBy)
+		f.Where("closed_at <= ?", by.ClosedBy)
 	}
 	conditions := f.String()
-	rows, err := collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules`+conditions+
-		` ORDER BY month DESC, schedule_id`+f.limit(by.Limit), f.args...)
+	rows, err := sqldb.Collect(ctx, q, scanSchedule, `SELECT `+scheduleColumns+` FROM schedules`+conditions+
+		` ORDER BY month DESC, schedule_id`+f.Limit(by.Limit), f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load schedules: %w", err)
 	}
@@ -171,7 +171,7 @@ type ClosedMonth struct {
 // ClosedMonths returns the months that commissioners had scheduled something for, in schedules of months up to one, by a
 // moment.
 func ClosedMonths(ctx context.Context, q sqldb.Querier, upTo period.Month, asOf int64) (map[ClosedMonth]bool, error) {
-	rows, err := collect(ctx, q, func(rows *sql.Rows) (c ClosedMonth, err error) {
+	rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (c ClosedMonth, err error) {
 		var month string
 		if err := rows.Scan(&c.CommissionerCode, &month); err != nil {
 			return c, err
@@ -221,20 +221,20 @@ type LineFilter struct {
 
 // Lines returns lines in order of line id.
 func Lines(ctx context.Context, q sqldb.Querier, by LineFilter) ([]LineRow, error) {
-	var f filter
-	f.scope(by.Commissioners)
+	var f sqldb.Filter
+	f.Within("commissioner_code", by.Commissioners)
 	for _, condition := range []struct{ column, value string }{
 		{"schedule_id", by.ScheduleID}, {"line_id", by.LineID}, {"pcn_code", by.PCNCode}, {"month", by.Month},
 	} {
 		if condition.value != "" {
-			f.where(condition.column+" = ?", condition.value)
+			f.Where(condition.column+" = ?", condition.value)
 		}
 	}
 	last := noWorking
 	if by.WithWorking {
 		last = `, working`
 	}
-	rows, err := collect(ctx, q, scanLine, `SELECT `+lineColumns+last+` FROM lines`+f.String()+` ORDER BY line_id`, f.args...)
+	rows, err := sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+last+` FROM lines`+f.String()+` ORDER BY line_id`, f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load lines: %w", err)
 	}
@@ -268,18 +268,18 @@ func scanLine(rows *sql.Rows) (LineRow, error) {
 
 // Scheduled returns what commissioners had scheduled for a month by a moment, in whichever month they did.
 func Scheduled(ctx context.Context, q sqldb.Querier, commissioners []string, forMonth period.Month, asOf int64) ([]rules.ScheduledLine, error) {
-	var f filter
-	f.in("l.commissioner_code", commissioners)
-	f.where("l.for_month = ?", forMonth.String())
-	f.where("s.closed_at <= ?", asOf)
-	rows, err := collect(ctx, q, func(rows *sql.Rows) (l rules.ScheduledLine, err error) {
+	var f sqldb.Filter
+	f.In("l.commissioner_code", commissioners)
+	f.Where("l.for_month = ?", forMonth.String())
+	f.Where("s.closed_at <= ?", asOf)
+	rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (l rules.ScheduledLine, err error) {
 		l.ForMonth = forMonth
 		err = rows.Scan(&l.LineID, &l.CommissionerCode, &l.PaymentCode, &l.PCNCode, &l.PracticeCode, &l.Item, &l.PayeeCode, &l.FundingSource,
 			&l.PCNName, &l.PayeeName, &l.LocationCode, &l.Instruction, &l.Amount, &l.Sequence)
 		return l, err
 	}, `SELECT l.line_id, l.commissioner_code, l.payment_code, l.pcn_code, l.practice_code, l.item, l.payee_code, l.funding_source,
 		l.pcn_name, l.payee_name, l.location_code, l.instruction, l.amount_pence, s.closed_at
-		FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id`+f.String(), f.args...)
+		FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id`+f.String(), f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load what was scheduled for %s: %w", forMonth, err)
 	}
@@ -291,9 +291,9 @@ func Workings(ctx context.Context, q sqldb.Querier, ids []string) (map[string]*w
 	out := make(map[string]*working.Working, len(ids))
 	const batch = 500
 	for start := 0; start < len(ids); start += batch {
-		var f filter
-		f.in("line_id", ids[start:min(start+batch, len(ids))])
-		rows, err := collect(ctx, q, scanLine, `SELECT `+lineColumns+`, working FROM lines`+f.String(), f.args...)
+		var f sqldb.Filter
+		f.In("line_id", ids[start:min(start+batch, len(ids))])
+		rows, err := sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+`, working FROM lines`+f.String(), f.Args()...)
 		if err != nil {
 			return nil, fmt.Errorf("load workings: %w", err)
 		}

@@ -357,18 +357,22 @@ var files = map[protoreflect.FullName]map[string]string{
 			"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.Import": {
-		"text/csv": "reference,outcome,date,amount_gbp,payer_reference,reason\r\n" +
+		"text/csv": "reference,status,payment_date,amount,payment_reference,reject_reason\r\n" +
 			"16C-2022-04-1-U89141,PAID,2022-04-29,16407.21,BACS-20220429-0142,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.DownloadRunLines": {
-		"text/csv": "run_id,schedule_id,line_id,for_month,payment_code,pcn_code,payee_code,amount_gbp\r\n" +
-			"16C-2022-04-1,core-16C-2022-04-1,core-cd47096c6725dc5a5b27873c435ea5fa,2022-04,CORE_PCN,U89141,U89141,6695.00\r\n" +
-			"16C-2022-04-1,core-16C-2022-04-1,core-2c1fe8098fec26c47a40210be99a345d,2022-04,CLINICAL_DIRECTOR,U89141,U89141,3285.01\r\n" +
-			"16C-2022-04-1,core-16C-2022-04-1,core-f24bc8fa4b63200fde97cf4c0c5aca13,2022-04,EXTENDED_HOURS,U89141,U89141,6427.20\r\n",
+		"text/csv": "run_id,line_id,schedule_id,fund,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code,payee_name,funding_source," +
+			"amount_gbp,adjusts_line_id,adjustment_cause,basis,state,holds\r\n" +
+			"16C-2022-04-1,core-cd47096c6725dc5a5b27873c435ea5fa,core-16C-2022-04-1,core,2022-04,CORE_PCN,U89141,Stockton PCN,,U89141," +
+			"Stockton PCN,PCN DES,6695.00,,UNSPECIFIED,\"£1.50 × 53,560 registered patients ÷ 12\",OPEN,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.DownloadExport": {
-		"text/csv": "Row Type,Supplier Number,Invoice Number,Invoice Date,Currency,Gross,Net,VAT Amount,Description\r\n" +
-			"H,100234,16C-2022-04-1-U89141,2022-04-06,GBP,16407.21,16407.21,0.00,Stockton PCN 2022-04\r\n",
+		"text/csv": "Batch Name,Period,Accounting Date,Category,Source,Currency,Entity,Cost Centre,Subjective,Analysis 1,Analysis 2,Spare,Debit," +
+			"Credit,Line Description,Reference,Reversal\r\n" +
+			"16C-2022-04-1,APR-22,2022-04-30,PCN,SAMPLE,GBP,SAM,SAMPLE,SAMPLE01,00000,000000,000000,6695.00,,CORE_PCN 2022-04 U89141," +
+			"16C-2022-04-1-U89141,N\r\n" +
+			"16C-2022-04-1,APR-22,2022-04-30,PCN,SAMPLE,GBP,SAM,SAMPLE,SAMPLE08,00000,000000,000000,,6695.00,Payables 16C-2022-04-1-U89141," +
+			"16C-2022-04-1-U89141,N\r\n",
 		"application/xml": `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
 			`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"><CstmrCdtTrfInitn>…</CstmrCdtTrfInitn></Document>`,
 	},
@@ -379,10 +383,11 @@ var files = map[protoreflect.FullName]map[string]string{
 	},
 	"pcnfunding.payments.v1.PaymentsService.DownloadStatement": {"application/pdf": "%PDF-1.7 …"},
 	"pcnfunding.payments.v1.PaymentsService.DownloadStatementCsv": {
-		"text/csv": "section,statement_number,commissioner_code,pcn_code,for_month,line_id,payment_code,amount_gbp\r\n" +
-			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-cd47096c6725dc5a5b27873c435ea5fa,CORE_PCN,6695.00\r\n" +
-			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-2c1fe8098fec26c47a40210be99a345d,CLINICAL_DIRECTOR,3285.01\r\n" +
-			"payment,16C-U89141-2022-04,16C,U89141,2022-04,core-f24bc8fa4b63200fde97cf4c0c5aca13,EXTENDED_HOURS,6427.20\r\n",
+		"text/csv": "section,item,statement_number,commissioner_code,pcn_code,payee_code,run_month,for_month,date,reference,line_id,payment_code," +
+			"payment_name,practice_code,funding_source,state,confidence,rate_gbp,rate_per,quantity,quantity_unit,instalments,convention,clause,source," +
+			"adjusts_line_id,cause,reason,remedy,text,amount_gbp\r\n" +
+			"payments,line,16C-U89141-2022-04,16C,U89141,U89141,2022-04,2022-04,,,core-cd47096c6725dc5a5b27873c435ea5fa,CORE_PCN,Core PCN funding,," +
+			"core,settled,official,,,,,12,PCN_ANNUAL,,,,,,,,6695.00\r\n",
 	},
 }
 

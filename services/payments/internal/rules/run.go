@@ -3,8 +3,8 @@ package rules
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -128,8 +128,11 @@ func AddUp(payees []PayeeTotal) (Totals, error) {
 			into *money.Pence
 			of   money.Pence
 		}{
-			{&t.LinesTotal, p.LinesTotal}, {&t.BroughtForward, p.BroughtForward}, {&t.CarriedForward, p.CarriedForward},
-			{&t.Net, p.Net}, {&t.Held, p.HeldTotal},
+			{&t.LinesTotal, p.LinesTotal},
+			{&t.BroughtForward, p.BroughtForward},
+			{&t.CarriedForward, p.CarriedForward},
+			{&t.Net, p.Net},
+			{&t.Held, p.HeldTotal},
 		} {
 			next, err := sum.into.Add(sum.of)
 			if err != nil {
@@ -144,8 +147,8 @@ func AddUp(payees []PayeeTotal) (Totals, error) {
 	return t, nil
 }
 
-// Freeze returns the SHA-256, in hexadecimal, of the identifiers and amounts of the lines that are not held, in order of line id:
-// the hash total of a run that is put forward.
+// Freeze returns the hash total of a run that is put forward: the SHA-256, in hexadecimal, of a text with a row for each line that
+// is not held, in order of line id: identifier, space, pence, line feed.
 func Freeze(items []RunItem) string {
 	items = slices.Clone(items)
 	slices.SortFunc(items, func(a, b RunItem) int { return cmp.Compare(a.LineID, b.LineID) })
@@ -154,9 +157,7 @@ func Freeze(items []RunItem) string {
 		if items[i].Held {
 			continue
 		}
-		sum.Write(binary.AppendUvarint(nil, uint64(len(items[i].LineID))))
-		sum.Write([]byte(items[i].LineID))
-		sum.Write(binary.AppendVarint(nil, int64(items[i].Amount)))
+		_, _ = fmt.Fprintf(sum, "%s %d\n", items[i].LineID, items[i].Amount)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }

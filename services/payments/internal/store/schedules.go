@@ -187,7 +187,9 @@ func EachLine(ctx context.Context, q sqldb.Querier, by LineFilter, fn func(LineR
 	f.Equal("i.run_id", by.RunID, "l.line_id", by.LineID, "l.pcn_code", by.PCNCode, "l.payee_code", by.PayeeCode, "i.payment_id", by.PaymentID,
 		"l.schedule_id", by.ScheduleID)
 	for _, bound := range []struct{ condition, value string }{
-		{"l.month >= ?", by.FromMonth}, {"l.month <= ?", by.ToMonth}, {"l.line_id > ?", by.After},
+		{"l.month >= ?", by.FromMonth},
+		{"l.month <= ?", by.ToMonth},
+		{"l.line_id > ?", by.After},
 		{"l.line_id IN (SELECT line_id FROM run_lines WHERE run_id = ?)", by.FrozenRunID},
 	} {
 		if bound.value != "" {

@@ -252,7 +252,7 @@ func (x *RunRejected) GetRun() *Run {
 	return nil
 }
 
-// RunWithdrawn says that a preparer took a run back. Aggregate: run.
+// RunWithdrawn says that a preparer took a run back, or that its lines passed to another commissioner. Aggregate: run.
 type RunWithdrawn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -301,9 +301,9 @@ func (x *RunWithdrawn) GetRun() *Run {
 // RunExported says that the payments of a run were sent. Aggregate: run.
 type RunExported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run.
+	// The run, with what was approved.
 	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	// The file; never its content.
+	// The file, with what was sent: less than approved where payees were kept back by a hold. Never its content.
 	Export        *Export `protobuf:"bytes,2,opt,name=export,proto3" json:"export,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,7 +353,8 @@ func (x *RunExported) GetExport() *Export {
 	return nil
 }
 
-// RunSettled says that every payment of a run is confirmed. Aggregate: run.
+// RunSettled says that nothing of a run waits: each payment is confirmed as paid or rejected, or there was none to send.
+// Aggregate: run.
 type RunSettled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -472,6 +473,71 @@ func (x *PaymentApproved) GetTotal() *PayeeTotal {
 	return nil
 }
 
+// PaymentKeptBack says that an approved payment was not sent with its run, because the payee is on hold; its lines are open again.
+// Aggregate: payee.
+type PaymentKeptBack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Commissioner that pays.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Payee.
+	PayeeCode     string `protobuf:"bytes,3,opt,name=payee_code,json=payeeCode,proto3" json:"payee_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentKeptBack) Reset() {
+	*x = PaymentKeptBack{}
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentKeptBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentKeptBack) ProtoMessage() {}
+
+func (x *PaymentKeptBack) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentKeptBack.ProtoReflect.Descriptor instead.
+func (*PaymentKeptBack) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PaymentKeptBack) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *PaymentKeptBack) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *PaymentKeptBack) GetPayeeCode() string {
+	if x != nil {
+		return x.PayeeCode
+	}
+	return ""
+}
+
 // PaymentSent says that a payment was sent to the payer. Aggregate: payee.
 type PaymentSent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -483,7 +549,7 @@ type PaymentSent struct {
 
 func (x *PaymentSent) Reset() {
 	*x = PaymentSent{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[9]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +561,7 @@ func (x *PaymentSent) String() string {
 func (*PaymentSent) ProtoMessage() {}
 
 func (x *PaymentSent) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[9]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +574,7 @@ func (x *PaymentSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentSent.ProtoReflect.Descriptor instead.
 func (*PaymentSent) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PaymentSent) GetPayment() *Payment {
@@ -529,7 +595,7 @@ type PaymentSettled struct {
 
 func (x *PaymentSettled) Reset() {
 	*x = PaymentSettled{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[10]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +607,7 @@ func (x *PaymentSettled) String() string {
 func (*PaymentSettled) ProtoMessage() {}
 
 func (x *PaymentSettled) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[10]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +620,7 @@ func (x *PaymentSettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentSettled.ProtoReflect.Descriptor instead.
 func (*PaymentSettled) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PaymentSettled) GetPayment() *Payment {
@@ -564,7 +630,7 @@ func (x *PaymentSettled) GetPayment() *Payment {
 	return nil
 }
 
-// PaymentRejected says that the payer has rejected a payment. Aggregate: payee.
+// PaymentRejected says that the payer has rejected a payment, or that one came back. Aggregate: payee.
 type PaymentRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The payment.
@@ -575,7 +641,7 @@ type PaymentRejected struct {
 
 func (x *PaymentRejected) Reset() {
 	*x = PaymentRejected{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[11]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +653,7 @@ func (x *PaymentRejected) String() string {
 func (*PaymentRejected) ProtoMessage() {}
 
 func (x *PaymentRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[11]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +666,7 @@ func (x *PaymentRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentRejected.ProtoReflect.Descriptor instead.
 func (*PaymentRejected) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PaymentRejected) GetPayment() *Payment {
@@ -623,7 +689,7 @@ type PaymentReissued struct {
 
 func (x *PaymentReissued) Reset() {
 	*x = PaymentReissued{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[12]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +701,7 @@ func (x *PaymentReissued) String() string {
 func (*PaymentReissued) ProtoMessage() {}
 
 func (x *PaymentReissued) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[12]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +714,7 @@ func (x *PaymentReissued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentReissued.ProtoReflect.Descriptor instead.
 func (*PaymentReissued) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PaymentReissued) GetPayment() *Payment {
@@ -676,7 +742,7 @@ type HoldPlaced struct {
 
 func (x *HoldPlaced) Reset() {
 	*x = HoldPlaced{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[13]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +754,7 @@ func (x *HoldPlaced) String() string {
 func (*HoldPlaced) ProtoMessage() {}
 
 func (x *HoldPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[13]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +767,7 @@ func (x *HoldPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPlaced.ProtoReflect.Descriptor instead.
 func (*HoldPlaced) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HoldPlaced) GetHold() *Hold {
@@ -722,7 +788,7 @@ type HoldReleased struct {
 
 func (x *HoldReleased) Reset() {
 	*x = HoldReleased{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[14]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +800,7 @@ func (x *HoldReleased) String() string {
 func (*HoldReleased) ProtoMessage() {}
 
 func (x *HoldReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[14]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +813,7 @@ func (x *HoldReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldReleased.ProtoReflect.Descriptor instead.
 func (*HoldReleased) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HoldReleased) GetHold() *Hold {
@@ -768,7 +834,7 @@ type RecoveryPlanned struct {
 
 func (x *RecoveryPlanned) Reset() {
 	*x = RecoveryPlanned{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[15]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +846,7 @@ func (x *RecoveryPlanned) String() string {
 func (*RecoveryPlanned) ProtoMessage() {}
 
 func (x *RecoveryPlanned) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[15]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +859,7 @@ func (x *RecoveryPlanned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryPlanned.ProtoReflect.Descriptor instead.
 func (*RecoveryPlanned) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecoveryPlanned) GetRecovery() *Recovery {
@@ -814,7 +880,7 @@ type OpenItemsMoved struct {
 
 func (x *OpenItemsMoved) Reset() {
 	*x = OpenItemsMoved{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[16]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +892,7 @@ func (x *OpenItemsMoved) String() string {
 func (*OpenItemsMoved) ProtoMessage() {}
 
 func (x *OpenItemsMoved) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[16]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +905,7 @@ func (x *OpenItemsMoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenItemsMoved.ProtoReflect.Descriptor instead.
 func (*OpenItemsMoved) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OpenItemsMoved) GetMove() *Move {
@@ -890,7 +956,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +968,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +981,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Move) GetMoveId() string {
@@ -1041,7 +1107,7 @@ type FileImported struct {
 
 func (x *FileImported) Reset() {
 	*x = FileImported{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1119,7 @@ func (x *FileImported) String() string {
 func (*FileImported) ProtoMessage() {}
 
 func (x *FileImported) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1132,7 @@ func (x *FileImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileImported.ProtoReflect.Descriptor instead.
 func (*FileImported) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FileImported) GetFile() *ImportedFile {
@@ -1087,7 +1153,7 @@ type SettingChanged struct {
 
 func (x *SettingChanged) Reset() {
 	*x = SettingChanged{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1165,7 @@ func (x *SettingChanged) String() string {
 func (*SettingChanged) ProtoMessage() {}
 
 func (x *SettingChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1178,7 @@ func (x *SettingChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingChanged.ProtoReflect.Descriptor instead.
 func (*SettingChanged) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SettingChanged) GetSetting() *Setting {
@@ -1137,7 +1203,7 @@ type CodesChanged struct {
 
 func (x *CodesChanged) Reset() {
 	*x = CodesChanged{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1215,7 @@ func (x *CodesChanged) String() string {
 func (*CodesChanged) ProtoMessage() {}
 
 func (x *CodesChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1228,7 @@ func (x *CodesChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodesChanged.ProtoReflect.Descriptor instead.
 func (*CodesChanged) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CodesChanged) GetCommissionerCode() string {
@@ -1213,7 +1279,12 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12\x14\n" +
 	"\x05month\x18\x03 \x01(\tR\x05month\x128\n" +
-	"\x05total\x18\x04 \x01(\v2\".pcnfunding.payments.v1.PayeeTotalR\x05total\"H\n" +
+	"\x05total\x18\x04 \x01(\v2\".pcnfunding.payments.v1.PayeeTotalR\x05total\"t\n" +
+	"\x0fPaymentKeptBack\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12+\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12\x1d\n" +
+	"\n" +
+	"payee_code\x18\x03 \x01(\tR\tpayeeCode\"H\n" +
 	"\vPaymentSent\x129\n" +
 	"\apayment\x18\x01 \x01(\v2\x1f.pcnfunding.payments.v1.PaymentR\apayment\"K\n" +
 	"\x0ePaymentSettled\x129\n" +
@@ -1272,7 +1343,7 @@ func file_pcnfunding_payments_v1_events_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_payments_v1_events_proto_rawDescData
 }
 
-var file_pcnfunding_payments_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_pcnfunding_payments_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_pcnfunding_payments_v1_events_proto_goTypes = []any{
 	(*RunAssembled)(nil),          // 0: pcnfunding.payments.v1.RunAssembled
 	(*RunSubmitted)(nil),          // 1: pcnfunding.payments.v1.RunSubmitted
@@ -1283,50 +1354,51 @@ var file_pcnfunding_payments_v1_events_proto_goTypes = []any{
 	(*RunExported)(nil),           // 6: pcnfunding.payments.v1.RunExported
 	(*RunSettled)(nil),            // 7: pcnfunding.payments.v1.RunSettled
 	(*PaymentApproved)(nil),       // 8: pcnfunding.payments.v1.PaymentApproved
-	(*PaymentSent)(nil),           // 9: pcnfunding.payments.v1.PaymentSent
-	(*PaymentSettled)(nil),        // 10: pcnfunding.payments.v1.PaymentSettled
-	(*PaymentRejected)(nil),       // 11: pcnfunding.payments.v1.PaymentRejected
-	(*PaymentReissued)(nil),       // 12: pcnfunding.payments.v1.PaymentReissued
-	(*HoldPlaced)(nil),            // 13: pcnfunding.payments.v1.HoldPlaced
-	(*HoldReleased)(nil),          // 14: pcnfunding.payments.v1.HoldReleased
-	(*RecoveryPlanned)(nil),       // 15: pcnfunding.payments.v1.RecoveryPlanned
-	(*OpenItemsMoved)(nil),        // 16: pcnfunding.payments.v1.OpenItemsMoved
-	(*Move)(nil),                  // 17: pcnfunding.payments.v1.Move
-	(*FileImported)(nil),          // 18: pcnfunding.payments.v1.FileImported
-	(*SettingChanged)(nil),        // 19: pcnfunding.payments.v1.SettingChanged
-	(*CodesChanged)(nil),          // 20: pcnfunding.payments.v1.CodesChanged
-	(*Run)(nil),                   // 21: pcnfunding.payments.v1.Run
-	(*Export)(nil),                // 22: pcnfunding.payments.v1.Export
-	(*PayeeTotal)(nil),            // 23: pcnfunding.payments.v1.PayeeTotal
-	(*Payment)(nil),               // 24: pcnfunding.payments.v1.Payment
-	(*Hold)(nil),                  // 25: pcnfunding.payments.v1.Hold
-	(*Recovery)(nil),              // 26: pcnfunding.payments.v1.Recovery
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*ImportedFile)(nil),          // 28: pcnfunding.payments.v1.ImportedFile
-	(*Setting)(nil),               // 29: pcnfunding.payments.v1.Setting
+	(*PaymentKeptBack)(nil),       // 9: pcnfunding.payments.v1.PaymentKeptBack
+	(*PaymentSent)(nil),           // 10: pcnfunding.payments.v1.PaymentSent
+	(*PaymentSettled)(nil),        // 11: pcnfunding.payments.v1.PaymentSettled
+	(*PaymentRejected)(nil),       // 12: pcnfunding.payments.v1.PaymentRejected
+	(*PaymentReissued)(nil),       // 13: pcnfunding.payments.v1.PaymentReissued
+	(*HoldPlaced)(nil),            // 14: pcnfunding.payments.v1.HoldPlaced
+	(*HoldReleased)(nil),          // 15: pcnfunding.payments.v1.HoldReleased
+	(*RecoveryPlanned)(nil),       // 16: pcnfunding.payments.v1.RecoveryPlanned
+	(*OpenItemsMoved)(nil),        // 17: pcnfunding.payments.v1.OpenItemsMoved
+	(*Move)(nil),                  // 18: pcnfunding.payments.v1.Move
+	(*FileImported)(nil),          // 19: pcnfunding.payments.v1.FileImported
+	(*SettingChanged)(nil),        // 20: pcnfunding.payments.v1.SettingChanged
+	(*CodesChanged)(nil),          // 21: pcnfunding.payments.v1.CodesChanged
+	(*Run)(nil),                   // 22: pcnfunding.payments.v1.Run
+	(*Export)(nil),                // 23: pcnfunding.payments.v1.Export
+	(*PayeeTotal)(nil),            // 24: pcnfunding.payments.v1.PayeeTotal
+	(*Payment)(nil),               // 25: pcnfunding.payments.v1.Payment
+	(*Hold)(nil),                  // 26: pcnfunding.payments.v1.Hold
+	(*Recovery)(nil),              // 27: pcnfunding.payments.v1.Recovery
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*ImportedFile)(nil),          // 29: pcnfunding.payments.v1.ImportedFile
+	(*Setting)(nil),               // 30: pcnfunding.payments.v1.Setting
 }
 var file_pcnfunding_payments_v1_events_proto_depIdxs = []int32{
-	21, // 0: pcnfunding.payments.v1.RunAssembled.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 1: pcnfunding.payments.v1.RunSubmitted.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 2: pcnfunding.payments.v1.RunApproved.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 3: pcnfunding.payments.v1.RunPartlyApproved.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 4: pcnfunding.payments.v1.RunRejected.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 5: pcnfunding.payments.v1.RunWithdrawn.run:type_name -> pcnfunding.payments.v1.Run
-	21, // 6: pcnfunding.payments.v1.RunExported.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 7: pcnfunding.payments.v1.RunExported.export:type_name -> pcnfunding.payments.v1.Export
-	21, // 8: pcnfunding.payments.v1.RunSettled.run:type_name -> pcnfunding.payments.v1.Run
-	23, // 9: pcnfunding.payments.v1.PaymentApproved.total:type_name -> pcnfunding.payments.v1.PayeeTotal
-	24, // 10: pcnfunding.payments.v1.PaymentSent.payment:type_name -> pcnfunding.payments.v1.Payment
-	24, // 11: pcnfunding.payments.v1.PaymentSettled.payment:type_name -> pcnfunding.payments.v1.Payment
-	24, // 12: pcnfunding.payments.v1.PaymentRejected.payment:type_name -> pcnfunding.payments.v1.Payment
-	24, // 13: pcnfunding.payments.v1.PaymentReissued.payment:type_name -> pcnfunding.payments.v1.Payment
-	25, // 14: pcnfunding.payments.v1.HoldPlaced.hold:type_name -> pcnfunding.payments.v1.Hold
-	25, // 15: pcnfunding.payments.v1.HoldReleased.hold:type_name -> pcnfunding.payments.v1.Hold
-	26, // 16: pcnfunding.payments.v1.RecoveryPlanned.recovery:type_name -> pcnfunding.payments.v1.Recovery
-	17, // 17: pcnfunding.payments.v1.OpenItemsMoved.move:type_name -> pcnfunding.payments.v1.Move
-	27, // 18: pcnfunding.payments.v1.Move.moved_at:type_name -> google.protobuf.Timestamp
-	28, // 19: pcnfunding.payments.v1.FileImported.file:type_name -> pcnfunding.payments.v1.ImportedFile
-	29, // 20: pcnfunding.payments.v1.SettingChanged.setting:type_name -> pcnfunding.payments.v1.Setting
+	22, // 0: pcnfunding.payments.v1.RunAssembled.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 1: pcnfunding.payments.v1.RunSubmitted.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 2: pcnfunding.payments.v1.RunApproved.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 3: pcnfunding.payments.v1.RunPartlyApproved.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 4: pcnfunding.payments.v1.RunRejected.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 5: pcnfunding.payments.v1.RunWithdrawn.run:type_name -> pcnfunding.payments.v1.Run
+	22, // 6: pcnfunding.payments.v1.RunExported.run:type_name -> pcnfunding.payments.v1.Run
+	23, // 7: pcnfunding.payments.v1.RunExported.export:type_name -> pcnfunding.payments.v1.Export
+	22, // 8: pcnfunding.payments.v1.RunSettled.run:type_name -> pcnfunding.payments.v1.Run
+	24, // 9: pcnfunding.payments.v1.PaymentApproved.total:type_name -> pcnfunding.payments.v1.PayeeTotal
+	25, // 10: pcnfunding.payments.v1.PaymentSent.payment:type_name -> pcnfunding.payments.v1.Payment
+	25, // 11: pcnfunding.payments.v1.PaymentSettled.payment:type_name -> pcnfunding.payments.v1.Payment
+	25, // 12: pcnfunding.payments.v1.PaymentRejected.payment:type_name -> pcnfunding.payments.v1.Payment
+	25, // 13: pcnfunding.payments.v1.PaymentReissued.payment:type_name -> pcnfunding.payments.v1.Payment
+	26, // 14: pcnfunding.payments.v1.HoldPlaced.hold:type_name -> pcnfunding.payments.v1.Hold
+	26, // 15: pcnfunding.payments.v1.HoldReleased.hold:type_name -> pcnfunding.payments.v1.Hold
+	27, // 16: pcnfunding.payments.v1.RecoveryPlanned.recovery:type_name -> pcnfunding.payments.v1.Recovery
+	18, // 17: pcnfunding.payments.v1.OpenItemsMoved.move:type_name -> pcnfunding.payments.v1.Move
+	28, // 18: pcnfunding.payments.v1.Move.moved_at:type_name -> google.protobuf.Timestamp
+	29, // 19: pcnfunding.payments.v1.FileImported.file:type_name -> pcnfunding.payments.v1.ImportedFile
+	30, // 20: pcnfunding.payments.v1.SettingChanged.setting:type_name -> pcnfunding.payments.v1.Setting
 	21, // [21:21] is the sub-list for method output_type
 	21, // [21:21] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
@@ -1348,7 +1420,7 @@ func file_pcnfunding_payments_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_payments_v1_events_proto_rawDesc), len(file_pcnfunding_payments_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

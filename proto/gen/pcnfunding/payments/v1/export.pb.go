@@ -624,7 +624,7 @@ type ExportProfile struct {
 	Columns []*ExportColumn `protobuf:"bytes,2,rep,name=columns,proto3" json:"columns,omitempty"`
 	// Delimiter, one character; empty for a comma.
 	Delimiter string `protobuf:"bytes,3,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
-	// How days are written: YYYY-MM-DD, DD/MM/YYYY or DD-MON-YYYY; empty for the first.
+	// How days are written: YYYY-MM-DD, DD/MM/YYYY, DD-MON-YYYY or YYYYMMDD; empty for the first.
 	DateFormat string `protobuf:"bytes,4,opt,name=date_format,json=dateFormat,proto3" json:"date_format,omitempty"`
 	// True to leave the header row out.
 	NoHeader bool `protobuf:"varint,5,opt,name=no_header,json=noHeader,proto3" json:"no_header,omitempty"`

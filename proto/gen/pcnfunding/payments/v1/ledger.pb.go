@@ -110,7 +110,7 @@ const (
 	PostingKind_POSTING_KIND_SENDING PostingKind = 4
 	// A payment was confirmed: sent against settled.
 	PostingKind_POSTING_KIND_SETTLEMENT PostingKind = 5
-	// A payment was rejected: sent against payable.
+	// A payment was rejected, or came back after it was paid: sent or settled against payable.
 	PostingKind_POSTING_KIND_REJECTION PostingKind = 6
 	// An earlier posting is undone.
 	PostingKind_POSTING_KIND_REVERSAL PostingKind = 7

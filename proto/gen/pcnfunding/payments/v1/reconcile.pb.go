@@ -494,7 +494,7 @@ type ReconciliationTotal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Outcome.
 	Match Match `protobuf:"varint,1,opt,name=match,proto3,enum=pcnfunding.payments.v1.Match" json:"match,omitempty"`
-	// Likely cause, such as ROUNDING; empty for what matched.
+	// Likely cause, such as ROUNDING; empty for what matched as expected.
 	Cause string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
 	// Rows.
 	Rows int32 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
@@ -592,7 +592,7 @@ type ReconciliationRow struct {
 	PaidPence int64 `protobuf:"varint,8,opt,name=paid_pence,json=paidPence,proto3" json:"paid_pence,omitempty"`
 	// Paid less expected.
 	DifferencePence int64 `protobuf:"varint,9,opt,name=difference_pence,json=differencePence,proto3" json:"difference_pence,omitempty"`
-	// Likely cause, such as ROUNDING, ONE_MONTH_SHIFT, OLD_RATE, ARREARS_LUMP; empty for what matched.
+	// Likely cause, such as ROUNDING, ONE_MONTH_SHIFT, OLD_RATE, ARREARS_LUMP; empty for what matched as expected.
 	Cause string `protobuf:"bytes,10,opt,name=cause,proto3" json:"cause,omitempty"`
 	// Evidence for the cause, in words and numbers.
 	Evidence string `protobuf:"bytes,11,opt,name=evidence,proto3" json:"evidence,omitempty"`
@@ -937,7 +937,7 @@ func (x *VarianceRow) GetSentence() string {
 // VarianceCause is one cause of a movement.
 type VarianceCause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Cause: LIST, RATE, JOINER, LEAVER, CORRECTION, ROUNDING, OTHER.
+	// Cause: LIST, RATE, JOINER, LEAVER, CORRECTION, ROUNDING, PAYEE, OTHER.
 	Cause string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
 	// Its part of the movement, in pence.
 	EffectPence int64 `protobuf:"varint,2,opt,name=effect_pence,json=effectPence,proto3" json:"effect_pence,omitempty"`

@@ -250,7 +250,8 @@ type Run struct {
 	SubmittedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=submitted_at,json=submittedAt,proto3" json:"submitted_at,omitempty"`
 	// Words of the person who put it forward.
 	SubmitNote string `protobuf:"bytes,12,opt,name=submit_note,json=submitNote,proto3" json:"submit_note,omitempty"`
-	// SHA-256, in hexadecimal, of the frozen lines' identifiers and amounts, in order of line id.
+	// Hash total of the frozen lines: SHA-256, in hexadecimal, of a text with a row for each, in order of line id: identifier, space,
+	// pence, line feed.
 	LinesSha256 string `protobuf:"bytes,13,opt,name=lines_sha256,json=linesSha256,proto3" json:"lines_sha256,omitempty"`
 	// Approvals given.
 	Approvals []*Approval `protobuf:"bytes,14,rep,name=approvals,proto3" json:"approvals,omitempty"`

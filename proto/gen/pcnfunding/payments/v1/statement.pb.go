@@ -316,7 +316,7 @@ func (x *StatementLine) GetHolds() []*Hold {
 // StatementPayment is a payment that carries lines of a PCN.
 type StatementPayment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Payment.
+	// Payment. To a caller who holds the PCN alone its amount is the PCN's part too.
 	Payment *Payment `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
 	// Part of it that is for lines of this PCN, in pence.
 	PcnPence      int64 `protobuf:"varint,2,opt,name=pcn_pence,json=pcnPence,proto3" json:"pcn_pence,omitempty"`

@@ -131,8 +131,10 @@ type ImportHeader struct {
 	// First month for which the figures are used by whoever pays the stream, YYYY-MM; empty means all. Set on a reissue
 	// that the national payment system takes up only later.
 	AppliedFromMonth string `protobuf:"bytes,7,opt,name=applied_from_month,json=appliedFromMonth,proto3" json:"applied_from_month,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// SHA-256 of the file, unpacked, in lower-case hexadecimal; where it is given, a file that came otherwise is refused.
+	Sha256        string `protobuf:"bytes,8,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportHeader) Reset() {
@@ -210,6 +212,13 @@ func (x *ImportHeader) GetExtractDate() string {
 func (x *ImportHeader) GetAppliedFromMonth() string {
 	if x != nil {
 		return x.AppliedFromMonth
+	}
+	return ""
+}
+
+func (x *ImportHeader) GetSha256() string {
+	if x != nil {
+		return x.Sha256
 	}
 	return ""
 }
@@ -1931,7 +1940,7 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\rImportRequest\x12>\n" +
 	"\x06header\x18\x01 \x01(\v2$.pcnfunding.register.v1.ImportHeaderH\x00R\x06header\x12!\n" +
 	"\x05chunk\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05chunkB\r\n" +
-	"\x04part\x12\x05\xbaH\x02\b\x01\"\xaf\x03\n" +
+	"\x04part\x12\x05\xbaH\x02\b\x01\"\xe1\x03\n" +
 	"\fImportHeader\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12O\n" +
@@ -1940,7 +1949,8 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06source\x12%\n" +
 	"\tfile_name\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\bfileName\x12I\n" +
 	"\fextract_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\vextractDate\x12K\n" +
-	"\x12applied_from_month\x18\a \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\x10appliedFromMonth\"\xac\x01\n" +
+	"\x12applied_from_month\x18\a \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\x10appliedFromMonth\x120\n" +
+	"\x06sha256\x18\b \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06sha256\"\xac\x01\n" +
 	"\x0eImportResponse\x120\n" +
 	"\x04load\x18\x01 \x01(\v2\x1c.pcnfunding.register.v1.LoadR\x04load\x12%\n" +
 	"\x0ealready_loaded\x18\x02 \x01(\bR\ralreadyLoaded\x12A\n" +
