@@ -21,6 +21,7 @@ import (
 // harness is the suite under test and what is needed to reach it.
 type harness struct {
 	dir, base, binary, dataDir string
+	accounts                   string // file of the bank accounts behind tokens, which the suite reads
 
 	client  *http.Client
 	process *exec.Cmd

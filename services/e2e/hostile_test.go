@@ -110,7 +110,10 @@ func TestHostileText_InPathsAndQueriesFindsNothing(t *testing.T) {
 		for _, path := range []string{
 			"/v1/register/organisations/" + segment, "/v1/register/loads/" + segment, "/v1/core/schedules/" + segment, "/v1/core/schedules/" + segment + "/lines.csv",
 			"/v1/core/lines/" + segment, "/v1/core/rates/" + segment, "/v1/core/pcns/" + segment + "/months/2022-04", "/v1/core/commissioners/" + segment + "/months/2022-04:preview",
-			"/v1/register/snapshots/" + segment,
+			"/v1/register/snapshots/" + segment, "/v1/payments/runs/" + segment, "/v1/payments/runs/" + segment + "/lines.csv", "/v1/payments/runs/" + segment + "/variance",
+			"/v1/payments/exports/" + segment, "/v1/payments/payments/" + segment, "/v1/payments/imports/" + segment + "/rows",
+			"/v1/payments/pcns/" + segment + "/statements/2022-04", "/v1/payments/pcns/U89141/statements/" + segment + "/statement.pdf",
+			"/v1/payments/commissioners/16C/months/" + segment + "/accruals",
 		} {
 			got := auditor.get(t, path)
 			require.Contains(t, []int{http.StatusBadRequest, http.StatusNotFound}, got.Status, "%q: %s", path, got)
@@ -119,10 +122,57 @@ func TestHostileText_InPathsAndQueriesFindsNothing(t *testing.T) {
 		}
 		for _, path := range []string{
 			"/v1/core/schedules?commissioner_code=" + value, "/v1/core/rates?payment_code=" + value, "/v1/core/rates?page_token=" + value,
+			"/v1/payments/runs?month=" + value, "/v1/payments/postings?line_id=" + value, "/v1/payments/postings?source=" + value, "/v1/payments/payments?page_token=" + value,
+			"/v1/payments/commissioners/16C/trial-balance?effective_to=" + value, "/v1/payments/commissioners/16C/reconciliation?from_month=" + value,
 			"/v1/register/organisations?kind=" + value, "/v1/register/snapshot?membership_date=2022-04-01&commissioner_code=" + value,
 		} {
 			got := auditor.get(t, path)
 			require.Contains(t, []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound}, got.Status, "%q: %s", path, got)
 		}
 	}
+}
+
+func TestHostileText_OfAHoldIsRefusedOrKeptAsItIs(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "00X")
+	payee := o.sample(t).Lines[0].Payee.Code
+	good := fields{"commissioner_code": "00X", "payee_code": payee, "reason": "e2e hostile"}
+	accepted := make(map[string]int)
+	var want []hold
+	for _, name := range []string{"request_id", "commissioner_code", "payee_code", "line_id", "reason"} {
+		for _, text := range hostile {
+			body := good.with("request_id", unique()).with(name, text)
+			var got hold
+			if !attempt(t, o.preparer, "/v1/payments/holds", body, &got) {
+				continue
+			}
+			accepted[name]++
+			want = append(want, got)
+			require.Equal(t, body["reason"], got.Reason)
+		}
+	}
+	require.Positive(t, accepted["reason"])
+	require.Zero(t, accepted["commissioner_code"])
+	require.Equal(t, 1, accepted["line_id"], "none but no line")
+	require.ElementsMatch(t, want, o.holdsOf(t))
+}
+
+func TestHostileText_InAFileOfConfirmationsChangesNothing(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "00V")
+	o.sample(t)
+	before := o.stages(t, "")
+	for _, text := range hostile {
+		quoted := `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+		for _, row := range []string{
+			quoted + ",PAID,2022-05-03,x,1.00,", "R1," + quoted + ",2022-05-03,x,1.00,", "R1,PAID," + quoted + ",x,1.00,", "R1,PAID,2022-05-03," + quoted + ",1.00,",
+			"R1,PAID,2022-05-03,x," + quoted + ",", "R1,REJECTED,2022-05-03,x,1.00," + quoted,
+		} {
+			got := o.importFile(t, o.preparer, confirmations, "reference,status,payment_date,payment_reference,amount,reject_reason\n"+row+"\n")
+			require.Contains(t, []int{http.StatusCreated, http.StatusOK, http.StatusBadRequest}, got.Status, "%s", got)
+			require.Less(t, len(got.Body), 16384)
+		}
+	}
+	require.Equal(t, before, o.stages(t, ""))
+	require.Empty(t, read[paymentList](t, o.onlooking, "/v1/payments/payments?commissioner_code=00V").Payments)
 }

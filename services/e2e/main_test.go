@@ -40,8 +40,8 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	suite = &harness{
 		dir: dir, base: strings.TrimSuffix(os.Getenv("BASE_URL"), "/"), binary: os.Getenv("PCN_BIN"), dataDir: os.Getenv("E2E_DATA_DIR"),
-		client: &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		tokens: make(map[string]string),
+		client:   &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		accounts: os.Getenv("E2E_ACCOUNTS_FILE"), tokens: make(map[string]string),
 	}
 	if err := suite.start(); err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: start: %v\n%s\n", err, suite.logTail())
@@ -95,12 +95,16 @@ func (h *harness) launch(ctx context.Context) error {
 	if err := os.Mkdir(h.dataDir, 0o700); err != nil {
 		return err
 	}
+	h.accounts = filepath.Join(h.dir, "accounts.csv")
+	if err := os.WriteFile(h.accounts, []byte(accountsHeader), 0o600); err != nil {
+		return err
+	}
 	log, err := os.Create(filepath.Join(h.dir, "stderr.log"))
 	if err != nil {
 		return err
 	}
 	h.process = exec.Command(h.binary, "serve", "all", "--sample", "--data-dir", h.dataDir, //nolint:noctx // it is stopped by signal
-		"--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "")
+		"--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "", "--accounts-file", h.accounts)
 	h.process.Stderr = log
 	stdout, err := h.process.StdoutPipe()
 	if err != nil {
