@@ -197,7 +197,7 @@ func wholeMonth() []change {
 		{name: "approve", role: "finance_approver", path: runs + run + ":approve", body: tag(run, "2", "")},
 		{name: "export", role: "finance_preparer", path: runs + run + ":export", body: fixed(instruct)},
 		{name: "remittance", role: "finance_preparer", path: runs + run + ":export", body: fixed(export)},
-		{name: "confirm", role: "finance_preparer", path: imports, media: "text/csv", body: confirmations},
+		{name: "confirm", role: "finance_preparer", path: imports, media: "text/csv", body: confirmationsOf},
 		{name: "reissue", role: "finance_preparer", path: "/v1/payments/payments/" + run + "-" + killRejects + ":reissue", body: fixed(`{"etag": "2", "reason": "new account"}`)},
 		{name: "submit again", role: "finance_preparer", path: runs + next + ":submit", body: tag(next, "1", "")},
 		{name: "approve again", role: "finance_approver", path: runs + next + ":approve", body: tag(next, "2", "")},
@@ -296,8 +296,8 @@ func timeless(row map[string]any) map[string]any {
 	return row
 }
 
-// confirmations says that every payment of the run was paid, but for one.
-func confirmations(m *mortal) string {
+// confirmationsOf says that every payment of the run was paid, but for one.
+func confirmationsOf(m *mortal) string {
 	list := m.read("/v1/payments/payments?page_size=1000&run_id="+killOf+"-"+killMonth+"-1", there)
 	rows := []string{"reference,status,payment_date,amount,reject_reason"}
 	for _, row := range list["payments"].([]any) {
