@@ -43,9 +43,9 @@ func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	return explain(orCancelled(ctx, fn(querier{tx})))
 }
 
-// orCancelled names the true cause when database/sql has ended a transaction because its context ended.
+// orCancelled names the true cause when database/sql has ended a transaction, or its connection, because its context ended.
 func orCancelled(ctx context.Context, err error) error {
-	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+	if (errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone)) && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return err
@@ -53,7 +53,7 @@ func orCancelled(ctx context.Context, err error) error {
 
 // Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if
 // they ran one after another: on SQLite they do, on Postgres they are SERIALIZABLE and fn is run again, at most five times in all,
-// when it met another at the wrong moment. Errors of fn come back wrapped as they are; a database that is out of reach,
+// when it met another at the wrong moment, also where that shows as a row that is there already. Errors of fn come back wrapped as they are; a database that is out of reach,
 // locked or full gives a Busy fault.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	conn, err := acquire(ctx, db.writer)
@@ -68,7 +68,10 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		if err == nil {
 			return nil
 		}
-		if !isRetryable(err) || attempt == maxAttempts {
+		// A transaction that waited for a lock has a snapshot from before it, and may run into a row that it could not see. Run again,
+		// with the lock held from the start, it finds the row.
+		unseen := attempt == 1 && len(locks) > 0 && IsUnique(err)
+		if !(isRetryable(err) || unseen) || attempt == maxAttempts {
 			return explain(orCancelled(ctx, err))
 		}
 		if err := pause(ctx, attempt); err != nil {

@@ -224,8 +224,8 @@ func transfers(m *paymentsv1.Move, balances []store.Balance) []rules.Posting {
 	return out
 }
 
-// moveItems changes who owes the items, payments and holds that are not settled, ends the runs that are assembled, and puts what was
-// open into a run of the successor.
+// moveItems changes who owes the items, payments and holds that are not settled, and with whom instalments are agreed; it ends the
+// runs that are assembled, and puts what was open into a run of the successor.
 func (s *Service) moveItems(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, payees []string, name string) (lines int64, payments int, err error) {
 	from, to := m.GetFromCommissionerCode(), m.GetToCommissionerCode()
 	if lines, err = store.MoveItems(ctx, tx.Tx, from, to, payees); err != nil {
@@ -235,6 +235,9 @@ func (s *Service) moveItems(ctx context.Context, tx *change.Tx, m *paymentsv1.Mo
 		return 0, 0, err
 	}
 	if err := store.MoveHolds(ctx, tx.Tx, from, to, payees); err != nil {
+		return 0, 0, err
+	}
+	if err := store.MovePlans(ctx, tx.Tx, from, to, payees); err != nil {
 		return 0, 0, err
 	}
 	if err := s.endAssembled(ctx, tx, m); err != nil || lines == 0 {

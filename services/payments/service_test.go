@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pcnfunding/pcnfunding/pkg/inbox"
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 )
 
@@ -60,5 +62,58 @@ func TestExport_LeavesOutWhatIsKeptBack(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, id+"-P1", payees.GetPayees()[0].GetPaymentId())
 		require.Empty(t, payees.GetPayees()[1].GetPaymentId(), "there is no such payment")
+	})
+}
+
+func TestMove_KeepsTheInstalmentsThatWereAgreed(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", -5000), pay("P2", 100))
+		s.pays(t, "15N-2022-04-1")
+		_, err := s.payments.PlanRecovery(s.as(t.Context(), "ann"), &paymentsv1.PlanRecoveryRequest{
+			RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", InstalmentPence: 500, FromMonth: "2022-05", Reason: "agreed",
+		})
+		require.NoError(t, err)
+		_, err = s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
+			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01", Reason: "abolished",
+		})
+		require.NoError(t, err)
+		s.closes(t, "QJK", "2022-07", 1, pay("P1", 10000))
+		totals := s.run(t, "QJK-2022-07-1").GetTotals()
+		require.Equal(t, int64(-500), totals.GetBroughtForwardPence())
+		require.Equal(t, int64(9500), totals.GetNetPence())
+	})
+}
+
+func TestMove_EndsEveryRunThatIsLeftWithoutLines(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		april := pay("P1", 100)
+		april.LocationCode = "L1"
+		may := pay("P2", 200)
+		may.LocationCode = "L2"
+		s.closes(t, "15N", "2022-05", 1, may)
+		s.closes(t, "15N", "2022-04", 1, april)
+		_, err := s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
+			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01",
+			LocationCodes: []string{"L1"}, Reason: "boundary change",
+		})
+		require.NoError(t, err)
+		require.Equal(t, paymentsv1.RunState_RUN_STATE_ASSEMBLED, s.run(t, "15N-2022-05-1").GetState())
+		require.Equal(t, paymentsv1.RunState_RUN_STATE_WITHDRAWN, s.run(t, "15N-2022-04-1").GetState())
+	})
+}
+
+func TestHeldEvent_BehindAGapIsReleased(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.delivery(t, "15N", parts(closed(t, "15N", "2022-04", 1, pay("P1", 1)), 1)[0])
+		may := s.delivery(t, "15N", parts(closed(t, "15N", "2022-05", 1, pay("P1", 7)), 1)[0])
+		require.Equal(t, []inbox.Verdict{inbox.Settled}, s.service.Inbox().Take(t.Context(), []inbox.Delivery{may}))
+		require.Zero(t, s.count(t, "schedules"))
+		held := s.held(t)
+		decision, err := s.payments.ReleaseHeldEvent(testkit.As(t.Context(), testkit.Operator()), &paymentsv1.ReleaseHeldEventRequest{
+			RequestId: "r", EventId: held[0].GetEventId(), Reason: "April was lost",
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{held[0].GetEventId()}, decision.GetHandledEventIds())
+		require.Equal(t, int64(7), s.run(t, "15N-2022-05-1").GetTotals().GetNetPence())
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	"github.com/pcnfunding/pcnfunding/pkg/schedule"
@@ -70,8 +72,10 @@ type suite struct {
 	db       *sqldb.DB
 	clock    *testkit.Clock
 	metrics  *metric.ManualReader
-	// within changes the context that a handler gets.
-	within func(context.Context) context.Context
+	// change, unless it is nil, changes the context that a handler gets.
+	change atomic.Pointer[func(context.Context) context.Context]
+	// blunt makes calls that found the database busy fail for good, which the client would else make again by itself.
+	blunt atomic.Bool
 
 	mu       sync.Mutex
 	requests int
@@ -104,10 +108,7 @@ func openSuite(t testing.TB, open func(testing.TB, sqldb.Options) *sqldb.DB) *su
 // newSuite serves payments over a migrated database.
 func newSuite(t testing.TB, db *sqldb.DB, clock *testkit.Clock) *suite {
 	t.Helper()
-	s := &suite{
-		db: db, clock: clock, metrics: metric.NewManualReader(), events: make(map[string]int),
-		within: func(ctx context.Context) context.Context { return ctx },
-	}
+	s := &suite{db: db, clock: clock, metrics: metric.NewManualReader(), events: make(map[string]int)}
 	meter := metric.NewMeterProvider(metric.WithReader(s.metrics)).Meter("test")
 	s.service = payments.New(payments.Deps{DB: db, Logger: testkit.Logger(t), Meter: meter})
 	s.payments = paymentsv1.NewPaymentsServiceClient(testkit.Serve(t, s.register))
@@ -122,17 +123,34 @@ func (s *suite) register(server *grpc.Server) {
 		next := desc.Methods[i].Handler
 		desc.Methods[i].Handler = func(srv any, ctx context.Context, dec func(any) error, chain grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // grpc's order
 			return next(srv, ctx, dec, func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-				return chain(ctx, req, info, func(ctx context.Context, req any) (any, error) { return handle(s.within(ctx), req) })
+				return chain(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+					answer, err := handle(s.within(ctx), req)
+					return answer, s.told(err)
+				})
 			})
 		}
 	}
 	for i := range desc.Streams {
 		next := desc.Streams[i].Handler
 		desc.Streams[i].Handler = func(srv any, stream grpc.ServerStream) error {
-			return next(srv, streamWithin{ServerStream: stream, ctx: s.within(stream.Context())})
+			return s.told(next(srv, streamWithin{ServerStream: stream, ctx: s.within(stream.Context())}))
 		}
 	}
 	server.RegisterService(&desc, s.service)
+}
+
+func (s *suite) within(ctx context.Context) context.Context {
+	if change := s.change.Load(); change != nil {
+		return (*change)(ctx)
+	}
+	return ctx
+}
+
+func (s *suite) told(err error) error {
+	if f, ok := fault.As(err); ok && f.Kind == fault.Busy && s.blunt.Load() {
+		return context.Canceled
+	}
+	return err
 }
 
 // streamWithin is a stream with another context.

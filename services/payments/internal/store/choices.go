@@ -234,3 +234,15 @@ func MoveHolds(ctx context.Context, tx *sqldb.Tx, from, to string, payees []stri
 		return err
 	})
 }
+
+// MovePlans passes on the instalments that were agreed with some payees.
+func MovePlans(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) error {
+	return inBatches(payees, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("commissioner_code = ?", from)
+		f.In("payee_code", batch)
+		conditions := f.String()
+		_, err := tx.Exec(ctx, `UPDATE recovery_plans SET commissioner_code = $`+strconv.Itoa(len(f.Args())+1)+conditions, append(f.Args(), to)...)
+		return err
+	})
+}

@@ -229,7 +229,19 @@ type Entitlement struct {
 
 // InsertEntitlements adds what a fund stated at a moment; the same event again changes nothing.
 func InsertEntitlements(ctx context.Context, tx *sqldb.Tx, eventID string, statedAt int64, stated []Entitlement) error {
-	_, err := tx.BulkInsert(ctx, "entitlements", []string{
+	if len(stated) == 0 {
+		return nil
+	}
+	// Looked for first: an insert that fails would end the transaction on Postgres.
+	var known int
+	first := stated[0]
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM entitlements WHERE pcn_code = $1 AND practice_code = $2 AND fund = $3 AND payment_code = $4
+		AND from_month = $5 AND to_month = $6 AND stated_at = $7 AND event_id = $8`, first.PCNCode, first.PracticeCode, first.Fund, first.PaymentCode,
+		first.From.String(), first.To.String(), statedAt, eventID).Scan(&known)
+	if err != nil || known > 0 {
+		return err
+	}
+	_, err = tx.BulkInsert(ctx, "entitlements", []string{
 		"fund", "commissioner_code", "pcn_code", "practice_code", "payment_code", "from_month", "to_month", "instalments", "amount_pence",
 		"confidence", "stated_at", "event_id",
 	}, rowsOf(stated, func(e Entitlement) ([]any, error) {
@@ -238,9 +250,6 @@ func InsertEntitlements(ctx context.Context, tx *sqldb.Tx, eventID string, state
 			int64(e.Amount), int64(e.Confidence), statedAt, eventID,
 		}, nil
 	}))
-	if sqldb.IsUnique(err) {
-		return nil
-	}
 	return err
 }
 
