@@ -83,7 +83,7 @@ func TestAddAll_RefusesAllWithOne(t *testing.T) {
 				_, err := outbox.AddAll(t.Context(), tx, []outbox.Event{event("payee/1", "1"), bad})
 				return err
 			})
-			assert.Error(t, err, name)
+			require.Error(t, err, name)
 		}
 		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
 			ids, err := outbox.AddAll(t.Context(), tx, nil)
