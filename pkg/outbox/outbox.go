@@ -49,22 +49,9 @@ type Event struct {
 // Add writes an event, to be published once tx has committed, and returns its id. The subject is the full name of the message
 // and the commissioner's code.
 func Add(ctx context.Context, tx *sqldb.Tx, e Event) (id string, err error) {
-	name := string(e.Message.ProtoReflect().Descriptor().FullName())
-	if e.Aggregate == "" {
-		return "", fmt.Errorf("add event %s: no aggregate named", name)
-	}
-	if e.CommissionerCode == "" {
-		e.CommissionerCode = England
-	}
-	if strings.ContainsAny(e.CommissionerCode, ".*> \t\r\n\x00") {
-		return "", fmt.Errorf("add event %s: the commissioner's code cannot stand in a subject", name)
-	}
-	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(e.Message)
+	name, subject, payload, err := encode(e)
 	if err != nil {
-		return "", fmt.Errorf("add event %s: encode: %w", name, err)
-	}
-	if len(payload) > MaxPayload {
-		return "", fmt.Errorf("add event %s: it has %d bytes and may have %d", name, len(payload), MaxPayload)
+		return "", err
 	}
 	sequence, err := nextSequence(ctx, tx, e.Aggregate)
 	if err != nil {
@@ -75,13 +62,35 @@ func Add(ctx context.Context, tx *sqldb.Tx, e Event) (id string, err error) {
 	id = tx.NewID()
 	const q = `INSERT INTO outbox (id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at, created_at)
 		VALUES ($1, $1, $2, $3, $4, $5, $6, $7, $8, $8)`
-	_, err = tx.Exec(ctx, q, id, e.Aggregate, sequence, name+"."+e.CommissionerCode, name, notNil(payload),
+	_, err = tx.Exec(ctx, q, id, e.Aggregate, sequence, subject, name, payload,
 		carrier.Get("traceparent"), sqldb.Micros(tx.Now()))
 	if err != nil {
 		return "", fmt.Errorf("add event %s: %w", name, err)
 	}
 	tx.Raise(topic)
 	return id, nil
+}
+
+// encode returns the type, the subject and the payload of an event.
+func encode(e Event) (name, subject string, payload []byte, err error) {
+	name = string(e.Message.ProtoReflect().Descriptor().FullName())
+	if e.Aggregate == "" {
+		return "", "", nil, fmt.Errorf("add event %s: no aggregate named", name)
+	}
+	if e.CommissionerCode == "" {
+		e.CommissionerCode = England
+	}
+	if strings.ContainsAny(e.CommissionerCode, ".*> \t\r\n\x00") {
+		return "", "", nil, fmt.Errorf("add event %s: the commissioner's code cannot stand in a subject", name)
+	}
+	payload, err = proto.MarshalOptions{Deterministic: true}.Marshal(e.Message)
+	if err != nil {
+		return "", "", nil, fmt.Errorf("add event %s: encode: %w", name, err)
+	}
+	if len(payload) > MaxPayload {
+		return "", "", nil, fmt.Errorf("add event %s: it has %d bytes and may have %d", name, len(payload), MaxPayload)
+	}
+	return name, name + "." + e.CommissionerCode, notNil(payload), nil
 }
 
 // notNil keeps an empty payload from becoming NULL.
@@ -95,7 +104,7 @@ func notNil(b []byte) []byte {
 // nextSequence counts the aggregate's events up. The lock keeps two writers of one aggregate from failing each other again and
 // again: the second waits, is run once more, and then goes ahead alone.
 func nextSequence(ctx context.Context, tx *sqldb.Tx, aggregate string) (n int64, err error) {
-	if err := tx.Lock(ctx, "outbox/"+aggregate); err != nil {
+	if err := tx.Lock(ctx, lockKey(aggregate)); err != nil {
 		return 0, err
 	}
 	const q = `INSERT INTO outbox_sequence (aggregate, last) VALUES ($1, 1)
@@ -105,6 +114,9 @@ func nextSequence(ctx context.Context, tx *sqldb.Tx, aggregate string) (n int64,
 	}
 	return n, nil
 }
+
+// lockKey is what the writers of one aggregate wait for.
+func lockKey(aggregate string) string { return "outbox/" + aggregate }
 
 // Reemit has events published once more, in the order given, and returns the ids of the new messages. The consumers find the
 // event's own id and sequence in them, and a consumer that has had the event ignores it.

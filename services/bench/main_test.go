@@ -26,15 +26,17 @@ const (
 
 // mode says how long to measure.
 type mode struct {
-	rounds  int
-	load    time.Duration // of one round of calls
-	backlog int           // events that wait for the relay
-	open    time.Duration // of one round of events in open loop
+	rounds   int
+	load     time.Duration // of one round of calls
+	backlog  int           // events that wait for the relay
+	open     time.Duration // of one round of events in open loop
+	months   int           // of England that are paid in one round
+	postings int           // rounds of that
 }
 
 var modes = map[string]mode{
-	"full":  {rounds: 5, load: 2 * time.Second, backlog: 100_000, open: 5 * time.Second},
-	"short": {rounds: 3, load: 400 * time.Millisecond, backlog: 10_000, open: 2 * time.Second},
+	"full":  {rounds: 5, load: 2 * time.Second, backlog: 100_000, open: 5 * time.Second, months: 12, postings: 3},
+	"short": {rounds: 3, load: 400 * time.Millisecond, backlog: 10_000, open: 2 * time.Second, months: 1, postings: 1},
 }
 
 // chosen is the mode of this run.

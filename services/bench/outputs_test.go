@@ -17,6 +17,9 @@ import (
 // The package whose benchmarks tell what a line costs, as .ci/bench names its output.
 const rulesOutput = "services_core_internal_rules"
 
+// paymentsOutput is the package whose benchmarks tell what a posting costs, as .ci/bench names its output.
+const paymentsOutput = "services_payments"
+
 // output holds what the benchmarks of another package printed: by name and unit, one number for each round.
 type output struct {
 	names []string
@@ -108,6 +111,23 @@ func BenchmarkPackages(b *testing.B) {
 			id: "P1", work: "change with request id, audit, event", unit: "/s", at: 0.25, least: true,
 			note: "in process, Postgres, against a plain transaction of four statements",
 		}, figures, bounds)
+	}
+	for _, name := range all[paymentsOutput].names {
+		kind, ok := strings.CutPrefix(name, "BenchmarkPostings/")
+		if postings := all[paymentsOutput].runs[name]; ok && len(postings["s/few"]) > 0 {
+			store, sizes, _ := strings.Cut(kind, "/after_")
+			few, many, _ := strings.Cut(sizes, "_and_")
+			results.ratio(b, goal{
+				id: "P15", work: "posting after " + many + " on " + store + ", bound after " + few, unit: "s", at: 1.25, note: "one of 60 in a transaction",
+			}, postings["s/many"], postings["s/few"])
+		}
+	}
+	for _, store := range []string{"sqlite", "postgres"} {
+		if figures := all["pkg_inbox"].runs["BenchmarkCatchUp/"+store]["events/s"]; len(figures) > 0 {
+			results.limit(b, goal{
+				id: "P16", work: "inbox works off a backlog on " + store, unit: "/s", at: 2000, least: true, note: "10,000 events of 100 aggregates, from the broker",
+			}, figures)
+		}
 	}
 	var packages []string
 	for name := range all {

@@ -258,13 +258,14 @@ type table struct {
 	name    string
 	columns []string
 	rows    [][]any
+	after   []any // key of the last row, where the rest is still to be read
 }
 
 // readTable reads the rows of a query back into memory.
-func readTable(ctx context.Context, db *sqldb.DB, name, query string) (table, error) {
+func readTable(ctx context.Context, db *sqldb.DB, name, query string, args ...any) (table, error) {
 	t := table{name: name}
 	err := db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err := q.Query(ctx, query)
+		rows, err := q.Query(ctx, query, args...)
 		if err != nil {
 			return err
 		}
@@ -311,14 +312,16 @@ func (t table) bytes() int {
 
 // insert writes the rows in one transaction, as fast as the store takes them.
 func (t table) insert(ctx context.Context, db *sqldb.DB) error {
-	return db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.BulkInsert(ctx, t.name, t.columns, func(yield func([]any, error) bool) {
-			for _, row := range t.rows {
-				if !yield(row, nil) {
-					return
-				}
+	return db.Write(ctx, func(tx *sqldb.Tx) error { return t.insertIn(ctx, tx) })
+}
+
+func (t table) insertIn(ctx context.Context, tx *sqldb.Tx) error {
+	_, err := tx.BulkInsert(ctx, t.name, t.columns, func(yield func([]any, error) bool) {
+		for _, row := range t.rows {
+			if !yield(row, nil) {
+				return
 			}
-		})
-		return err
+		}
 	})
+	return err
 }

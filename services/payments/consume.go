@@ -154,14 +154,17 @@ func (s *Service) store(ctx context.Context, tx *change.Tx, eventID string, whol
 	if err := store.DropParts(ctx, tx.Tx, whole.GetScheduleId()); err != nil {
 		return err
 	}
-	byOwner := make(map[string][]store.LineRow)
+	byOwner, owners := make(map[string][]store.LineRow), make(map[string]commissioner)
 	for _, line := range lines {
 		if line.GetInstruction() != typev1.Instruction_INSTRUCTION_PAY {
 			continue
 		}
-		owner, err := ownerOf(ctx, tx, whole.GetCommissionerCode(), line.GetLocationCode())
-		if err != nil {
-			return err
+		owner, known := owners[line.GetLocationCode()]
+		if !known {
+			if owner, err = ownerOf(ctx, tx, whole.GetCommissionerCode(), line.GetLocationCode()); err != nil {
+				return err
+			}
+			owners[line.GetLocationCode()] = owner
 		}
 		byOwner[owner.code] = append(byOwner[owner.code], store.LineRow{
 			Line: line, ScheduleID: whole.GetScheduleId(), Fund: int(whole.GetFund()), Month: whole.GetMonth(), CommissionerCode: owner.code,

@@ -17,6 +17,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -196,18 +197,19 @@ func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kep
 	if err != nil {
 		return err
 	}
-	lines, err := amountsByPayee(ctx, tx, store.LineFilter{RunID: run.ID})
+	lines, err := amountsByPayee(ctx, tx, run.ID)
 	if err != nil {
 		return err
 	}
 	var payments []store.PaymentRow
 	var postings []rules.Posting
+	var events []outbox.Event
 	for _, p := range payees {
 		row := store.PaymentRow{
 			ID: paymentID(run.ID, p.PayeeCode), RunID: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: p.PayeeCode, PayeeName: p.PayeeName,
 			Amount: p.Net, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT, SentAt: sqldb.Micros(tx.Now()), Version: 1,
 		}
-		taken, err := takenOff(ctx, tx, run.ID, p.PayeeCode)
+		taken, err := takenOff(ctx, tx, run.ID, p)
 		if err != nil {
 			return err
 		}
@@ -219,12 +221,13 @@ func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kep
 			return fault.Bug("payment %s: %d pence are posted, %d are sent", row.ID, sum, p.Net)
 		}
 		payments, postings = append(payments, row), append(postings, posting)
-		if err := store.Advance(ctx, tx.Tx, run.ID, p.PayeeCode, store.Payable, store.Sent, row.ID); err != nil {
-			return err
-		}
-		if _, err := tx.Announce(ctx, payeeAggregate(run.CommissionerCode, p.PayeeCode), run.CommissionerCode, &paymentsv1.PaymentSent{Payment: paymentToProto(row)}); err != nil {
-			return err
-		}
+		events = append(events, payeeEvent(run.CommissionerCode, p.PayeeCode, &paymentsv1.PaymentSent{Payment: paymentToProto(row)}))
+	}
+	if err := store.SendItems(ctx, tx.Tx, run.ID, paymentID(run.ID, "")); err != nil {
+		return err
+	}
+	if _, err := outbox.AddAll(ctx, tx.Tx, events); err != nil {
+		return err
 	}
 	if err := store.InsertPayments(ctx, tx.Tx, payments); err != nil {
 		return err
@@ -275,8 +278,11 @@ func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []st
 }
 
 // takenOff returns what the approval of a run took off a payee for overpayments, fund by fund, above zero.
-func takenOff(ctx context.Context, q sqldb.Querier, runID, payee string) ([]rules.Amount, error) {
-	posted, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(runID, payee)}})
+func takenOff(ctx context.Context, q sqldb.Querier, runID string, p rules.PayeeTotal) ([]rules.Amount, error) {
+	if p.BroughtForward == 0 {
+		return nil, nil
+	}
+	posted, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(runID, p.PayeeCode)}})
 	if err != nil {
 		return nil, err
 	}
@@ -388,14 +394,12 @@ func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRo
 			}
 			payment.Lines = append(payment.Lines, line)
 		}
-		if p.BroughtForward < 0 {
-			taken, err := takenOff(ctx, q, run.ID, p.PayeeCode)
-			if err != nil {
-				return nil, err
-			}
-			for _, a := range taken {
-				payment.Lines = append(payment.Lines, layout.recoveryLine(run.ID, run.Month, a))
-			}
+		taken, err := takenOff(ctx, q, run.ID, p)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range taken {
+			payment.Lines = append(payment.Lines, layout.recoveryLine(run.ID, run.Month, a))
 		}
 		out = append(out, payment)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -394,18 +395,48 @@ func (s *Service) takeIn(ctx context.Context, tx *change.Tx, header *paymentsv1.
 	return &paymentsv1.ImportResponse{File: file}, tx.Record(ctx, "payments/imports/"+row.ID, code, summary)
 }
 
+// confirmBatch is how many confirmations are written at once.
+const confirmBatch = 1000
+
+// confirming gives the rows of a file of confirmations their effect, and writes that many at a time.
+type confirming struct {
+	service *Service
+	tx      *change.Tx
+	code    string
+	// payments are those met so far, by reference, as the rows so far have left them.
+	payments map[string]*store.PaymentRow
+	// amounts are what the payments of each run met so far consist of, by payment.
+	amounts map[string]map[string][]rules.Amount
+
+	// What is not written yet; each payment is in it once.
+	changed  []*store.PaymentRow
+	postings map[string][]rules.Posting // by day
+	items    map[itemMove][]string      // payees
+	events   []outbox.Event
+}
+
+// itemMove is how the items of payments in a run move.
+type itemMove struct {
+	runID    string
+	from, to store.ItemState
+}
+
 // confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them.
 func (s *Service) confirm(ctx context.Context, tx *change.Tx, code string, rows []fileRow) error {
+	c := &confirming{service: s, tx: tx, code: code, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount)}
+	if err := c.look(ctx, rows); err != nil {
+		return err
+	}
 	runs := make(map[string]bool)
 	for i := range rows {
 		row := &rows[i]
-		payment, outcome, err := matching(ctx, tx, code, row)
+		payment, err := c.matching(ctx, row)
 		if err != nil {
 			return err
 		}
 		if payment == nil {
-			row.Outcome = outcome
-			row.Note = noteOf(outcome)
+			row.Outcome = outcomeNotFound
+			row.Note = noteOf(row.Outcome)
 			continue
 		}
 		row.PaymentID = payment.ID
@@ -413,10 +444,13 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, code string, rows 
 			row.Note = noteOf(row.Outcome)
 			continue
 		}
-		if err := s.settle(ctx, tx, payment, row); err != nil {
+		if err := c.settle(ctx, payment, row); err != nil {
 			return err
 		}
 		runs[payment.RunID] = true
+	}
+	if err := c.flush(ctx); err != nil {
+		return err
 	}
 	for _, id := range sortedKeys(runs) {
 		if err := s.settleRun(ctx, tx, id); err != nil {
@@ -438,34 +472,49 @@ func noteOf(outcome string) string {
 	return ""
 }
 
-// matching finds the payment a row is of. It returns none if there is none, or more than one that fits.
-func matching(ctx context.Context, tx *change.Tx, code string, row *fileRow) (*store.PaymentRow, string, error) {
-	scope := store.Page{Commissioners: []string{code}}
-	if row.Reference != "" {
-		found, err := store.Payments(ctx, tx, store.PaymentFilter{Page: scope, PaymentID: row.Reference})
-		if err != nil || len(found) > 0 {
-			return firstOf(found), "", err
+// look loads the payments that rows name by reference.
+func (c *confirming) look(ctx context.Context, rows []fileRow) error {
+	references := make(map[string]bool)
+	for i := range rows {
+		if rows[i].Reference != "" {
+			references[rows[i].Reference] = true
 		}
 	}
-	if row.PayeeCode == "" {
-		return nil, outcomeNotFound, nil
+	found, err := store.PaymentsByID(ctx, c.tx, c.code, sortedKeys(references))
+	for i := range found {
+		c.payments[found[i].ID] = &found[i]
 	}
-	found, err := store.Payments(ctx, tx, store.PaymentFilter{Page: scope, PayeeCode: row.PayeeCode, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT})
-	if err != nil {
-		return nil, "", err
-	}
-	found = slices.DeleteFunc(found, func(p store.PaymentRow) bool { return p.Amount != row.Amount })
-	if len(found) != 1 {
-		return nil, outcomeNotFound, nil
-	}
-	return &found[0], "", nil
+	return err
 }
 
-func firstOf(found []store.PaymentRow) *store.PaymentRow {
-	if len(found) == 0 {
-		return nil
+// matching finds the payment a row is of. It returns none if there is none, or more than one that fits.
+func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.PaymentRow, error) {
+	if p := c.payments[row.Reference]; p != nil && row.Reference != "" {
+		return p, nil
 	}
-	return &found[0]
+	if row.PayeeCode == "" {
+		return nil, nil //nolint:nilnil // no payment is an answer
+	}
+	const sent = paymentsv1.PaymentState_PAYMENT_STATE_SENT
+	found, err := store.Payments(ctx, c.tx, store.PaymentFilter{Page: store.Page{Commissioners: []string{c.code}}, PayeeCode: row.PayeeCode, State: sent})
+	if err != nil {
+		return nil, err
+	}
+	var fits []*store.PaymentRow
+	for i := range found {
+		p := &found[i]
+		if met := c.payments[p.ID]; met != nil {
+			p = met // what earlier rows made of it may not be written yet
+		}
+		if p.State == sent && p.Amount == row.Amount {
+			fits = append(fits, p)
+		}
+	}
+	if len(fits) != 1 {
+		return nil, nil //nolint:nilnil // no payment is an answer
+	}
+	c.payments[fits[0].ID] = fits[0]
+	return fits[0], nil
 }
 
 // confirmable returns why a row cannot take effect on a payment; empty means that it can. What was paid can be returned later.
@@ -489,55 +538,82 @@ func confirmable(p *store.PaymentRow, row *fileRow) string {
 }
 
 // settle records that a payment was paid, or rejected.
-func (s *Service) settle(ctx context.Context, tx *change.Tx, p *store.PaymentRow, row *fileRow) error {
+func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileRow) error {
+	if len(c.changed) >= confirmBatch || slices.Contains(c.changed, p) {
+		if err := c.flush(ctx); err != nil {
+			return err
+		}
+	}
 	from, to, kind := rules.Sent, rules.Settled, rules.Settlement
-	fromItem, toItem := store.Sent, store.Settled
+	move := itemMove{p.RunID, store.Sent, store.Settled}
 	if p.State == paymentsv1.PaymentState_PAYMENT_STATE_SETTLED {
-		from, fromItem = rules.Settled, store.Settled
+		from, move.from = rules.Settled, store.Settled
 	}
 	row.Outcome, p.State = outcomeSettled, paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
 	if row.rejected {
-		to, kind, toItem = rules.Payable, rules.Rejection, store.Rejected
+		to, kind, move.to = rules.Payable, rules.Rejection, store.Rejected
 		row.Outcome, p.State = outcomeRejected, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
 	}
 	p.ConfirmedOn, p.PayerReference, p.RejectReason = row.confirmedOn, row.payerRef, row.rejectReason
-	if err := saved(store.UpdatePayment(ctx, tx.Tx, p)); err != nil {
-		return err
-	}
-	if err := store.Advance(ctx, tx.Tx, p.RunID, p.PayeeCode, fromItem, toItem, p.ID); err != nil {
-		return err
-	}
-	amounts, err := amountsOf(ctx, tx, p)
+	p.Version++
+	amounts, err := c.amountsOf(ctx, p)
 	if err != nil {
 		return err
 	}
-	day, err := period.ParseDate(row.confirmedOn)
-	if err != nil {
-		return fault.Bug("payment %s confirmed on %q", p.ID, row.confirmedOn)
+	if c.postings == nil {
+		c.postings, c.items = make(map[string][]rules.Posting), make(map[itemMove][]string)
 	}
-	posting := rules.Posting{CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts)}
-	if err := store.Post(ctx, tx.Tx, tx.By.Subject, day, []rules.Posting{posting}); err != nil {
-		return err
-	}
+	c.changed = append(c.changed, p)
+	c.items[move] = append(c.items[move], p.PayeeCode)
+	c.postings[row.confirmedOn] = append(c.postings[row.confirmedOn], rules.Posting{
+		CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts),
+	})
 	var event proto.Message = &paymentsv1.PaymentSettled{Payment: paymentToProto(*p)}
 	if row.rejected {
 		event = &paymentsv1.PaymentRejected{Payment: paymentToProto(*p)}
 	}
-	_, err = tx.Announce(ctx, payeeAggregate(p.CommissionerCode, p.PayeeCode), p.CommissionerCode, event)
+	c.events = append(c.events, payeeEvent(p.CommissionerCode, p.PayeeCode, event))
+	return nil
+}
+
+// flush writes what the rows since the last one have changed.
+func (c *confirming) flush(ctx context.Context) error {
+	tx := c.tx.Tx
+	changed := make([]store.PaymentRow, len(c.changed))
+	for i, p := range c.changed {
+		changed[i] = *p
+	}
+	if err := saved(store.UpdatePayments(ctx, tx, changed)); err != nil {
+		return err
+	}
+	for move, payees := range c.items {
+		if err := store.AdvanceRun(ctx, tx, move.runID, payees, move.from, move.to); err != nil {
+			return err
+		}
+	}
+	for _, text := range sortedKeys(c.postings) {
+		day, err := period.ParseDate(text)
+		if err != nil {
+			return fault.Bug("payment %s confirmed on %q", c.postings[text][0].Source, text)
+		}
+		if err := store.Post(ctx, tx, c.tx.By.Subject, day, c.postings[text]); err != nil {
+			return err
+		}
+	}
+	_, err := outbox.AddAll(ctx, tx, c.events)
+	c.changed, c.postings, c.items, c.events = nil, nil, nil, nil
 	return err
 }
 
 // amountsOf returns what a payment consists of: its lines, less what was taken off for overpayments.
-func amountsOf(ctx context.Context, q sqldb.Querier, p *store.PaymentRow) ([]rules.Amount, error) {
-	lines, err := amountsByPayee(ctx, q, store.LineFilter{PaymentID: p.ID})
-	if err != nil {
-		return nil, err
+func (c *confirming) amountsOf(ctx context.Context, p *store.PaymentRow) ([]rules.Amount, error) {
+	if c.amounts[p.RunID] == nil {
+		var err error
+		if c.amounts[p.RunID], err = amountsByPayment(ctx, c.tx, p.RunID); err != nil {
+			return nil, err
+		}
 	}
-	taken, err := takenOff(ctx, q, p.RunID, p.PayeeCode)
-	if err != nil {
-		return nil, err
-	}
-	amounts := append(lines[p.PayeeCode], negated(taken)...)
+	amounts := c.amounts[p.RunID][p.ID]
 	var sum money.Pence
 	for _, a := range amounts {
 		sum += a.Pence
@@ -546,6 +622,31 @@ func amountsOf(ctx context.Context, q sqldb.Querier, p *store.PaymentRow) ([]rul
 		return nil, fault.Bug("payment %s of %d pence consists of %d", p.ID, p.Amount, sum)
 	}
 	return amounts, nil
+}
+
+// amountsByPayment returns what the payments of a run consist of: the lines, less what was taken off for overpayments.
+func amountsByPayment(ctx context.Context, q sqldb.Querier, runID string) (map[string][]rules.Amount, error) {
+	out := make(map[string][]rules.Amount)
+	err := store.EachAmount(ctx, q, runID, func(a store.ItemAmount) error {
+		out[a.PaymentID] = append(out[a.PaymentID], a.Amount)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	payees, err := store.FrozenPayees(ctx, q, runID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range payees {
+		taken, err := takenOff(ctx, q, runID, p)
+		if err != nil {
+			return nil, err
+		}
+		id := paymentID(runID, p.PayeeCode)
+		out[id] = append(out[id], negated(taken)...)
+	}
+	return out, nil
 }
 
 // settleRun notes that every payment of a run is confirmed.

@@ -13,6 +13,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -312,17 +313,35 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if err != nil {
 		return nil, err
 	}
-	lines, err := amountsByPayee(ctx, tx, store.LineFilter{RunID: run.ID})
+	lines, err := amountsByPayee(ctx, tx, run.ID)
 	if err != nil {
 		return nil, err
 	}
 	var postings []rules.Posting
+	events := make([]outbox.Event, len(payees))
+	carried := []string{}
 	for i := range payees {
-		added, err := s.makePayable(ctx, tx, run, &payees[i], lines[payees[i].PayeeCode])
+		p := &payees[i]
+		added, err := s.makePayable(ctx, tx, run, p, lines[p.PayeeCode])
 		if err != nil {
 			return nil, err
 		}
 		postings = append(postings, added...)
+		if p.Net == 0 {
+			carried = append(carried, p.PayeeCode)
+		}
+		events[i] = payeeEvent(run.CommissionerCode, p.PayeeCode, &paymentsv1.PaymentApproved{
+			RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(*p),
+		})
+	}
+	if err := store.AdvanceRun(ctx, tx.Tx, run.ID, carried, store.Open, store.Carried); err != nil {
+		return nil, err
+	}
+	if err := store.AdvanceRun(ctx, tx.Tx, run.ID, nil, store.Open, store.Payable); err != nil {
+		return nil, err
+	}
+	if _, err := outbox.AddAll(ctx, tx.Tx, events); err != nil {
+		return nil, err
 	}
 	if err := store.Post(ctx, tx.Tx, tx.By.Subject, period.DateOf(tx.Now()), postings); err != nil {
 		return nil, err
@@ -353,7 +372,12 @@ func (s *Service) announceSettled(ctx context.Context, tx *change.Tx, run store.
 	return s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunSettled{Run: r} })
 }
 
-// makePayable returns the postings for one payee of an approved run and tells what it comes to.
+// payeeEvent is an event of one payee's payments.
+func payeeEvent(commissioner, payee string, message proto.Message) outbox.Event {
+	return outbox.Event{Aggregate: payeeAggregate(commissioner, payee), CommissionerCode: commissioner, Message: message}
+}
+
+// makePayable returns the postings for one payee of an approved run.
 func (s *Service) makePayable(ctx context.Context, tx *change.Tx, run store.RunRow, p *rules.PayeeTotal, lines []rules.Amount) ([]rules.Posting, error) {
 	source := payeeSource(run.ID, p.PayeeCode)
 	var sum money.Pence
@@ -374,17 +398,7 @@ func (s *Service) makePayable(ctx context.Context, tx *change.Tx, run store.RunR
 	if len(recovery) > 0 {
 		postings = append(postings, rules.Posting{CommissionerCode: run.CommissionerCode, Kind: rules.Recovery, Source: source, Entries: recovery})
 	}
-	state := store.Payable
-	if p.Net == 0 {
-		state = store.Carried
-	}
-	if err := store.Advance(ctx, tx.Tx, run.ID, p.PayeeCode, store.Open, state, ""); err != nil {
-		return nil, err
-	}
-	_, err = tx.Announce(ctx, payeeAggregate(run.CommissionerCode, p.PayeeCode), run.CommissionerCode, &paymentsv1.PaymentApproved{
-		RunId: run.ID, CommissionerCode: run.CommissionerCode, Month: run.Month.String(), Total: payeeToProto(*p),
-	})
-	return postings, err
+	return postings, nil
 }
 
 // recovery returns the entries that carry an overpayment forward, or take off what is brought forward.
@@ -430,12 +444,11 @@ func payeeSource(runID, payee string) string { return "run/" + runID + "/" + pay
 // payeeAggregate is the thing whose events tell of one payee's payments.
 func payeeAggregate(commissioner, payee string) string { return "payee/" + commissioner + "/" + payee }
 
-// amountsByPayee returns the amounts of lines, payee by payee.
-func amountsByPayee(ctx context.Context, q sqldb.Querier, by store.LineFilter) (map[string][]rules.Amount, error) {
+// amountsByPayee returns the amounts of the lines in a run, payee by payee.
+func amountsByPayee(ctx context.Context, q sqldb.Querier, runID string) (map[string][]rules.Amount, error) {
 	out := make(map[string][]rules.Amount)
-	err := store.EachLine(ctx, q, by, func(l store.LineRow) error {
-		payee := l.Line.GetPayee().GetCode()
-		out[payee] = append(out[payee], rules.Amount{Fund: l.Fund, LineID: l.Line.GetLineId(), Pence: money.Pence(l.Line.GetAmountPence())})
+	err := store.EachAmount(ctx, q, runID, func(a store.ItemAmount) error {
+		out[a.PayeeCode] = append(out[a.PayeeCode], a.Amount)
 		return nil
 	})
 	return out, err

@@ -3,8 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -74,6 +74,55 @@ func Advance(ctx context.Context, tx *sqldb.Tx, runID, payee string, from, to It
 		return fmt.Errorf("advance %s of %s: %w", payee, runID, err)
 	}
 	return nil
+}
+
+// AdvanceRun moves the items of a run from one state to another: all of them, or with payees those of some.
+func AdvanceRun(ctx context.Context, tx *sqldb.Tx, runID string, payees []string, from, to ItemState) error {
+	if payees == nil {
+		_, err := tx.Exec(ctx, `UPDATE items SET state = $1 WHERE run_id = $2 AND state = $3`, int64(to), runID, int64(from))
+		if err != nil {
+			return fmt.Errorf("advance %s: %w", runID, err)
+		}
+		return nil
+	}
+	return inBatches(payees, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("run_id = ?", runID)
+		f.Where("state = ?", int64(from))
+		f.In("payee_code", batch)
+		conditions := f.String()
+		_, err := tx.Exec(ctx, fmt.Sprintf(`UPDATE items SET state = %d`, to)+conditions, f.Args()...)
+		if err != nil {
+			return fmt.Errorf("advance %d payees of %s: %w", len(batch), runID, err)
+		}
+		return nil
+	})
+}
+
+// SendItems notes for every payable item of a run that it is sent, and the payment that carries it: the prefix and the payee's code.
+func SendItems(ctx context.Context, tx *sqldb.Tx, runID, prefix string) error {
+	_, err := tx.Exec(ctx, `UPDATE items SET state = $1, payment_id = CAST($2 AS TEXT) || payee_code WHERE run_id = $3 AND state = $4`,
+		int64(Sent), prefix, runID, int64(Payable))
+	if err != nil {
+		return fmt.Errorf("send %s: %w", runID, err)
+	}
+	return nil
+}
+
+// ItemAmount is what an item comes to.
+type ItemAmount struct {
+	rules.Amount
+	PayeeCode string
+	PaymentID string
+}
+
+// EachAmount hands over what the items of a run come to, in order of line id.
+func EachAmount(ctx context.Context, q sqldb.Querier, runID string, fn func(ItemAmount) error) error {
+	return sqldb.Each(ctx, q, func(rows *sql.Rows) (a ItemAmount, err error) {
+		err = rows.Scan(&a.LineID, &a.Fund, &a.Pence, &a.PayeeCode, &a.PaymentID)
+		return a, err
+	}, fn, `SELECT i.line_id, l.fund, l.amount_pence, i.payee_code, i.payment_id FROM items i JOIN lines l ON l.line_id = i.line_id
+		WHERE i.run_id = $1 ORDER BY i.line_id`, runID)
 }
 
 // Reopen makes the items of a rejected payment open again, in no run.
@@ -263,24 +312,22 @@ func InsertFrozen(ctx context.Context, tx *sqldb.Tx, runID string, items []rules
 	return err
 }
 
+const frozenPayees = `SELECT payee_code, payee_name, lines, lines_pence, brought_forward_pence, carried_forward_pence, net_pence
+	FROM run_payees WHERE run_id = $1`
+
+func scanPayee(rows *sql.Rows) (p rules.PayeeTotal, err error) {
+	err = rows.Scan(&p.PayeeCode, &p.PayeeName, &p.Lines, &p.LinesTotal, &p.BroughtForward, &p.CarriedForward, &p.Net)
+	return p, err
+}
+
 // FrozenPayees returns what a run comes to payee by payee, as it was frozen.
 func FrozenPayees(ctx context.Context, q sqldb.Querier, runID string) ([]rules.PayeeTotal, error) {
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (p rules.PayeeTotal, err error) {
-		err = rows.Scan(&p.PayeeCode, &p.PayeeName, &p.Lines, &p.LinesTotal, &p.BroughtForward, &p.CarriedForward, &p.Net)
-		return p, err
-	}, `SELECT payee_code, payee_name, lines, lines_pence, brought_forward_pence, carried_forward_pence, net_pence
-		FROM run_payees WHERE run_id = $1 ORDER BY payee_code`, runID)
+	return sqldb.Collect(ctx, q, scanPayee, frozenPayees+` ORDER BY payee_code`, runID)
 }
 
 // FrozenPayee returns what a run comes to for one payee, or sql.ErrNoRows.
 func FrozenPayee(ctx context.Context, q sqldb.Querier, runID, payee string) (rules.PayeeTotal, error) {
-	all, err := FrozenPayees(ctx, q, runID)
-	for _, p := range all {
-		if p.PayeeCode == payee {
-			return p, nil
-		}
-	}
-	return rules.PayeeTotal{}, errors.Join(err, sql.ErrNoRows)
+	return sqldb.First(sqldb.Collect(ctx, q, scanPayee, frozenPayees+` AND payee_code = $2`, runID, payee))
 }
 
 // ApprovalRow is one person's consent.
@@ -408,6 +455,46 @@ func UpdatePayment(ctx context.Context, tx *sqldb.Tx, p *PaymentRow) (bool, erro
 		p.Version++
 	}
 	return updated, err
+}
+
+// paymentBatch is how many payments one statement writes back.
+const paymentBatch = 50
+
+// UpdatePayments writes payments back that each have changed once since they were read, and whose version counts that change
+// already. False means that somebody else has changed one of them.
+func UpdatePayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) (bool, error) {
+	for batch := range slices.Chunk(payments, paymentBatch) {
+		values, args := make([]string, len(batch)), make([]any, 0, 7*len(batch))
+		for i := range batch {
+			p, n := &batch[i], len(args)
+			values[i] = fmt.Sprintf("($%d, CAST($%d AS BIGINT), $%d, CAST($%d AS BIGINT), $%d, $%d, $%d)", n+1, n+2, n+3, n+4, n+5, n+6, n+7)
+			args = append(args, p.ID, p.Version, p.CommissionerCode, int64(p.State), p.ConfirmedOn, p.PayerReference, p.RejectReason)
+		}
+		result, err := tx.Exec(ctx, `WITH new (id, version, commissioner, state, confirmed_on, reference, reason) AS (VALUES `+strings.Join(values, ", ")+`)
+			UPDATE payments SET commissioner_code = new.commissioner, state = new.state, confirmed_on = new.confirmed_on, payer_reference = new.reference,
+				reject_reason = new.reason, version = new.version
+			FROM new WHERE payments.payment_id = new.id AND payments.version = new.version - 1`, args...)
+		if err != nil {
+			return false, fmt.Errorf("update %d payments: %w", len(batch), err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n != int64(len(batch)) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// PaymentsByID returns those payments of a commissioner that there are.
+func PaymentsByID(ctx context.Context, q sqldb.Querier, commissioner string, ids []string) (out []PaymentRow, err error) {
+	err = inBatches(ids, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("commissioner_code = ?", commissioner)
+		f.In("payment_id", batch)
+		found, err := sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+f.String(), f.Args()...)
+		out = append(out, found...)
+		return err
+	})
+	return out, err
 }
 
 // PaymentFilter selects payments.

@@ -8,19 +8,15 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION check_postings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Posting by posting, so that the work does not grow with the ledger: a join could read all of it.
     IF EXISTS (
-        SELECT 1 FROM added a
-        LEFT JOIN (
-            SELECT e.posting_id, COUNT(*) AS entries, SUM(e.amount_pence) AS total,
-                   MIN(e.commissioner_code) AS first_code, MAX(e.commissioner_code) AS last_code,
-                   MIN(e.effective_date) AS first_day, MAX(e.effective_date) AS last_day,
-                   MIN(e.recorded_at) AS first_at, MAX(e.recorded_at) AS last_at
-            FROM entries e JOIN added n ON n.posting_id = e.posting_id GROUP BY e.posting_id
-        ) s ON s.posting_id = a.posting_id
-        WHERE s.entries IS DISTINCT FROM a.entry_count OR s.total <> 0
-           OR s.first_code <> a.commissioner_code OR s.last_code <> a.commissioner_code
-           OR s.first_day <> a.effective_date OR s.last_day <> a.effective_date
-           OR s.first_at <> a.recorded_at OR s.last_at <> a.recorded_at
+        SELECT 1 FROM added a CROSS JOIN LATERAL (
+            SELECT COUNT(*) AS entries, COALESCE(SUM(e.amount_pence), 1) AS total,
+                   COUNT(*) FILTER (WHERE e.commissioner_code <> a.commissioner_code OR e.effective_date <> a.effective_date
+                       OR e.recorded_at <> a.recorded_at) AS strange
+            FROM entries e WHERE e.posting_id = a.posting_id
+        ) s
+        WHERE s.entries <> a.entry_count OR s.total <> 0 OR s.strange <> 0
     ) THEN
         RAISE EXCEPTION 'a posting does not balance, or its entries are not its own' USING ERRCODE = 'check_violation';
     END IF;
@@ -30,7 +26,11 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION check_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM added a JOIN postings p ON p.posting_id = a.posting_id) THEN
+    IF EXISTS (
+        SELECT 1 FROM (SELECT DISTINCT posting_id FROM added) a CROSS JOIN LATERAL (
+            SELECT 1 FROM postings p WHERE p.posting_id = a.posting_id LIMIT 1
+        ) s
+    ) THEN
         RAISE EXCEPTION 'a posting that stands takes no more entries' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
@@ -53,3 +53,5 @@ CREATE TRIGGER suppliers_frozen BEFORE UPDATE OR DELETE ON suppliers FOR EACH RO
 CREATE TRIGGER imports_frozen BEFORE UPDATE OR DELETE ON imports FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER imported_rows_frozen BEFORE UPDATE OR DELETE ON imported_rows FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER moves_frozen BEFORE UPDATE OR DELETE ON moves FOR EACH ROW EXECUTE FUNCTION refuse_change();
+-- Items change their state four times: room beside them keeps their indexes out of that.
+ALTER TABLE items SET (fillfactor = 50);
