@@ -83,7 +83,7 @@ func paymentsRoutes() []paymentsRoute {
 		get("/pcns/{pcn_code}/statements/{period}", statementReaders, "STATEMENT_EMPTY", ""),
 		get("/pcns/{pcn_code}/statements/{period}/statement.pdf", statementReaders, "STATEMENT_EMPTY", ""),
 		get("/pcns/{pcn_code}/statements/{period}/statement.csv", statementReaders, "STATEMENT_EMPTY", ""),
-		{http.MethodPost, "/v1/payments/imports", append(slices.Clone(finance), "integration"), notFound, anyList + "&kind=" + confirmations, nil},
+		{http.MethodPost, "/v1/payments/imports", append(slices.Clone(finance), "integration"), notFound, anyList + "&kind=" + confirmationKind, nil},
 		get("/imports", paymentReaders, notFound, anyList),
 		get("/imports/{import_id}/rows", paymentReaders, "IMPORT_NOT_FOUND", ""),
 		get("/commissioners/{commissioner_code}/reconciliation", paymentReaders, notFound, "?from_month=2022-04"),

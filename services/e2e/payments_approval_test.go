@@ -229,7 +229,7 @@ func (o office) confirmAtOnce(t *testing.T, payments []payment) {
 	answers, errs := make([]answer, copies), make([]error, copies)
 	var group sync.WaitGroup
 	for i := range copies {
-		path := fmt.Sprintf("%srequest_id=%s&commissioner_code=%s&kind=%s", paymentsImportsPath, unique(), o.code, confirmations)
+		path := fmt.Sprintf("%srequest_id=%s&commissioner_code=%s&kind=%s", paymentsImportsPath, unique(), o.code, confirmationKind)
 		group.Go(func() {
 			answers[i], errs[i] = suite.send(context.Background(), request{
 				method: http.MethodPost, path: path, token: o.preparer.token, body: strings.NewReader(content), headers: []string{"Content-Type", csvType},

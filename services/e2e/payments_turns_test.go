@@ -53,8 +53,8 @@ func TestPayments_ByPayeeAndAmountWhereThePayerGivesNoReference(t *testing.T) {
 	for _, p := range sent {
 		fmt.Fprintf(&text, "%s;paid;%s;£%s\n", p.Payee.Code, today(), pounds(p.AmountPence))
 	}
-	o.importFile(t, o.preparer, confirmations, text.String()).refused(t, http.StatusBadRequest, "FILE_MALFORMED")
-	got := o.importFile(t, o.preparer, confirmations, "\ufeff"+strings.ReplaceAll(text.String(), ";", ","))
+	o.importFile(t, o.preparer, confirmationKind, text.String()).refused(t, http.StatusBadRequest, "FILE_MALFORMED")
+	got := o.importFile(t, o.preparer, confirmationKind, "\ufeff"+strings.ReplaceAll(text.String(), ";", ","))
 	require.Equal(t, http.StatusCreated, got.Status, "%s", got)
 	var imported paymentsImport
 	got.read(t, &imported)
