@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -264,7 +263,7 @@ func TestPaymentsFiles_MakeTextOfFormulas(t *testing.T) {
 		for i, row := range sheet(t, file.Body) {
 			for header, cell := range row {
 				risky := cell != "" && strings.ContainsRune("=+@\t\r", rune(cell[0])) || strings.HasPrefix(cell, "-") && !exactNumber.MatchString(cell)
-				require.False(t, risky, fmt.Sprintf("%s, row %d, %s: %q", path, i, header, cell))
+				require.False(t, risky, "%s, row %d, %s: %q", path, i, header, cell)
 			}
 		}
 	}

@@ -26,8 +26,13 @@ func TestPayments_OfAMonthFromItsScheduleToTheLastPenny(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"assembled", v.assembled}, {"approved", v.approved}, {"incomplete", v.incomplete}, {"exported", v.exported},
-		{"confirmed", v.confirmed}, {"issued again", v.issuedAgain}, {"compared", v.compared},
+		{"assembled", v.assembled},
+		{"approved", v.approved},
+		{"incomplete", v.incomplete},
+		{"exported", v.exported},
+		{"confirmed", v.confirmed},
+		{"issued again", v.issuedAgain},
+		{"compared", v.compared},
 	} {
 		require.True(t, t.Run(step.name, step.run), step.name)
 	}

@@ -187,3 +187,27 @@ func (l *legacy) payUnderTheICB(t *testing.T) {
 	require.Equal(t, l.carried+mine.BroughtForwardPence, l.icb.stages(t, "")["RECOVERED"])
 	require.Equal(t, "RUN_STATE_SETTLED", l.icb.run(t, "2022-07", 1).State)
 }
+
+func TestPaymentsMove_OfOnePlaceTakesItsItemsOnly(t *testing.T) {
+	t.Parallel()
+	o, heir := officeOf(t, "QNX", "QKS"), officeOf(t, "QKS", "QNX")
+	july := o.close(t, "2022-07")
+	sums := make(map[string]int64)
+	for _, l := range july.Lines {
+		sums[l.LocationCode] += l.AmountPence
+	}
+	require.Greater(t, len(sums), 1, "an ICB with several places")
+	before := o.run(t, "2022-07", 1)
+	require.Equal(t, july.PayTotalPence, before.Totals.NetPence)
+	moved := write[move](t, o.approver, "/v1/payments/open-items:move", fields{
+		"request_id": unique(), "from_commissioner_code": "QNX", "to_commissioner_code": "QKS", "to_commissioner_name": "NHS Kent and Medway ICB",
+		"effective_date": "2022-08-01", "location_codes": []string{"97R"}, "reason": "e2e",
+	})
+	require.Equal(t, sums["97R"], moved.AccruedPence)
+	require.Equal(t, []int64{july.PayTotalPence - sums["97R"], sums["97R"]}, []int64{-o.stages(t, "")["ACCRUED"], -heir.stages(t, "")["ACCRUED"]})
+	require.Equal(t, july.PayTotalPence-sums["97R"], o.run(t, "2022-07", 1).Totals.NetPence)
+	require.Equal(t, sums["97R"], heir.run(t, "2022-08", 1).Totals.NetPence)
+	for _, l := range heir.lines(t, "QKS-2022-08-1") {
+		require.Equal(t, "97R", l.Line.LocationCode)
+	}
+}

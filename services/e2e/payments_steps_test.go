@@ -143,7 +143,7 @@ func (o office) file(t testing.TB, e export) []byte {
 	require.Contains(t, first.Header.Get("Content-Disposition"), "attachment")
 	sum := sha256.Sum256(first.Body)
 	require.Equal(t, e.SHA256, hex.EncodeToString(sum[:]))
-	require.EqualValues(t, e.SizeBytes, len(first.Body))
+	require.Len(t, first.Body, int(e.SizeBytes))
 	return first.Body
 }
 
