@@ -3,14 +3,19 @@ package spreadsheet
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 )
 
+// starts are the letters a formula begins with; spreadsheets take the wide forms for the plain ones, and pass over blanks before them.
+const starts = "=+-@＝＋－＠"
+
 // Cell makes text of what a spreadsheet would run as a formula, by putting an apostrophe before it; a negative amount stays a
 // number.
 func Cell(value string) string {
-	if value == "" || !strings.ContainsRune("=+-@\t\r", rune(value[0])) {
+	first, _ := utf8.DecodeRuneInString(strings.TrimSpace(value))
+	if value == "" || (!strings.ContainsRune(starts, first) && !strings.ContainsRune("\t\r", rune(value[0]))) {
 		return value
 	}
 	if _, err := money.ParseDecimal(value); err != nil {

@@ -10,6 +10,6 @@ import (
 
 func TestCells_MakesTextOfFormulas(t *testing.T) {
 	t.Parallel()
-	got := spreadsheet.Cells("=1+1", "+44", "-12.30", "@SUM(A1)", "-cmd", "\tx", "\rx", "", "A1", "O'Brien", "1-2")
-	require.Equal(t, []string{"'=1+1", "'+44", "-12.30", "'@SUM(A1)", "'-cmd", "'\tx", "'\rx", "", "A1", "O'Brien", "1-2"}, got)
+	got := spreadsheet.Cells("=1+1", "+44", "-12.30", "@SUM(A1)", "-cmd", "\tx", "\rx", "", "A1", "O'Brien", "1-2", " =1", "＝1")
+	require.Equal(t, []string{"'=1+1", "'+44", "-12.30", "'@SUM(A1)", "'-cmd", "'\tx", "'\rx", "", "A1", "O'Brien", "1-2", "' =1", "'＝1"}, got)
 }

@@ -85,7 +85,11 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, f
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	file, err := s.render(ctx, tx, run, format, on, nil)
+	kept, err := keptBack(ctx, tx, run)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.render(ctx, tx, run, format, on, kept)
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +254,24 @@ func negated(amounts []rules.Amount) []rules.Amount {
 func payable(ctx context.Context, q sqldb.Querier, runID string, kept []string) ([]rules.PayeeTotal, error) {
 	payees, err := store.FrozenPayees(ctx, q, runID)
 	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Net == 0 || slices.Contains(kept, p.PayeeCode) }), err
+}
+
+// keptBack returns the payees that were on hold when the payments of a run were sent, so that nothing was sent to them by it.
+func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []string, err error) {
+	if run.ExportID == "" {
+		return nil, nil
+	}
+	payments, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
+	if err != nil {
+		return nil, err
+	}
+	payees, err := payable(ctx, q, run.ID, nil)
+	for _, p := range payees {
+		if !slices.ContainsFunc(payments, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }) {
+			kept = append(kept, p.PayeeCode)
+		}
+	}
+	return kept, err
 }
 
 // takenOff returns what the approval of a run took off a payee for overpayments, fund by fund, above zero.

@@ -176,15 +176,15 @@ func readFile(kind paymentsv1.FileKind, content []byte) ([]fileRow, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		line, _ := r.FieldPos(0)
 		if err != nil {
-			var parse *csv.ParseError
-			if errors.As(err, &parse) {
-				line = parse.Line
+			line := 0
+			if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+				line = parse.StartLine
 			}
 			check.bad(line, "", "", "is no row of a CSV file")
 			break
 		}
+		line, _ := r.FieldPos(0)
 		check.row(line, record)
 		if len(check.rows) > maxFileRows {
 			return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file has more than %d rows: divide it", maxFileRows)

@@ -248,8 +248,11 @@ func (s *Service) moveItems(ctx context.Context, tx *change.Tx, m *paymentsv1.Mo
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = store.Gather(ctx, tx.Tx, to, run.Month, run.ID)
-	return lines, payments, err
+	if _, err = store.Gather(ctx, tx.Tx, to, run.Month, run.ID); err != nil {
+		return 0, 0, err
+	}
+	// Lines of later months go into a later run of the successor, if one is assembled.
+	return lines, payments, s.gatherLatest(ctx, tx, to)
 }
 
 // movePayments passes on the payments that are not settled.

@@ -611,7 +611,7 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 			}
 			out.Payees = append(out.Payees, total)
 		}
-		return nil
+		return err
 	})
 	return out, err
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/spreadsheet"
 )
 
 // columns are the columns of the CSV, in order.
@@ -185,12 +186,5 @@ func cell(value string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(value, string(utf8.RuneError)))
-	first, _ := utf8.DecodeRuneInString(strings.TrimSpace(value))
-	if !strings.ContainsRune("=+-@＝＋－＠", first) {
-		return value
-	}
-	if _, err := money.ParseDecimal(value); err == nil {
-		return value
-	}
-	return "'" + value
+	return spreadsheet.Cell(value)
 }
