@@ -208,3 +208,13 @@ func TestPaymentsImport_NamesEveryBadValue(t *testing.T) {
 	o.importFile(t, as(t, "finance_preparer", "52R"), confirmationKind, confirmationFile(nil)).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
 	o.importFile(t, o.onlooking, confirmationKind, confirmationFile(nil)).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
 }
+
+func TestPaymentsImport_NamesARowThatIsNoCSV(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "00V")
+	for _, row := range []string{`"`, `a"b`, `""x`} {
+		content := "reference,status,payment_date,payment_reference,amount,reject_reason\n" + row + "\n"
+		p := o.importFile(t, o.preparer, confirmationKind, content).refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
+		require.Contains(t, p.violations(), "line 2")
+	}
+}
