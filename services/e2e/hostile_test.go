@@ -166,9 +166,9 @@ func TestHostileText_InAFileOfConfirmationsChangesNothing(t *testing.T) {
 		quoted := `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
 		for _, row := range []string{
 			quoted + ",PAID,2022-05-03,x,1.00,", "R1," + quoted + ",2022-05-03,x,1.00,", "R1,PAID," + quoted + ",x,1.00,", "R1,PAID,2022-05-03," + quoted + ",1.00,",
-			"R1,PAID,2022-05-03,x," + quoted + ",", "R1,REJECTED,2022-05-03,x,1.00," + quoted,
+			"R1,PAID,2022-05-03,x," + quoted + ",", "R1,REJECTED,2022-05-03,x,1.00," + quoted, text,
 		} {
-			got := o.importFile(t, o.preparer, confirmations, "reference,status,payment_date,payment_reference,amount,reject_reason\n"+row+"\n")
+			got := o.importFile(t, o.preparer, confirmationKind, "reference,status,payment_date,payment_reference,amount,reject_reason\n"+row+"\n")
 			require.Contains(t, []int{http.StatusCreated, http.StatusOK, http.StatusBadRequest}, got.Status, "%s", got)
 			require.Less(t, len(got.Body), 16384)
 		}

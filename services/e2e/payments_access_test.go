@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -83,7 +82,7 @@ func paymentsRoutes() []paymentsRoute {
 		get("/pcns/{pcn_code}/statements/{period}", statementReaders, "STATEMENT_EMPTY", ""),
 		get("/pcns/{pcn_code}/statements/{period}/statement.pdf", statementReaders, "STATEMENT_EMPTY", ""),
 		get("/pcns/{pcn_code}/statements/{period}/statement.csv", statementReaders, "STATEMENT_EMPTY", ""),
-		{http.MethodPost, "/v1/payments/imports", append(slices.Clone(finance), "integration"), notFound, anyList + "&kind=" + confirmations, nil},
+		{http.MethodPost, "/v1/payments/imports", append(slices.Clone(finance), "integration"), notFound, anyList + "&kind=" + confirmationKind, nil},
 		get("/imports", paymentReaders, notFound, anyList),
 		get("/imports/{import_id}/rows", paymentReaders, "IMPORT_NOT_FOUND", ""),
 		get("/commissioners/{commissioner_code}/reconciliation", paymentReaders, notFound, "?from_month=2022-04"),
@@ -264,7 +263,7 @@ func TestPaymentsFiles_MakeTextOfFormulas(t *testing.T) {
 		for i, row := range sheet(t, file.Body) {
 			for header, cell := range row {
 				risky := cell != "" && strings.ContainsRune("=+@\t\r", rune(cell[0])) || strings.HasPrefix(cell, "-") && !exactNumber.MatchString(cell)
-				require.False(t, risky, fmt.Sprintf("%s, row %d, %s: %q", path, i, header, cell))
+				require.False(t, risky, "%s, row %d, %s: %q", path, i, header, cell)
 			}
 		}
 	}

@@ -9,20 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stockton is a PCN of Tees Valley CCG.
-const stockton = "U89141"
-
-// teesValley is April 2022 of one CCG, from its schedule on.
-type teesValley struct {
+// april2022Of is April 2022 of one CCG, from its schedule on.
+type april2022Of struct {
 	office
 	april schedule
 	run   payRun
 }
 
 // One after another: each step begins where the one before ended.
-func TestPayments_OfTeesValleyFromAprilToItsSuccessor(t *testing.T) {
+func TestPayments_OfAMonthFromItsScheduleToTheLastPenny(t *testing.T) {
 	t.Parallel()
-	v := &teesValley{office: officeOf(t, "16C", "QHM")}
+	v := &april2022Of{office: officeOf(t, "13T")}
 	v.april = v.sample(t)
 	v.run = v.office.run(t, "2022-04", 1)
 	for _, step := range []struct {
@@ -36,16 +33,14 @@ func TestPayments_OfTeesValleyFromAprilToItsSuccessor(t *testing.T) {
 		{"confirmed", v.confirmed},
 		{"issued again", v.issuedAgain},
 		{"compared", v.compared},
-		{"stated", v.stated},
-		{"succeeded", v.succeeded},
 	} {
 		require.True(t, t.Run(step.name, step.run), step.name)
 	}
 }
 
-func (v *teesValley) assembled(t *testing.T) {
+func (v *april2022Of) assembled(t *testing.T) {
 	require.Equal(t, "RUN_STATE_ASSEMBLED", v.run.State)
-	require.Equal(t, "NHS Tees Valley CCG", v.run.CommissionerName)
+	require.Equal(t, "NHS Newcastle Gateshead CCG", v.run.CommissionerName)
 	require.Equal(t, []expectedFund{{Fund: "FUND_CORE", Closed: true, ScheduleIDs: []string{v.april.ScheduleID}}}, v.run.Funds)
 	want := make(map[string]int64)
 	for _, l := range v.april.Lines {
@@ -71,7 +66,7 @@ func (v *teesValley) assembled(t *testing.T) {
 }
 
 // requireLines checks that a run holds the lines of its schedule, as JSON and as CSV.
-func (v *teesValley) requireLines(t *testing.T) {
+func (v *april2022Of) requireLines(t *testing.T) {
 	lines := v.lines(t, v.run.RunID)
 	require.Len(t, lines, v.april.LineCount)
 	rows := sheet(t, v.preparer.get(t, "/v1/payments/runs/"+v.run.RunID+"/lines.csv").Body)
@@ -104,10 +99,10 @@ func requireVariance(t testing.TB, v variance) {
 	require.Equal(t, v.Total.LastMonthPence, last)
 }
 
-func (v *teesValley) approved(t *testing.T) {
+func (v *april2022Of) approved(t *testing.T) {
 	submitted := v.submit(t, v.run)
 	require.Equal(t, "RUN_STATE_SUBMITTED", submitted.State)
-	require.Equal(t, "16c.preparer", submitted.SubmittedBy)
+	require.Equal(t, "13t.preparer", submitted.SubmittedBy)
 	require.Equal(t, v.run.Totals, submitted.Totals)
 	require.Len(t, submitted.LinesSHA256, 64)
 	require.Equal(t, 1, submitted.ApprovalsNeeded)
@@ -116,13 +111,13 @@ func (v *teesValley) approved(t *testing.T) {
 	v.run = v.approve(t, submitted)
 	require.Equal(t, "RUN_STATE_APPROVED", v.run.State)
 	require.Len(t, v.run.Approvals, 1)
-	require.Equal(t, "16c.approver", v.run.Approvals[0].ApprovedBy)
+	require.Equal(t, "13t.approver", v.run.Approvals[0].ApprovedBy)
 	require.Equal(t, submitted.LinesSHA256, v.run.LinesSHA256)
 	require.Equal(t, map[string]int64{"EXPENSE": v.april.PayTotalPence, "PAYABLE": -v.april.PayTotalPence}, v.stages(t, ""))
 	require.Empty(t, v.sent(t, v.run.RunID))
 }
 
-func (v *teesValley) incomplete(t *testing.T) {
+func (v *april2022Of) incomplete(t *testing.T) {
 	path := "/v1/payments/runs/" + v.run.RunID + ":export"
 	p := v.preparer.post(t, path, fields{"request_id": unique(), "format": "FORMAT_JOURNAL"}).refused(t, http.StatusBadRequest, "EXPORT_INCOMPLETE")
 	for _, missing := range []string{"journal_source", "journal_category", "control_cost_centre"} {
@@ -133,23 +128,23 @@ func (v *teesValley) incomplete(t *testing.T) {
 	require.Equal(t, "RUN_STATE_APPROVED", v.office.run(t, "2022-04", 1).State)
 	v.preparer.post(t, path, fields{"request_id": unique(), "format": "FORMAT_TRANSPARENCY"}).refused(t, http.StatusBadRequest, "FORMAT_INVALID")
 
-	v.preparer.post(t, "/v1/payments/codes", fields{"request_id": unique(), "commissioner_code": "16C", "mappings": mappings(), "reason": "e2e"}).
+	v.preparer.post(t, "/v1/payments/codes", fields{"request_id": unique(), "commissioner_code": "13T", "mappings": mappings(), "reason": "e2e"}).
 		refused(t, http.StatusForbidden, "ROLE_REQUIRED")
 	unassessed := slices.Clone(mappings())
 	for i := range unassessed {
 		unassessed[i] = unassessed[i].with("vat_treatment", "VAT_TREATMENT_NOT_ASSESSED").with("vat_code", "").with("effective_from", "2022-03-31")
 	}
-	write[map[string]any](t, v.approver, "/v1/payments/codes", fields{"request_id": unique(), "commissioner_code": "16C", "mappings": unassessed, "reason": "e2e"})
+	write[map[string]any](t, v.approver, "/v1/payments/codes", fields{"request_id": unique(), "commissioner_code": "13T", "mappings": unassessed, "reason": "e2e"})
 	v.profile(t, "FORMAT_JOURNAL", fields{"journal_source": "PCN", "journal_category": "Primary care"})
 	p = v.preparer.post(t, path, fields{"request_id": unique(), "format": "FORMAT_JOURNAL"}).refused(t, http.StatusBadRequest, "EXPORT_INCOMPLETE")
 	require.Equal(t, "VAT_TREATMENT", p.Metadata["kinds"], "only what nobody has assessed is left")
 	v.coded(t)
 	require.Len(t, read[struct {
 		Mappings []map[string]any `json:"mappings"`
-	}](t, v.onlooking, "/v1/payments/commissioners/16C/code-mappings").Mappings, 2*len(mappings()))
+	}](t, v.onlooking, "/v1/payments/commissioners/13T/code-mappings").Mappings, 2*len(mappings()))
 }
 
-func (v *teesValley) exported(t *testing.T) {
+func (v *april2022Of) exported(t *testing.T) {
 	body := fields{"request_id": unique(), "format": "FORMAT_JOURNAL"}
 	path := "/v1/payments/runs/" + v.run.RunID + ":export"
 	journal := write[export](t, v.preparer, path, body)
@@ -196,8 +191,8 @@ func (v *teesValley) exported(t *testing.T) {
 }
 
 // accrued returns what had been earned and not paid at the end of a month, as known at a moment, or now.
-func (v *teesValley) accrued(t *testing.T, month, knownAt string) int64 {
-	path := "/v1/payments/commissioners/16C/months/" + month + "/accruals?page_size=1000"
+func (v *april2022Of) accrued(t *testing.T, month, knownAt string) int64 {
+	path := "/v1/payments/commissioners/13T/months/" + month + "/accruals?page_size=1000"
 	if knownAt != "" {
 		path += "&known_at=" + knownAt
 	}
@@ -211,24 +206,24 @@ func (v *teesValley) accrued(t *testing.T, month, knownAt string) int64 {
 }
 
 // closedAt is when core closed April, before payments could learn of it.
-func (v *teesValley) closedAt(t *testing.T) string {
+func (v *april2022Of) closedAt(t *testing.T) string {
 	return read[struct {
 		ClosedAt string `json:"closed_at"`
 	}](t, v.onlooking, "/v1/core/schedules/"+v.april.ScheduleID).ClosedAt
 }
 
-func (v *teesValley) confirmed(t *testing.T) {
+func (v *april2022Of) confirmed(t *testing.T) {
 	total := v.april.PayTotalPence
 	sent := v.sent(t, v.run.RunID)
 	turned, wrong := sent[0], sent[1]
 	rows := append(allPaid(sent[2:]),
 		confirmation{turned.PaymentID, "REJECTED", "account closed", turned.AmountPence},
-		confirmation{"16C-2022-04-1-NOBODY", "PAID", "", 100},
+		confirmation{"13T-2022-04-1-NOBODY", "PAID", "", 100},
 		confirmation{wrong.PaymentID, "PAID", "", wrong.AmountPence + 1})
 	first := v.confirm(t, rows)
 	require.Equal(t, len(sent)-1, first.RowsApplied)
 	require.Equal(t, 2, first.RowsUnmatched)
-	require.Equal(t, "16c.preparer", first.ImportedBy)
+	require.Equal(t, "13t.preparer", first.ImportedBy)
 	unmatched := read[importedRowList](t, v.onlooking, "/v1/payments/imports/"+first.ImportID+"/rows?unmatched_only=true").Rows
 	require.Len(t, unmatched, 2)
 	require.Equal(t, []string{"NOT_FOUND", "AMOUNT_DIFFERS"}, []string{unmatched[0].Outcome, unmatched[1].Outcome})
@@ -240,7 +235,7 @@ func (v *teesValley) confirmed(t *testing.T) {
 	}, v.stages(t, ""))
 	require.Equal(t, "RUN_STATE_EXPORTED", v.office.run(t, "2022-04", 1).State, "one payment still waits")
 
-	again := v.importFile(t, v.preparer, confirmations, confirmationFile(rows))
+	again := v.importFile(t, v.preparer, confirmationKind, confirmationFile(rows))
 	require.Equal(t, http.StatusOK, again.Status, "%s", again)
 	var known paymentsImport
 	again.read(t, &known)
@@ -260,13 +255,13 @@ func (v *teesValley) confirmed(t *testing.T) {
 	require.Equal(t, map[string]int64{"EXPENSE": total, "SENT": -total}, v.stages(t, "&known_at="+v.run.ExportedAt))
 	require.Equal(t, map[string]int64{"EXPENSE": total, "ACCRUED": -total}, v.stages(t, "&effective_to=2022-04-30"), "what was done since counts since")
 	require.Equal(t, v.stages(t, ""), v.stages(t, "&by_payee=true"))
-	v.onlooking.get(t, "/v1/payments/commissioners/16C/trial-balance?known_at=2999-01-01T00:00:00Z").refused(t, http.StatusBadRequest, "KNOWN_AT_IN_FUTURE")
+	v.onlooking.get(t, "/v1/payments/commissioners/13T/trial-balance?known_at=2999-01-01T00:00:00Z").refused(t, http.StatusBadRequest, "KNOWN_AT_IN_FUTURE")
 	require.Equal(t, total, v.accrued(t, "2022-04", ""), "and at the end of April, whatever was paid since")
 	require.Zero(t, v.accrued(t, "2022-04", v.closedAt(t)), "nobody knew of it before April was closed")
 	require.Zero(t, v.accrued(t, "2022-03", ""))
 }
 
-func (v *teesValley) issuedAgain(t *testing.T) {
+func (v *april2022Of) issuedAgain(t *testing.T) {
 	turned := v.sent(t, v.run.RunID)[0]
 	require.Equal(t, "PAYMENT_STATE_REJECTED", turned.State)
 	require.Equal(t, "account closed", turned.RejectReason)
@@ -277,7 +272,7 @@ func (v *teesValley) issuedAgain(t *testing.T) {
 	v.approver.post(t, path, body.with("etag", turned.ETag)).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
 	got := write[reissue](t, v.preparer, path, body.with("etag", turned.ETag))
 	require.Equal(t, "PAYMENT_STATE_REISSUED", got.Payment.State)
-	require.Equal(t, "16C-2022-04-2", got.RunID)
+	require.Equal(t, "13T-2022-04-2", got.RunID)
 	v.preparer.post(t, path, fields{"request_id": unique(), "reason": "twice", "etag": got.Payment.ETag}).refused(t, http.StatusBadRequest, "PAYMENT_NOT_REJECTED")
 	paidPart := v.april.PayTotalPence - turned.AmountPence
 	require.Equal(t, map[string]int64{"EXPENSE": v.april.PayTotalPence, "SETTLED": -paidPart, "ACCRUED": -turned.AmountPence}, v.stages(t, ""))
@@ -296,7 +291,7 @@ func (v *teesValley) issuedAgain(t *testing.T) {
 }
 
 // requireTraced follows one line of a rejected payment through every posting.
-func (v *teesValley) requireTraced(t *testing.T, turned payment) {
+func (v *april2022Of) requireTraced(t *testing.T, turned payment) {
 	var own line
 	for _, l := range v.april.Lines {
 		if l.Payee.Code == turned.Payee.Code {
@@ -305,7 +300,7 @@ func (v *teesValley) requireTraced(t *testing.T, turned payment) {
 	}
 	count := make(map[string]int)
 	stages := make(map[string]int64)
-	for _, p := range read[postingList](t, v.onlooking, "/v1/payments/postings?commissioner_code=16C&page_size=1000&line_id="+own.LineID).Postings {
+	for _, p := range read[postingList](t, v.onlooking, "/v1/payments/postings?commissioner_code=13T&page_size=1000&line_id="+own.LineID).Postings {
 		count[strings.TrimPrefix(p.Kind, "POSTING_KIND_")]++
 		for _, e := range p.Entries {
 			require.Equal(t, own.LineID, e.LineID)
@@ -316,15 +311,15 @@ func (v *teesValley) requireTraced(t *testing.T, turned payment) {
 	require.Equal(t, map[string]int64{"EXPENSE": own.AmountPence, "ACCRUED": 0, "PAYABLE": 0, "SENT": 0, "SETTLED": -own.AmountPence}, stages)
 }
 
-func (v *teesValley) compared(t *testing.T) {
-	got := read[reconciliation](t, v.onlooking, "/v1/payments/commissioners/16C/reconciliation?from_month=2022-04&page_size=1000")
+func (v *april2022Of) compared(t *testing.T) {
+	got := read[reconciliation](t, v.onlooking, "/v1/payments/commissioners/13T/reconciliation?from_month=2022-04&page_size=1000")
 	require.Len(t, got.Totals, 1)
 	require.Equal(t, "MATCH_MATCHED", got.Totals[0].Match)
 	require.Equal(t, v.april.PayTotalPence, got.Totals[0].ExpectedPence)
 	require.Equal(t, v.april.PayTotalPence, got.Totals[0].PaidPence)
-	require.Empty(t, read[reconciliation](t, v.onlooking, "/v1/payments/commissioners/16C/reconciliation?from_month=2022-04&differences_only=true").Rows)
+	require.Empty(t, read[reconciliation](t, v.onlooking, "/v1/payments/commissioners/13T/reconciliation?from_month=2022-04&differences_only=true").Rows)
 
-	path := "/v1/payments/commissioners/16C/months/" + thisMonth() + "/transparency.csv"
+	path := "/v1/payments/commissioners/13T/months/" + thisMonth() + "/transparency.csv"
 	v.onlooking.get(t, path).refused(t, http.StatusBadRequest, "EXPORT_INCOMPLETE")
 	v.profile(t, "FORMAT_TRANSPARENCY", fields{"department_family": "Department of Health and Social Care"})
 	list := v.onlooking.get(t, path)
@@ -337,80 +332,10 @@ func (v *teesValley) compared(t *testing.T) {
 		}
 	}
 	rows := sheet(t, list.Body)
-	require.EqualValues(t, 1, large, "one payee of Tees Valley is paid more than £25,000")
+	require.Positive(t, large, "some payee is paid more than £25,000")
 	require.Equal(t, want, column(t, rows, "Amount"))
 	for _, row := range rows {
-		require.Equal(t, "NHS Tees Valley CCG", row["Entity"])
+		require.Equal(t, "NHS Newcastle Gateshead CCG", row["Entity"])
 		require.Equal(t, thisMonth(), row["Date"][:7])
 	}
-}
-
-func (v *teesValley) stated(t *testing.T) {
-	manager := managerOf(t, stockton)
-	month := read[statement](t, manager, "/v1/payments/pcns/"+stockton+"/statements/2022-04")
-	require.Equal(t, "16C-"+stockton+"-2022-04", month.StatementID)
-	require.Equal(t, "NHS Tees Valley CCG", month.CommissionerName)
-	require.Empty(t, month.Corrections)
-	require.Empty(t, month.ReconcileOnly)
-	var want int64
-	for _, l := range find(v.april.Lines, func(l line) bool { return l.PCNCode == stockton }) {
-		want += l.AmountPence
-		at := slices.IndexFunc(month.Payments, func(s statementLine) bool { return s.Line.LineID == l.LineID })
-		require.GreaterOrEqual(t, at, 0, l.LineID)
-		require.Equal(t, l.AmountPence, month.Payments[at].Line.AmountPence)
-		require.Equal(t, "ITEM_STATE_SETTLED", month.Payments[at].State)
-	}
-	require.Len(t, month.Payments, 10)
-	require.Equal(t, "£1.50 × 53,560 registered patients ÷ 12", month.Payments[slices.IndexFunc(month.Payments, func(s statementLine) bool {
-		return s.Line.PaymentCode == "CORE_PCN"
-	})].Basis)
-	require.Equal(t, []int64{0, want, want, 0}, []int64{month.OpeningPence, month.TotalPence, month.SentPence, month.ClosingPence})
-	year := read[statement](t, v.onlooking, "/v1/payments/pcns/"+stockton+"/statements/2022-23")
-	require.Equal(t, []string{"2022-04", "2023-03"}, []string{year.FromMonth, year.ToMonth})
-	require.Equal(t, want, year.TotalPence, "April is the only month that is closed")
-
-	for _, r := range year.Remaining {
-		require.Equal(t, r.EntitledPence-r.ScheduledPence, r.RemainingPence, r.PaymentCode)
-		require.Positive(t, r.RemainingPence, r.PaymentCode)
-	}
-	require.NotEmpty(t, year.Remaining)
-	for _, period := range []string{"2022-04", "2022-23"} {
-		path := "/v1/payments/pcns/" + stockton + "/statements/" + period
-		requirePrinted(t, manager, path)
-		managerOf(t, "U00070").get(t, path).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
-		as(t, "finance_preparer", "70F").get(t, path).refused(t, http.StatusNotFound, "STATEMENT_EMPTY")
-	}
-	manager.get(t, "/v1/payments/pcns/"+stockton+"/statements/2022-24").refused(t, http.StatusBadRequest, "PERIOD_MALFORMED")
-}
-
-// managerOf returns the manager of a PCN.
-func managerOf(t testing.TB, pcn string) caller {
-	t.Helper()
-	require.NotEmpty(t, suite.binary, "a token for a PCN needs PCN_BIN")
-	token, err := suite.tokenBy(suite.dataDir, "--role", "pcn_manager", "--pcn", pcn)
-	require.NoError(t, err)
-	return caller{token: token}
-}
-
-// requirePrinted checks a statement of Stockton that can be had as a document and as a spreadsheet.
-func requirePrinted(t testing.TB, who caller, path string) {
-	t.Helper()
-	requireDocument(t, who, path)
-	table := who.get(t, path+"/statement.csv")
-	require.Equal(t, http.StatusOK, table.Status, "%s", table)
-	require.True(t, strings.HasPrefix(table.Header.Get("Content-Type"), "text/csv"))
-	require.Contains(t, table.Header.Get("Content-Disposition"), "attachment")
-	require.Contains(t, string(table.Body), stockton)
-	require.Contains(t, string(table.Body), "6695.00")
-}
-
-// requireDocument checks that a statement is printed, the same each time.
-func requireDocument(t testing.TB, who caller, path string) {
-	t.Helper()
-	document, again := who.get(t, path+"/statement.pdf"), who.get(t, path+"/statement.pdf")
-	require.Equal(t, http.StatusOK, document.Status, "%s", document)
-	require.Equal(t, "application/pdf", document.Header.Get("Content-Type"))
-	require.True(t, strings.HasPrefix(string(document.Body), "%PDF-"), "%s", document)
-	require.True(t, strings.HasSuffix(strings.TrimSpace(string(document.Body)), "%%EOF"))
-	require.InDelta(t, len(document.Body), len(again.Body), 64, "only the time it was drawn up differs")
 }

@@ -16,7 +16,7 @@ type legacy struct {
 	held                     withholding // of June, to be released after the change
 	overpaid, kept           string      // payees
 	may, june                schedule
-	sent                     []payment // of May
+	ofMay                    []payment
 	settled, carried, turned int64
 }
 
@@ -48,14 +48,14 @@ func (l *legacy) leave(t *testing.T) {
 		"effective_from": "2022-04-01", "source": "e2e",
 	})
 	l.may = l.close(t, "2022-05")
-	l.sent = l.sentOut(t, l.office.run(t, "2022-05", 1))
-	run := l.office.run(t, "2022-05", 1)
+	l.ofMay = l.sentOut(t, l.run(t, "2022-05", 1))
+	run := l.run(t, "2022-05", 1)
 	l.carried = -run.Totals.CarriedForwardPence
 	require.Positive(t, l.carried, "three payments of April were paid to another payee")
-	require.False(t, slices.ContainsFunc(l.sent, func(p payment) bool { return p.Payee.Code == l.overpaid }))
-	turned := l.sent[0]
-	l.turned, l.settled = turned.AmountPence, l.sent[1].AmountPence
-	l.confirm(t, []confirmation{{turned.PaymentID, "RETURNED", "no such account", turned.AmountPence}, paid(l.sent[1])})
+	require.False(t, slices.ContainsFunc(l.ofMay, func(p payment) bool { return p.Payee.Code == l.overpaid }))
+	turned := l.ofMay[0]
+	l.turned, l.settled = turned.AmountPence, l.ofMay[1].AmountPence
+	l.confirm(t, []confirmation{{turned.PaymentID, "RETURNED", "no such account", turned.AmountPence}, paid(l.ofMay[1])})
 
 	l.june = l.close(t, "2022-06")
 	l.heldBy(t, l.preparer, fields{"payee_code": l.kept})
@@ -67,7 +67,7 @@ func (l *legacy) pass(t *testing.T, before map[string]int64) move {
 		"to_commissioner_name": "NHS North East and North Cumbria ICB", "effective_date": "2022-07-01", "reason": "Health and Care Act 2022",
 	}
 	path := "/v1/payments/open-items:move"
-	submitted := l.submit(t, l.office.run(t, "2022-06", 1))
+	submitted := l.submit(t, l.run(t, "2022-06", 1))
 	p := l.approver.post(t, path, body).refused(t, http.StatusBadRequest, "MOVE_REFUSED")
 	require.Equal(t, submitted.RunID, p.Metadata["run_id"])
 	write[payRun](t, l.preparer, "/v1/payments/runs/"+submitted.RunID+":withdraw", fields{"request_id": unique(), "etag": submitted.ETag, "reason": "e2e"})
@@ -104,7 +104,7 @@ func (l *legacy) requirePassed(t *testing.T, before map[string]int64, moved move
 	require.Zero(t, after["TRANSFERRED"]+heir["TRANSFERRED"], "the two commissioners' accounts cancel")
 	require.Equal(t, before["EXPENSE"], after["EXPENSE"], "what it cost stays where it was")
 	require.Equal(t, before["SETTLED"], after["SETTLED"], "and so does what was paid")
-	require.Len(t, l.sent[1:], moved.Payments, "all but the one that is settled")
+	require.Len(t, l.ofMay[1:], moved.Payments, "all but the one that is settled")
 
 	run := l.icb.run(t, "2022-07", 1)
 	require.Equal(t, "NHS North East and North Cumbria ICB", run.CommissionerName)
@@ -127,10 +127,10 @@ func (l *legacy) requirePassed(t *testing.T, before map[string]int64, moved move
 }
 
 func (l *legacy) confirmUnderTheICB(t *testing.T) {
-	waiting := l.sent[2:]
+	waiting := l.ofMay[2:]
 	require.Equal(t, 0, l.confirm(t, []confirmation{paid(waiting[0])}).RowsApplied, "the CCG has no payment that waits")
 	require.Equal(t, len(waiting), l.icb.confirm(t, allPaid(waiting)).RowsApplied)
-	require.Equal(t, "RUN_STATE_SETTLED", l.office.run(t, "2022-05", 1).State)
+	require.Equal(t, "RUN_STATE_SETTLED", l.run(t, "2022-05", 1).State)
 	stages := l.icb.stages(t, "")
 	require.Zero(t, stages["SENT"])
 	var sum int64
@@ -138,7 +138,7 @@ func (l *legacy) confirmUnderTheICB(t *testing.T) {
 		sum += p.AmountPence
 	}
 	require.Equal(t, -sum, stages["SETTLED"])
-	turned := read[payment](t, l.onlooking, "/v1/payments/payments/"+l.sent[0].PaymentID)
+	turned := read[payment](t, l.onlooking, "/v1/payments/payments/"+l.ofMay[0].PaymentID)
 	as(t, "finance_preparer", "16C").post(t, "/v1/payments/payments/"+turned.PaymentID+":reissue", fields{"request_id": unique(), "reason": "e2e", "etag": turned.ETag}).
 		refused(t, http.StatusNotFound, "PAYMENT_NOT_FOUND")
 	again := write[reissue](t, l.icb.preparer, "/v1/payments/payments/"+turned.PaymentID+":reissue", fields{"request_id": unique(), "reason": "e2e", "etag": turned.ETag})
@@ -186,4 +186,28 @@ func (l *legacy) payUnderTheICB(t *testing.T) {
 	require.Equal(t, len(payments), l.icb.confirm(t, allPaid(payments)).RowsApplied)
 	require.Equal(t, l.carried+mine.BroughtForwardPence, l.icb.stages(t, "")["RECOVERED"])
 	require.Equal(t, "RUN_STATE_SETTLED", l.icb.run(t, "2022-07", 1).State)
+}
+
+func TestPaymentsMove_OfOnePlaceTakesItsItemsOnly(t *testing.T) {
+	t.Parallel()
+	o, heir := officeOf(t, "QNX", "QKS"), officeOf(t, "QKS", "QNX")
+	july := o.close(t, "2022-07")
+	sums := make(map[string]int64)
+	for _, l := range july.Lines {
+		sums[l.LocationCode] += l.AmountPence
+	}
+	require.Greater(t, len(sums), 1, "an ICB with several places")
+	before := o.run(t, "2022-07", 1)
+	require.Equal(t, july.PayTotalPence, before.Totals.NetPence)
+	moved := write[move](t, o.approver, "/v1/payments/open-items:move", fields{
+		"request_id": unique(), "from_commissioner_code": "QNX", "to_commissioner_code": "QKS", "to_commissioner_name": "NHS Kent and Medway ICB",
+		"effective_date": "2022-08-01", "location_codes": []string{"97R"}, "reason": "e2e",
+	})
+	require.Equal(t, sums["97R"], moved.AccruedPence)
+	require.Equal(t, []int64{july.PayTotalPence - sums["97R"], sums["97R"]}, []int64{-o.stages(t, "")["ACCRUED"], -heir.stages(t, "")["ACCRUED"]})
+	require.Equal(t, july.PayTotalPence-sums["97R"], o.run(t, "2022-07", 1).Totals.NetPence)
+	require.Equal(t, sums["97R"], heir.run(t, "2022-08", 1).Totals.NetPence)
+	for _, l := range heir.lines(t, "QKS-2022-08-1") {
+		require.Equal(t, "97R", l.Line.LocationCode)
+	}
 }

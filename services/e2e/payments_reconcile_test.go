@@ -81,7 +81,7 @@ func TestPaymentsReconciliation_ComparesWhatAnotherSystemPays(t *testing.T) {
 	file[penny].amount--
 	file[shifted].month = "2025-05"
 	file = append(slices.Delete(file, missing, missing+1), rows[twice], paidRow{payee: "E2E99", payment: "CASP", month: "2025-04", amount: 123_45})
-	got := o.importFile(t, o.preparer, paidAmounts, paidFile(file))
+	got := o.importFile(t, o.preparer, paidAmountKind, paidFile(file))
 	require.Equal(t, http.StatusCreated, got.Status, "%s", got)
 	var imported paymentsImport
 	got.read(t, &imported)
@@ -182,7 +182,7 @@ func TestPaymentsImport_NamesEveryBadValue(t *testing.T) {
 	header := "reference,status,payment_date,payment_reference,amount,reject_reason\n"
 	bad := header + "R1,PAID,2022-04-31,x,1.00,\nR2,MAYBE,2022-04-30,x,1.00,\nR3,REJECTED,2022-04-30,x,1.00,\nR4,PAID,2022-04-30,x,0.00,\nR5,PAID,2022-04-30,x,1.005,\n" +
 		",PAID,2022-04-30,x,-1,\nR7,PAID,2022-04-30,x,1e3,\nR8,PAID\n"
-	p := o.importFile(t, o.preparer, confirmations, bad).refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
+	p := o.importFile(t, o.preparer, confirmationKind, bad).refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
 	for _, where := range []string{
 		"line 2, payment_date", "line 3, status", "line 4, reject_reason", "line 5, amount", "line 6, amount", "line 7, reference", "line 7, amount", "line 8, amount", "line 9",
 	} {
@@ -192,12 +192,12 @@ func TestPaymentsImport_NamesEveryBadValue(t *testing.T) {
 		"empty": "", "no rows known": "a,b,c\n1,2,3\n", "binary": "\x00\xff\xfe", "amount missing": "reference,status,payment_date\nR1,PAID,2022-04-30\n",
 		"paid amounts": "payee_code,month,payment_code,amount\nA,2022-04,NPP,1.00\n", "a column twice": "reference,status,payment_date,amount,amount_gbp\nR1,PAID,2022-04-30,1.00,1.00\n",
 	} {
-		got := o.importFile(t, o.preparer, confirmations, content)
+		got := o.importFile(t, o.preparer, confirmationKind, content)
 		got.refused(t, http.StatusBadRequest, "FILE_MALFORMED")
 		require.Less(t, len(got.Body), 4096, name)
 	}
 	for _, period := range []string{"2022-13", "22-04", "2022", ""} {
-		o.importFile(t, o.preparer, paidAmounts, "payee_code,month,payment_code,amount\nA,"+period+",NPP,1.00\n").refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
+		o.importFile(t, o.preparer, paidAmountKind, "payee_code,month,payment_code,amount\nA,"+period+",NPP,1.00\n").refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
 	}
 	require.Empty(t, read[struct {
 		Files []importedFile `json:"files"`
@@ -205,6 +205,16 @@ func TestPaymentsImport_NamesEveryBadValue(t *testing.T) {
 	stray := o.confirm(t, []confirmation{{reference: "R1", status: "PAID", amount: 100}})
 	require.Equal(t, []int{0, 1}, []int{stray.RowsApplied, stray.RowsUnmatched})
 	as(t, "finance_preparer", "52R").get(t, "/v1/payments/imports/"+stray.ImportID+"/rows").refused(t, http.StatusNotFound, "IMPORT_NOT_FOUND")
-	o.importFile(t, as(t, "finance_preparer", "52R"), confirmations, confirmationFile(nil)).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
-	o.importFile(t, o.onlooking, confirmations, confirmationFile(nil)).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
+	o.importFile(t, as(t, "finance_preparer", "52R"), confirmationKind, confirmationFile(nil)).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
+	o.importFile(t, o.onlooking, confirmationKind, confirmationFile(nil)).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
+}
+
+func TestPaymentsImport_NamesARowThatIsNoCSV(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "00V")
+	for _, row := range []string{`"`, `a"b`, `""x`} {
+		content := "reference,status,payment_date,payment_reference,amount,reject_reason\n" + row + "\n"
+		p := o.importFile(t, o.preparer, confirmationKind, content).refused(t, http.StatusBadRequest, "FILE_HAS_BAD_ROWS")
+		require.Contains(t, p.violations(), "line 2")
+	}
 }

@@ -19,8 +19,8 @@ import (
 
 const (
 	paymentsImportsPath = "/v1/payments/imports?"
-	confirmations       = "FILE_KIND_CONFIRMATIONS"
-	paidAmounts         = "FILE_KIND_PAID_AMOUNTS"
+	confirmationKind    = "FILE_KIND_CONFIRMATIONS"
+	paidAmountKind      = "FILE_KIND_PAID_AMOUNTS"
 	ledgerFrom          = "2022-04-01"
 	// arrival is how long an event may take from core to payments.
 	arrival = 30 * time.Second
@@ -143,7 +143,7 @@ func (o office) file(t testing.TB, e export) []byte {
 	require.Contains(t, first.Header.Get("Content-Disposition"), "attachment")
 	sum := sha256.Sum256(first.Body)
 	require.Equal(t, e.SHA256, hex.EncodeToString(sum[:]))
-	require.EqualValues(t, e.SizeBytes, len(first.Body))
+	require.Len(t, first.Body, int(e.SizeBytes))
 	return first.Body
 }
 
@@ -286,7 +286,7 @@ func (o office) importFile(t testing.TB, who caller, kind, content string) answe
 // confirm imports a file of confirmations that the payer has not sent before.
 func (o office) confirm(t testing.TB, rows []confirmation) importedFile {
 	t.Helper()
-	got := o.importFile(t, o.preparer, confirmations, confirmationFile(rows))
+	got := o.importFile(t, o.preparer, confirmationKind, confirmationFile(rows))
 	require.Equal(t, http.StatusCreated, got.Status, "%s", got)
 	var out paymentsImport
 	got.read(t, &out)

@@ -53,8 +53,8 @@ func TestPayments_ByPayeeAndAmountWhereThePayerGivesNoReference(t *testing.T) {
 	for _, p := range sent {
 		fmt.Fprintf(&text, "%s;paid;%s;£%s\n", p.Payee.Code, today(), pounds(p.AmountPence))
 	}
-	o.importFile(t, o.preparer, confirmations, text.String()).refused(t, http.StatusBadRequest, "FILE_MALFORMED")
-	got := o.importFile(t, o.preparer, confirmations, "\ufeff"+strings.ReplaceAll(text.String(), ";", ","))
+	o.importFile(t, o.preparer, confirmationKind, text.String()).refused(t, http.StatusBadRequest, "FILE_MALFORMED")
+	got := o.importFile(t, o.preparer, confirmationKind, "\ufeff"+strings.ReplaceAll(text.String(), ";", ","))
 	require.Equal(t, http.StatusCreated, got.Status, "%s", got)
 	var imported paymentsImport
 	got.read(t, &imported)
@@ -117,28 +117,44 @@ func TestPayments_ARejectedPaymentGivesBackWhatWasTakenOff(t *testing.T) {
 
 func TestPayments_AnOverpaymentIsTakenOffOnce(t *testing.T) {
 	t.Parallel()
-	o := overpay(t, "02Y", "QOQ", "E2E19")
-	o.carry(t)
-	write[recovery](t, o.approver, "/v1/payments/recoveries:plan", fields{
-		"request_id": unique(), "commissioner_code": o.code, "payee_code": o.payee, "instalment_pence": fmt.Sprint(o.owed), "from_month": "2022-04", "reason": "agreed",
+	o := officeOf(t, "02Y", "QOQ")
+	c := correctable(t, "02Y", "QOQ")
+	april := o.sample(t)
+	o.coded(t)
+	o.confirm(t, allPaid(o.sentOut(t, o.run(t, "2022-04", 1))))
+	payee := only(t, april.Lines, c.pcn, "CORE_PCN", "2022-04").Payee.Code
+	write[load](t, o.preparer, "/v1/register/participations", fields{
+		"request_id": unique(), "commissioner_code": "QOQ", "practice_code": c.practice, "participating": false, "notice_date": "2022-04-15",
+		"effective_from": "2022-04-01", "source": "e2e",
 	})
-	// Few months give back so much; all that are open at once reckon with the same debt.
-	var submitted []payRun
-	taken := int64(0)
-	for n := 5; taken <= o.owed; n++ {
-		require.LessOrEqual(t, n, 9, "April to September are closed")
-		run := o.submit(t, o.laterMonth(t, fmt.Sprintf("2022-%02d", n)))
-		taken -= run.Totals.BroughtForwardPence
-		submitted = append(submitted, run)
-		if n == 6 {
-			break
-		}
-	}
-	for _, run := range submitted {
-		o.approve(t, run)
-	}
-	require.Equal(t, o.owed-taken, o.stages(t, "")["RECOVERED"])
-	require.GreaterOrEqual(t, o.stages(t, "")["RECOVERED"], int64(0))
+	o.received(t, closeMonth(t, o.preparer, "02Y", "2022-04"))
+	run := o.passed(t, o.run(t, "2022-04", 2))
+	require.Equal(t, []any{"RUN_STATE_SETTLED", 0, int64(0)}, []any{run.State, run.Totals.Payments, run.Totals.NetPence}, "there is nothing to send")
+	o.preparer.post(t, "/v1/payments/runs/"+run.RunID+":export", fields{"request_id": unique(), "format": "FORMAT_JOURNAL"}).
+		refused(t, http.StatusBadRequest, "RUN_STATE_DIFFERS")
+	owed := o.stages(t, "")["RECOVERED"]
+	require.Equal(t, -run.Totals.CarriedForwardPence, owed)
+
+	// Both months reckon with the same debt while none of them is approved.
+	o.close(t, "2022-05")
+	o.close(t, "2022-06")
+	may, june := o.submit(t, o.run(t, "2022-05", 1)), o.submit(t, o.run(t, "2022-06", 1))
+	taken := -may.Totals.BroughtForwardPence
+	require.Positive(t, taken)
+	require.Equal(t, may.Totals.BroughtForwardPence, june.Totals.BroughtForwardPence)
+	o.approve(t, may)
+	require.Equal(t, owed-taken, o.stages(t, "")["RECOVERED"])
+	p := decide(t, o.approver, june, "approve").refused(t, http.StatusBadRequest, "RECOVERY_CHANGED")
+	require.Contains(t, p.Detail, payee)
+	var rejected payRun
+	decide(t, o.approver, june, "reject").ok(t, &rejected)
+	again := read[payRun](t, o.onlooking, "/v1/payments/runs/"+rejected.ReplacedByRunID)
+	require.Zero(t, again.Totals.BroughtForwardPence)
+	o.requireBalanced(t, o.export(t, may.RunID, "FORMAT_JOURNAL"))
+	o.sentOut(t, again)
+	stages := o.stages(t, "")
+	require.Equal(t, owed-taken, stages["RECOVERED"], "what is left is owed by one who is paid no more")
+	require.Equal(t, o.scheduled(t)+owed-taken, -stages["SENT"]-stages["SETTLED"])
 }
 
 func TestPaymentsExport_WithEveryPayeeOnHoldSendsNothing(t *testing.T) {
@@ -206,4 +222,42 @@ func TestPayments_TakesAScheduleOnceHoweverOftenItComes(t *testing.T) {
 	}
 	as(t, "operator").post(t, "/v1/payments/held-events/none:release", fields{"request_id": unique(), "reason": "e2e"}).
 		refused(t, http.StatusNotFound, "HELD_EVENT_NOT_FOUND")
+}
+
+func TestPayments_AHeldPaymentIsIssuedAgainOnceReleased(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "02X")
+	april := o.sample(t)
+	o.coded(t)
+	sent := o.sentOut(t, o.run(t, "2022-04", 1))
+	turned := sent[0]
+	o.confirm(t, append(allPaid(sent[1:]), confirmation{turned.PaymentID, "REJECTED", "closed", turned.AmountPence}))
+	turned = read[payment](t, o.onlooking, "/v1/payments/payments/"+turned.PaymentID)
+	held := o.heldBy(t, o.preparer, fields{"payee_code": turned.Payee.Code})
+	again := write[reissue](t, o.preparer, "/v1/payments/payments/"+turned.PaymentID+":reissue", fields{"request_id": unique(), "etag": turned.ETag, "reason": "e2e"})
+	run := read[payRun](t, o.onlooking, "/v1/payments/runs/"+again.RunID)
+	require.Zero(t, run.Totals.Payments)
+	decide(t, o.preparer, run, "submit").refused(t, http.StatusBadRequest, "RUN_EMPTY")
+	o.release(t, held)
+	next := o.sentOut(t, read[payRun](t, o.onlooking, "/v1/payments/runs/"+again.RunID))
+	require.Len(t, next, 1)
+	late := o.confirm(t, []confirmation{paid(turned)})
+	require.Equal(t, []int{0, 1}, []int{late.RowsApplied, late.RowsUnmatched}, "the old payment was rejected: that it is paid now needs a person")
+	require.Equal(t, map[string]int64{
+		"EXPENSE": april.PayTotalPence, "SENT": -turned.AmountPence, "SETTLED": turned.AmountPence - april.PayTotalPence,
+	}, o.stages(t, ""))
+}
+
+func TestPaymentsExport_OfAVariationNamesEveryLine(t *testing.T) {
+	t.Parallel()
+	o := officeOf(t, "02G")
+	april := o.sample(t)
+	o.coded(t)
+	run := o.passed(t, o.run(t, "2022-04", 1))
+	rows := sheet(t, o.file(t, o.export(t, run.RunID, "FORMAT_PCSE_VARIATION")))
+	require.Len(t, rows, april.LineCount)
+	require.Equal(t, april.PayTotalPence, column(t, rows, "Amount"))
+	for _, row := range rows {
+		require.Equal(t, row["Pay Code"] == "NPP", row["Participation Payment Month"] == "2022-04", "%v", row)
+	}
 }
