@@ -1,0 +1,301 @@
+package payments
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pcnfunding/pcnfunding/pkg/change"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
+)
+
+// What became of a row.
+const (
+	outcomeSettled       = "SETTLED"
+	outcomeRejected      = "REJECTED"
+	outcomeKnown         = "KNOWN"
+	outcomeStored        = "STORED"
+	outcomeAmountDiffers = "AMOUNT_DIFFERS"
+	outcomeNotFound      = "NOT_FOUND"
+	outcomeStateDiffers  = "STATE_DIFFERS"
+)
+
+// confirmBatch is how many confirmations are written at once.
+const confirmBatch = 1000
+
+// confirming gives the rows of a file of confirmations their effect, and writes that many at a time.
+type confirming struct {
+	service *Service
+	tx      *change.Tx
+	code    string
+	// payments are those met so far, by reference, as the rows so far have left them.
+	payments map[string]*store.PaymentRow
+	// amounts are what the payments of each run met so far consist of, by payment.
+	amounts map[string]map[string][]rules.Amount
+
+	// What is not written yet; each payment is in it once.
+	changed  []*store.PaymentRow
+	postings map[string][]rules.Posting // by day
+	items    map[itemMove][]string      // payees
+	events   []outbox.Event
+}
+
+// itemMove is how the items of payments in a run move.
+type itemMove struct {
+	runID    string
+	from, to store.ItemState
+}
+
+// confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them.
+func (s *Service) confirm(ctx context.Context, tx *change.Tx, code string, rows []fileRow) error {
+	c := &confirming{service: s, tx: tx, code: code, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount)}
+	if err := c.look(ctx, rows); err != nil {
+		return err
+	}
+	runs := make(map[string]bool)
+	for i := range rows {
+		row := &rows[i]
+		payment, err := c.matching(ctx, row)
+		if err != nil {
+			return err
+		}
+		if payment == nil {
+			row.Outcome = outcomeNotFound
+			row.Note = noteOf(row.Outcome)
+			continue
+		}
+		row.PaymentID = payment.ID
+		if row.Outcome = confirmable(payment, row); row.Outcome != "" {
+			row.Note = noteOf(row.Outcome)
+			continue
+		}
+		if err := c.settle(ctx, payment, row); err != nil {
+			return err
+		}
+		runs[payment.RunID] = true
+	}
+	if err := c.flush(ctx); err != nil {
+		return err
+	}
+	for _, id := range sortedKeys(runs) {
+		if err := s.settleRun(ctx, tx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func noteOf(outcome string) string {
+	switch outcome {
+	case outcomeNotFound:
+		return "no payment that was sent has this reference, nor is there just one of this payee and amount that waits"
+	case outcomeAmountDiffers:
+		return "the payment was sent with another amount: ask the payer"
+	case outcomeStateDiffers:
+		return "the payment was confirmed otherwise before: ask the payer"
+	}
+	return ""
+}
+
+// look loads the payments that rows name by reference.
+func (c *confirming) look(ctx context.Context, rows []fileRow) error {
+	references := make(map[string]bool)
+	for i := range rows {
+		if rows[i].Reference != "" {
+			references[rows[i].Reference] = true
+		}
+	}
+	found, err := store.PaymentsByID(ctx, c.tx, c.code, sortedKeys(references))
+	for i := range found {
+		c.payments[found[i].ID] = &found[i]
+	}
+	return err
+}
+
+// matching finds the payment a row is of. It returns none if there is none, or more than one that fits.
+func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.PaymentRow, error) {
+	if p := c.payments[row.Reference]; p != nil && row.Reference != "" {
+		return p, nil
+	}
+	if row.PayeeCode == "" {
+		return nil, nil //nolint:nilnil // no payment is an answer
+	}
+	const sent = paymentsv1.PaymentState_PAYMENT_STATE_SENT
+	found, err := store.Payments(ctx, c.tx, store.PaymentFilter{Page: store.Page{Commissioners: []string{c.code}}, PayeeCode: row.PayeeCode, State: sent})
+	if err != nil {
+		return nil, err
+	}
+	var fits []*store.PaymentRow
+	for i := range found {
+		p := &found[i]
+		if met := c.payments[p.ID]; met != nil {
+			p = met // what earlier rows made of it may not be written yet
+		}
+		if p.State == sent && p.Amount == row.Amount {
+			fits = append(fits, p)
+		}
+	}
+	if len(fits) != 1 {
+		return nil, nil //nolint:nilnil // no payment is an answer
+	}
+	c.payments[fits[0].ID] = fits[0]
+	return fits[0], nil
+}
+
+// confirmable returns why a row cannot take effect on a payment; empty means that it can. What was paid can be returned later.
+func confirmable(p *store.PaymentRow, row *fileRow) string {
+	const (
+		paid  = paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
+		sent  = paymentsv1.PaymentState_PAYMENT_STATE_SENT
+		no    = paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
+		again = paymentsv1.PaymentState_PAYMENT_STATE_REISSUED
+	)
+	switch {
+	case p.Amount != row.Amount:
+		return outcomeAmountDiffers
+	case p.State == sent, p.State == paid && row.rejected:
+		return ""
+	case p.State == paid, row.rejected && (p.State == no || p.State == again):
+		return outcomeKnown
+	default:
+		return outcomeStateDiffers
+	}
+}
+
+// settle records that a payment was paid, or rejected.
+func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileRow) error {
+	if len(c.changed) >= confirmBatch || slices.Contains(c.changed, p) {
+		if err := c.flush(ctx); err != nil {
+			return err
+		}
+	}
+	from, to, kind := rules.Sent, rules.Settled, rules.Settlement
+	move := itemMove{p.RunID, store.Sent, store.Settled}
+	if p.State == paymentsv1.PaymentState_PAYMENT_STATE_SETTLED {
+		from, move.from = rules.Settled, store.Settled
+	}
+	row.Outcome, p.State = outcomeSettled, paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
+	if row.rejected {
+		to, kind, move.to = rules.Payable, rules.Rejection, store.Rejected
+		row.Outcome, p.State = outcomeRejected, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
+	}
+	p.ConfirmedOn, p.PayerReference, p.RejectReason = row.confirmedOn, row.payerRef, row.rejectReason
+	p.Version++
+	amounts, err := c.amountsOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	if c.postings == nil {
+		c.postings, c.items = make(map[string][]rules.Posting), make(map[itemMove][]string)
+	}
+	c.changed = append(c.changed, p)
+	c.items[move] = append(c.items[move], p.PayeeCode)
+	c.postings[row.confirmedOn] = append(c.postings[row.confirmedOn], rules.Posting{
+		CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts),
+	})
+	var event proto.Message = &paymentsv1.PaymentSettled{Payment: paymentToProto(*p)}
+	if row.rejected {
+		event = &paymentsv1.PaymentRejected{Payment: paymentToProto(*p)}
+	}
+	c.events = append(c.events, payeeEvent(p.CommissionerCode, p.PayeeCode, event))
+	return nil
+}
+
+// flush writes what the rows since the last one have changed.
+func (c *confirming) flush(ctx context.Context) error {
+	tx := c.tx.Tx
+	changed := make([]store.PaymentRow, len(c.changed))
+	for i, p := range c.changed {
+		changed[i] = *p
+	}
+	if err := saved(store.UpdatePayments(ctx, tx, changed)); err != nil {
+		return err
+	}
+	for move, payees := range c.items {
+		if err := store.AdvanceRun(ctx, tx, move.runID, payees, move.from, move.to); err != nil {
+			return err
+		}
+	}
+	for _, text := range sortedKeys(c.postings) {
+		day, err := period.ParseDate(text)
+		if err != nil {
+			return fault.Bug("payment %s confirmed on %q", c.postings[text][0].Source, text)
+		}
+		if err := store.Post(ctx, tx, c.tx.By.Subject, day, c.postings[text]); err != nil {
+			return err
+		}
+	}
+	_, err := outbox.AddAll(ctx, tx, c.events)
+	c.changed, c.postings, c.items, c.events = nil, nil, nil, nil
+	return err
+}
+
+// amountsOf returns what a payment consists of: its lines, less what was taken off for overpayments.
+func (c *confirming) amountsOf(ctx context.Context, p *store.PaymentRow) ([]rules.Amount, error) {
+	if c.amounts[p.RunID] == nil {
+		var err error
+		if c.amounts[p.RunID], err = amountsByPayment(ctx, c.tx, p.RunID); err != nil {
+			return nil, err
+		}
+	}
+	amounts := c.amounts[p.RunID][p.ID]
+	var sum money.Pence
+	for _, a := range amounts {
+		sum += a.Pence
+	}
+	if sum != p.Amount {
+		return nil, fault.Bug("payment %s of %d pence consists of %d", p.ID, p.Amount, sum)
+	}
+	return amounts, nil
+}
+
+// amountsByPayment returns what the payments of a run consist of: the lines, less what was taken off for overpayments.
+func amountsByPayment(ctx context.Context, q sqldb.Querier, runID string) (map[string][]rules.Amount, error) {
+	out := make(map[string][]rules.Amount)
+	err := store.EachAmount(ctx, q, runID, func(a store.ItemAmount) error {
+		out[a.PaymentID] = append(out[a.PaymentID], a.Amount)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	payees, err := store.FrozenPayees(ctx, q, runID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range payees {
+		taken, err := takenOff(ctx, q, runID, p)
+		if err != nil {
+			return nil, err
+		}
+		id := paymentID(runID, p.PayeeCode)
+		out[id] = append(out[id], negated(taken)...)
+	}
+	return out, nil
+}
+
+// settleRun notes that every payment of a run is confirmed.
+func (s *Service) settleRun(ctx context.Context, tx *change.Tx, runID string) error {
+	run, err := store.Run(ctx, tx, runID)
+	if err != nil || run.State != exported {
+		return err
+	}
+	waiting, err := store.Payments(ctx, tx, store.PaymentFilter{RunID: runID, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT})
+	if err != nil || len(waiting) > 0 {
+		return err
+	}
+	run.State, run.SettledAt = settled, sqldb.Micros(tx.Now())
+	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
+		return err
+	}
+	return s.announceSettled(ctx, tx, run)
+}
