@@ -71,7 +71,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		// A transaction that waited for a lock has a snapshot from before it, and may run into a row that it could not see. Run again,
 		// with the lock held from the start, it finds the row.
 		unseen := attempt == 1 && len(locks) > 0 && IsUnique(err)
-		if !(isRetryable(err) || unseen) || attempt == maxAttempts {
+		if (!isRetryable(err) && !unseen) || attempt == maxAttempts {
 			return explain(orCancelled(ctx, err))
 		}
 		if err := pause(ctx, attempt); err != nil {

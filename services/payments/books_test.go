@@ -185,10 +185,10 @@ func (b *books) postingsBalance(t require.TestingT) {
 func (b *books) linesAreOwedOnce(t require.TestingT) {
 	spent, waits := make(map[string]int64), make(map[string]int64)
 	for _, e := range b.entries {
-		switch {
-		case e.stage == expense:
+		switch e.stage {
+		case expense:
 			add(spent, e.line, e.pence)
-		case e.stage == accrued:
+		case accrued:
 			add(waits, e.line+" of "+e.commissioner, e.pence)
 		}
 	}

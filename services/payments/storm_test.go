@@ -241,7 +241,8 @@ func TestRace_SchedulesWhileRunsAreSubmitted(t *testing.T) {
 				id := fmt.Sprint("15N-2022-04-", number)
 				maker := testkit.As(t.Context(), person("maker"))
 				run, err := s.payments.AssembleRun(maker, &paymentsv1.AssembleRunRequest{RequestId: s.next(), CommissionerCode: "15N", Month: "2022-04"})
-				if !assert.NoError(t, err) || !assert.Equal(t, id, run.GetRunId()) {
+				if err != nil || run.GetRunId() != id {
+					t.Errorf("run %s was not begun, but %s: %v", id, run.GetRunId(), err)
 					return
 				}
 				for run.GetState() == paymentsv1.RunState_RUN_STATE_ASSEMBLED && !t.Failed() {

@@ -121,7 +121,7 @@ func (s *suite) register(server *grpc.Server) {
 	desc.Methods, desc.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
 	for i := range desc.Methods {
 		next := desc.Methods[i].Handler
-		desc.Methods[i].Handler = func(srv any, ctx context.Context, dec func(any) error, chain grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // grpc's order
+		desc.Methods[i].Handler = func(srv any, ctx context.Context, dec func(any) error, chain grpc.UnaryServerInterceptor) (any, error) {
 			return next(srv, ctx, dec, func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 				return chain(ctx, req, info, func(ctx context.Context, req any) (any, error) {
 					answer, err := handle(s.within(ctx), req)
@@ -162,8 +162,8 @@ type streamWithin struct {
 
 func (s streamWithin) Context() context.Context { return s.ctx }
 
-// maker prepares runs; ann and bob approve them, carl only small ones. Each of them holds every role of finance, so that what
-// they may not do is refused for who they are.
+// person is one who holds every role of finance, so that what they may not do is refused for who they are. By custom of these tests
+// maker prepares runs, ann and bob approve them, and carl only small ones.
 func person(name string) auth.Principal {
 	return auth.Principal{
 		Subject: name, Commissioners: []string{auth.England},
@@ -274,7 +274,7 @@ func (s *suite) run(t testing.TB, id string) *paymentsv1.Run {
 	return run
 }
 
-// submit, approve, reject, withdraw and export act on a run as it stands.
+// submit, approve and export act on a run as it stands.
 func (s *suite) submit(t testing.TB, by, id string) (*paymentsv1.Run, error) {
 	t.Helper()
 	return s.payments.SubmitRun(s.as(t.Context(), by), &paymentsv1.SubmitRunRequest{RequestId: s.next(), RunId: id, Etag: s.run(t, id).GetEtag()})
@@ -283,11 +283,6 @@ func (s *suite) submit(t testing.TB, by, id string) (*paymentsv1.Run, error) {
 func (s *suite) approve(t testing.TB, by, id string) (*paymentsv1.Run, error) {
 	t.Helper()
 	return s.payments.ApproveRun(s.as(t.Context(), by), &paymentsv1.ApproveRunRequest{RequestId: s.next(), RunId: id, Etag: s.run(t, id).GetEtag()})
-}
-
-func (s *suite) reject(t testing.TB, by, id string) (*paymentsv1.Run, error) {
-	t.Helper()
-	return s.payments.RejectRun(s.as(t.Context(), by), &paymentsv1.RejectRunRequest{RequestId: s.next(), RunId: id, Etag: s.run(t, id).GetEtag(), Reason: "no"})
 }
 
 func (s *suite) export(t testing.TB, id string, format paymentsv1.Format) (*paymentsv1.Export, error) {
