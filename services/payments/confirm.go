@@ -3,7 +3,6 @@ package payments
 import (
 	"context"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
