@@ -397,6 +397,7 @@ func (l *life) move() {
 	})
 }
 
+// TestLedger_HoldsThroughRandomLives goes through a few lives on each store; RAPID_CHECKS=1000 goes through as many.
 func TestLedger_HoldsThroughRandomLives(t *testing.T) {
 	t.Parallel()
 	for name, open := range stores {
@@ -409,12 +410,4 @@ func TestLedger_HoldsThroughRandomLives(t *testing.T) {
 			})
 		})
 	}
-}
-
-func FuzzLedger(f *testing.F) {
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, input []byte) {
-		s := openSuite(t, testkit.SQLite)
-		rapid.MakeFuzz(func(rt *rapid.T) { lives(rt, s) })(t, input)
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -110,8 +111,10 @@ func newSuite(t testing.TB, db *sqldb.DB, clock *testkit.Clock) *suite {
 	t.Helper()
 	s := &suite{db: db, clock: clock, metrics: metric.NewManualReader(), events: make(map[string]int)}
 	meter := metric.NewMeterProvider(metric.WithReader(s.metrics)).Meter("test")
-	s.service = payments.New(payments.Deps{DB: db, Logger: testkit.Logger(t), Meter: meter})
-	s.payments = paymentsv1.NewPaymentsServiceClient(testkit.Serve(t, s.register))
+	// Thousands of calls are made, most of them to be refused: only what is a fault of ours is logged.
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	s.service = payments.New(payments.Deps{DB: db, Logger: log, Meter: meter})
+	s.payments = paymentsv1.NewPaymentsServiceClient(testkit.Serve(t, s.register, testkit.WithLogger(log)))
 	return s
 }
 
