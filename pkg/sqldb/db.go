@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,8 +65,16 @@ type DB struct {
 	reader  *sql.DB
 	config  *pgx.ConnConfig // Postgres only
 
-	signals sync.Map // topic → chan struct{}
+	signals    sync.Map // topic → chan struct{}
+	trustLocks atomic.Bool
 }
+
+// TrustLocks makes writes on Postgres run at READ COMMITTED in place of SERIALIZABLE. It is for a service each of whose decisions
+// rests on rows that a lock taken before (Tx.Lock) keeps from all others: what is read after the lock is then what stands, while
+// a SERIALIZABLE transaction that waited for a lock goes on with what stood before, fails and is run again, and transactions on
+// rows that have nothing to do with each other, but lie on one page, undo each other. On SQLite, which has one writer, nothing
+// changes.
+func (db *DB) TrustLocks() { db.trustLocks.Store(true) }
 
 // Open opens the database at url: "sqlite:/path/to/file.db" or "postgres://…". It checks that the engine keeps a commit
 // through a power cut (unless Options.AllowUnsafe), and that a SQLite file left open by a crash is whole.

@@ -88,7 +88,11 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 // writeOnce runs fn in one transaction and returns the keys that it locked.
 func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error) (locks []string, err error) {
 	opts := &sql.TxOptions{}
-	if db.dialect == Postgres {
+	switch {
+	case db.dialect != Postgres:
+	case db.trustLocks.Load():
+		opts.Isolation = sql.LevelReadCommitted
+	default:
 		opts.Isolation = sql.LevelSerializable
 	}
 	sqlTx, err := conn.BeginTx(ctx, opts)

@@ -219,7 +219,7 @@ func (s *Service) owe(ctx context.Context, tx *change.Tx, owner commissioner, mo
 			Entries: rules.Moved(payee, rules.Expense, rules.Accrued, byPayee[payee]),
 		})
 	}
-	return store.Post(ctx, tx.Tx, self, month.Last(), postings)
+	return store.Post(ctx, tx.Tx, self, effective(tx, month), postings)
 }
 
 // fundHolds are the holds that a line came with, and one for a line that nobody can be paid.

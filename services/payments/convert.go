@@ -165,7 +165,7 @@ func holdToProto(h store.HoldRow) *paymentsv1.Hold {
 func paymentToProto(p store.PaymentRow) *paymentsv1.Payment {
 	return &paymentsv1.Payment{
 		PaymentId: p.ID, RunId: p.RunID, CommissionerCode: p.CommissionerCode, Payee: &typev1.Payee{Code: p.PayeeCode, Name: p.PayeeName},
-		AmountPence: int64(p.Amount), State: p.State, SentAt: timestamp(p.SentAt), ConfirmedOn: p.ConfirmedOn, PayerReference: p.PayerReference,
+		AmountPence: int64(p.Amount), State: p.State, SentAt: timestamp(p.SentAt), SentOn: p.SentOn, ConfirmedOn: p.ConfirmedOn, PayerReference: p.PayerReference,
 		RejectReason: p.RejectReason, Etag: versionTag(p.Version),
 	}
 }

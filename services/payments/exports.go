@@ -123,7 +123,7 @@ func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow,
 	if file.Payments == 0 {
 		run.State, run.SettledAt = settled, file.ExportedAt
 	}
-	if err := s.send(ctx, tx, run, kept); err != nil {
+	if err := s.send(ctx, tx, run, kept, on); err != nil {
 		return nil, err
 	}
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
@@ -192,7 +192,7 @@ func (s *Service) reverseApproval(ctx context.Context, tx *change.Tx, runID, com
 }
 
 // send records the payments of a run as sent, and posts them.
-func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kept []string) error {
+func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kept []string, on period.Date) error {
 	payees, err := payable(ctx, tx, run.ID, kept)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kep
 	for _, p := range payees {
 		row := store.PaymentRow{
 			ID: paymentID(run.ID, p.PayeeCode), RunID: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: p.PayeeCode, PayeeName: p.PayeeName,
-			Amount: p.Net, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT, SentAt: sqldb.Micros(tx.Now()), Version: 1,
+			Amount: p.Net, State: paymentsv1.PaymentState_PAYMENT_STATE_SENT, SentAt: sqldb.Micros(tx.Now()), SentOn: on.String(), Version: 1,
 		}
 		taken, err := takenOff(ctx, tx, run.ID, p)
 		if err != nil {
@@ -232,7 +232,7 @@ func (s *Service) send(ctx context.Context, tx *change.Tx, run store.RunRow, kep
 	if err := store.InsertPayments(ctx, tx.Tx, payments); err != nil {
 		return err
 	}
-	return store.Post(ctx, tx.Tx, tx.By.Subject, period.DateOf(tx.Now()), postings)
+	return store.Post(ctx, tx.Tx, tx.By.Subject, on, postings)
 }
 
 // standing returns what entries bring to a credit stage.

@@ -43,6 +43,23 @@ func ownerOf(ctx context.Context, q sqldb.Querier, code, location string) (commi
 	}
 }
 
+// lockedOwner returns who owes the lines of a commissioner now, and holds that owner's money. What passes on while it waits for the
+// lock it follows.
+func lockedOwner(ctx context.Context, tx *change.Tx, code, location string) (commissioner, error) {
+	for {
+		owner, err := ownerOf(ctx, tx, code, location)
+		if err != nil {
+			return owner, err
+		}
+		if err := tx.Lock(ctx, lockKey(owner.code)); err != nil {
+			return owner, err
+		}
+		if still, err := ownerOf(ctx, tx, code, location); err != nil || still == owner {
+			return owner, err
+		}
+	}
+}
+
 // predecessors returns the commissioners whose open items passed to one, near or far.
 func predecessors(ctx context.Context, q sqldb.Querier, code string) ([]string, error) {
 	moves, err := store.Moves(ctx, q, store.Page{}, "")

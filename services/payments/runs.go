@@ -343,7 +343,7 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if _, err := outbox.AddAll(ctx, tx.Tx, events); err != nil {
 		return nil, err
 	}
-	if err := store.Post(ctx, tx.Tx, tx.By.Subject, period.DateOf(tx.Now()), postings); err != nil {
+	if err := store.Post(ctx, tx.Tx, tx.By.Subject, effective(tx, run.Month), postings); err != nil {
 		return nil, err
 	}
 	run.State = approved
@@ -436,6 +436,14 @@ func (s *Service) taken(ctx context.Context, tx *change.Tx, run store.RunRow, p 
 			run.ID, -p.BroughtForward, p.PayeeCode, outstanding).With("outstanding_pence", int64(outstanding)).With("brought_forward_pence", int64(p.BroughtForward))
 	}
 	return rules.Share(-p.BroughtForward, owed)
+}
+
+// effective is the day on which what belongs to a month takes effect: today, or the month's last day where that has passed.
+func effective(tx *change.Tx, month period.Month) period.Date {
+	if today := period.DateOf(tx.Now()); today.Before(month.Last()) {
+		return today
+	}
+	return month.Last()
 }
 
 // payeeSource names the cause of what is posted for one payee of a run.

@@ -38,8 +38,10 @@ type Service struct {
 	inbox    *inbox.Inbox
 }
 
-// New makes the service over a migrated database.
+// New makes the service over a migrated database. Whatever changes a commissioner's money holds that commissioner's lock before it
+// reads what it decides on, so the database's writes rest on locks.
 func New(deps Deps) *Service {
+	deps.DB.TrustLocks()
 	s := &Service{db: deps.DB, logger: deps.Logger, meter: deps.Meter, accounts: deps.Accounts}
 	s.inbox = inbox.New(deps.DB, inbox.Options{
 		Handle: s.take, New: newEvent, OnQuarantine: s.quarantined, Logger: deps.Logger, Meter: deps.Meter,

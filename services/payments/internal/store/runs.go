@@ -421,17 +421,18 @@ type PaymentRow struct {
 	Amount           money.Pence
 	State            paymentsv1.PaymentState
 	SentAt           int64
+	SentOn           string // day the sending takes effect
 	ConfirmedOn      string
 	PayerReference   string
 	RejectReason     string
 	Version          int64
 }
 
-const paymentColumns = `payment_id, run_id, commissioner_code, payee_code, payee_name, amount_pence, state, sent_at, confirmed_on, payer_reference,
+const paymentColumns = `payment_id, run_id, commissioner_code, payee_code, payee_name, amount_pence, state, sent_at, sent_on, confirmed_on, payer_reference,
 	reject_reason, version`
 
 func scanPayment(rows *sql.Rows) (p PaymentRow, err error) {
-	err = rows.Scan(&p.ID, &p.RunID, &p.CommissionerCode, &p.PayeeCode, &p.PayeeName, &p.Amount, &p.State, &p.SentAt, &p.ConfirmedOn,
+	err = rows.Scan(&p.ID, &p.RunID, &p.CommissionerCode, &p.PayeeCode, &p.PayeeName, &p.Amount, &p.State, &p.SentAt, &p.SentOn, &p.ConfirmedOn,
 		&p.PayerReference, &p.RejectReason, &p.Version)
 	return p, err
 }
@@ -439,9 +440,9 @@ func scanPayment(rows *sql.Rows) (p PaymentRow, err error) {
 // InsertPayments adds payments that are sent.
 func InsertPayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) error {
 	_, err := tx.BulkInsert(ctx, "payments", []string{
-		"payment_id", "run_id", "commissioner_code", "payee_code", "payee_name", "amount_pence", "state", "sent_at",
+		"payment_id", "run_id", "commissioner_code", "payee_code", "payee_name", "amount_pence", "state", "sent_at", "sent_on",
 	}, rowsOf(payments, func(p PaymentRow) ([]any, error) {
-		return []any{p.ID, p.RunID, p.CommissionerCode, p.PayeeCode, p.PayeeName, int64(p.Amount), int64(p.State), p.SentAt}, nil
+		return []any{p.ID, p.RunID, p.CommissionerCode, p.PayeeCode, p.PayeeName, int64(p.Amount), int64(p.State), p.SentAt, p.SentOn}, nil
 	}))
 	return err
 }

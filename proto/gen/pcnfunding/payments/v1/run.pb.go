@@ -1101,7 +1101,9 @@ type Payment struct {
 	// Why it was rejected.
 	RejectReason string `protobuf:"bytes,10,opt,name=reject_reason,json=rejectReason,proto3" json:"reject_reason,omitempty"`
 	// Tag for ReissuePayment.
-	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Day the sending takes effect in the books, YYYY-MM-DD: the accounting date of the export.
+	SentOn        string `protobuf:"bytes,12,opt,name=sent_on,json=sentOn,proto3" json:"sent_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1209,6 +1211,13 @@ func (x *Payment) GetRejectReason() string {
 func (x *Payment) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *Payment) GetSentOn() string {
+	if x != nil {
+		return x.SentOn
 	}
 	return ""
 }
@@ -1420,7 +1429,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"releasedAt\x12%\n" +
 	"\x0erelease_reason\x18\v \x01(\tR\rreleaseReason\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"\xb6\x03\n" +
+	"\x04etag\x18\f \x01(\tR\x04etag\"\xcf\x03\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x15\n" +
@@ -1434,7 +1443,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\x0fpayer_reference\x18\t \x01(\tR\x0epayerReference\x12#\n" +
 	"\rreject_reason\x18\n" +
 	" \x01(\tR\frejectReason\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\xd1\x02\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\x12\x17\n" +
+	"\asent_on\x18\f \x01(\tR\x06sentOn\"\xd1\x02\n" +
 	"\bRecovery\x12+\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tR\x10commissionerCode\x12/\n" +
 	"\x05payee\x18\x02 \x01(\v2\x19.pcnfunding.type.v1.PayeeR\x05payee\x12+\n" +

@@ -158,6 +158,7 @@ CREATE TABLE payments (
     amount_pence       BIGINT NOT NULL CHECK (amount_pence > 0),
     state              BIGINT NOT NULL CHECK (state BETWEEN 1 AND 4),
     sent_at            BIGINT NOT NULL,
+    sent_on            TEXT NOT NULL,
     confirmed_on       TEXT NOT NULL DEFAULT '',
     payer_reference    TEXT NOT NULL DEFAULT '',
     reject_reason      TEXT NOT NULL DEFAULT '',
