@@ -324,6 +324,17 @@ func (in *Inbox) postpone(ctx context.Context, it *item, cause error) error {
 	return err
 }
 
+// Forget lets events of a source be handled once more when they are sent again: their effect was undone, or was to be completed by
+// one that cannot be handled.
+func Forget(ctx context.Context, tx *sqldb.Tx, source string, ids []string) error {
+	for _, id := range ids {
+		if _, err := tx.Exec(ctx, `DELETE FROM inbox_seen WHERE event = $1`, source+" "+id); err != nil {
+			return fmt.Errorf("forget event %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // Prune deletes the ids of events seen before a time and returns how many. Use a time at least Keep ago: an older event that comes
 // once more is handed to the handler again.
 func Prune(ctx context.Context, db *sqldb.DB, before time.Time) (total int64, err error) {

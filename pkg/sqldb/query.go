@@ -95,6 +95,12 @@ func (f *Filter) Within(column string, values []string) {
 	}
 }
 
+// Arg adds an argument that stands outside the conditions, and returns its parameter.
+func (f *Filter) Arg(value any) string {
+	f.args = append(f.args, value)
+	return "$" + strconv.Itoa(len(f.args))
+}
+
 // String writes the conditions as a WHERE clause, or nothing.
 func (f *Filter) String() string {
 	if len(f.conditions) == 0 {

@@ -288,6 +288,8 @@ func (b *books) itemStands(t require.TestingT, line string, item bookItem) {
 			paymentsv1.RunState_RUN_STATE_APPROVED, paymentsv1.RunState_RUN_STATE_EXPORTED, paymentsv1.RunState_RUN_STATE_SETTLED,
 		}, run.state, line)
 		require.Empty(t, item.payment)
+	case cancelled:
+		require.Empty(t, item.payee+item.run+item.payment, line)
 	default:
 		require.Equal(t, fits[item.state], payment.state, line)
 		require.Equal(t, item.run, payment.run)

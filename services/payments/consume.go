@@ -52,6 +52,8 @@ type scheduleClosed interface {
 type entitlementsStated interface {
 	proto.Message
 	GetCommissionerCode() string
+	GetMonth() string
+	GetScheduleId() string
 	GetEntitlements() []*typev1.Entitlement
 }
 
@@ -109,17 +111,13 @@ func (s *Service) takeSchedule(ctx context.Context, tx *change.Tx, from fund, e 
 	if err != nil || whole == nil {
 		return err
 	}
-	lines := whole.GetLines()
-	if err := schedule.Verify(whole, lines); err != nil {
-		return err
-	}
-	return s.store(ctx, tx, e.ID, whole, lines)
+	return s.store(ctx, tx, e.ID, whole, whole.GetLines())
 }
 
-// whole puts a schedule together out of its parts, or returns nil while some are missing.
+// whole puts a schedule together out of its parts and verifies it, or returns nil while some are missing.
 func whole(ctx context.Context, tx *change.Tx, e inbox.Event, event scheduleClosed) (*typev1.PaymentSchedule, error) {
 	if event.GetParts() == 1 {
-		return event.GetSchedule(), nil
+		return event.GetSchedule(), schedule.Verify(event.GetSchedule(), event.GetSchedule().GetLines())
 	}
 	payload, err := proto.Marshal(event.GetSchedule())
 	if err != nil {
@@ -151,7 +149,7 @@ func (s *Service) store(ctx context.Context, tx *change.Tx, eventID string, whol
 	if err := store.InsertSchedule(ctx, tx.Tx, row, lines); err != nil {
 		return err
 	}
-	if err := store.DropParts(ctx, tx.Tx, whole.GetScheduleId()); err != nil {
+	if _, err := store.DropParts(ctx, tx.Tx, whole.GetScheduleId()); err != nil {
 		return err
 	}
 	byOwner, owners := make(map[string][]store.LineRow), make(map[string]commissioner)
@@ -190,10 +188,7 @@ func nameOf(code string, whole *typev1.PaymentSchedule) string {
 
 // owe posts what new lines accrue to a commissioner and puts them into the run of their month.
 func (s *Service) owe(ctx context.Context, tx *change.Tx, owner commissioner, month period.Month, lines []store.LineRow) error {
-	if err := tx.Lock(ctx, lockKey(owner.code)); err != nil {
-		return err
-	}
-	run, err := s.assembled(ctx, tx, owner, month)
+	run, begun, err := s.assembledRun(ctx, tx, owner, month)
 	if err != nil {
 		return err
 	}
@@ -219,7 +214,46 @@ func (s *Service) owe(ctx context.Context, tx *change.Tx, owner commissioner, mo
 			Entries: rules.Moved(payee, rules.Expense, rules.Accrued, byPayee[payee]),
 		})
 	}
-	return store.Post(ctx, tx.Tx, self, effective(tx, month), postings)
+	if err := store.Post(ctx, tx.Tx, self, effective(tx, month), postings); err != nil {
+		return err
+	}
+	if err := cancelOut(ctx, tx, month, lines); err != nil {
+		return err
+	}
+	older, err := store.Gather(ctx, tx.Tx, owner.code, month, run.ID)
+	if err != nil {
+		return err
+	}
+	return s.grown(ctx, tx, &run, begun, older+int64(len(lines)))
+}
+
+// cancelOut closes lines that nobody could be paid, where new ones take them back: neither can ever be sent.
+func cancelOut(ctx context.Context, tx *change.Tx, month period.Month, lines []store.LineRow) error {
+	for _, l := range lines {
+		if l.Line.GetPayee().GetCode() != "" || l.Line.GetAdjustsLineId() == "" {
+			continue
+		}
+		taken, err := store.Lines(ctx, tx, store.LineFilter{LineID: l.Line.GetAdjustsLineId(), Commissioners: []string{l.CommissionerCode}, ToPayOnly: true})
+		if err != nil {
+			return err
+		}
+		if len(taken) != 1 || taken[0].State != store.Open || taken[0].Line.GetPayee().GetCode() != "" ||
+			taken[0].Line.GetAmountPence() != -l.Line.GetAmountPence() {
+			continue
+		}
+		why := l.Line.GetLineId() + " takes back " + taken[0].Line.GetLineId()
+		if err := store.CancelOut(ctx, tx.Tx, []string{l.Line.GetLineId(), taken[0].Line.GetLineId()}, self, why); err != nil {
+			return err
+		}
+		posting := rules.Posting{CommissionerCode: l.CommissionerCode, Kind: rules.Cancellation, Source: "schedule/" + l.ScheduleID, Entries: []rules.Entry{
+			{Fund: taken[0].Fund, Stage: rules.Accrued, Amount: money.Pence(taken[0].Line.GetAmountPence()), LineID: taken[0].Line.GetLineId()},
+			{Fund: l.Fund, Stage: rules.Accrued, Amount: money.Pence(l.Line.GetAmountPence()), LineID: l.Line.GetLineId()},
+		}}
+		if err := store.Post(ctx, tx.Tx, self, effective(tx, month), []rules.Posting{posting}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fundHolds are the holds that a line came with, and one for a line that nobody can be paid.
@@ -248,6 +282,10 @@ func takeEntitlements(ctx context.Context, tx *sqldb.Tx, from fund, e inbox.Even
 	if event.GetCommissionerCode() != e.CommissionerCode {
 		return fault.New(fault.Refused, rules.ReasonScheduleMalformed, "amounts of %s came for %s", event.GetCommissionerCode(), e.CommissionerCode)
 	}
+	month, err := period.ParseMonth(event.GetMonth())
+	if err != nil {
+		return fault.New(fault.Refused, rules.ReasonMonthMalformed, "amounts of %s: %v", event.GetCommissionerCode(), err)
+	}
 	rows := make([]store.Entitlement, len(event.GetEntitlements()))
 	for i, stated := range event.GetEntitlements() {
 		first, err := period.ParseMonth(stated.GetFromMonth())
@@ -259,7 +297,7 @@ func takeEntitlements(ctx context.Context, tx *sqldb.Tx, from fund, e inbox.Even
 			return fault.New(fault.Refused, rules.ReasonMonthMalformed, "amount of %s: %v", stated.GetPcnCode(), err)
 		}
 		rows[i] = store.Entitlement{
-			Fund: int(from.code), CommissionerCode: event.GetCommissionerCode(), PCNCode: stated.GetPcnCode(), PracticeCode: stated.GetPracticeCode(),
+			Month: month, ScheduleID: event.GetScheduleId(), Fund: int(from.code), CommissionerCode: event.GetCommissionerCode(), PCNCode: stated.GetPcnCode(), PracticeCode: stated.GetPracticeCode(),
 			PaymentCode: stated.GetPaymentCode(), From: first, To: last, Instalments: int(stated.GetInstalments()),
 			Amount: money.Pence(stated.GetAmountPence()), Confidence: stated.GetConfidence(),
 		}
@@ -267,8 +305,18 @@ func takeEntitlements(ctx context.Context, tx *sqldb.Tx, from fund, e inbox.Even
 	return store.InsertEntitlements(ctx, tx, e.ID, sqldb.Micros(e.OccurredAt), rows)
 }
 
-// quarantined notes in the audit log that an event did not verify.
+// quarantined notes in the audit log that an event did not verify. Parts of a schedule that cannot be put together are forgotten, so
+// that the fund can send all of them again.
 func (s *Service) quarantined(ctx context.Context, tx *sqldb.Tx, h inbox.Held) error {
+	if event, ok := h.Event.Message.(scheduleClosed); ok && event.GetParts() > 1 {
+		ids, err := store.DropParts(ctx, tx, event.GetSchedule().GetScheduleId())
+		if err != nil {
+			return err
+		}
+		if err := inbox.Forget(ctx, tx, h.Event.Source, ids); err != nil {
+			return err
+		}
+	}
 	return audit.Add(ctx, tx, audit.Entry{
 		Actor: self, Method: h.Event.Type, Resource: "payments/held-events/" + h.ID, CommissionerCode: h.Event.CommissionerCode,
 		Summary: fmt.Sprintf("put event %s of %s in quarantine: %s", h.Event.ID, h.Event.Aggregate, h.Reason),

@@ -38,6 +38,9 @@ func (s *Service) PlaceHold(ctx context.Context, req *paymentsv1.PlaceHoldReques
 		if err := store.InsertHolds(ctx, tx.Tx, []store.HoldRow{row}); err != nil {
 			return nil, err
 		}
+		if err := store.TouchAssembled(ctx, tx.Tx, row.CommissionerCode); err != nil {
+			return nil, err
+		}
 		out := holdToProto(row)
 		if _, err := tx.Announce(ctx, holdAggregate(row), row.CommissionerCode, &paymentsv1.HoldPlaced{Hold: out}); err != nil {
 			return nil, err
@@ -53,7 +56,12 @@ func holdAggregate(row store.HoldRow) string { return "hold/" + row.Commissioner
 // holdable refuses a line that the commissioner does not owe, or that is in a frozen run.
 func holdable(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequest) error {
 	if req.GetLineId() == "" {
-		return nil
+		known, err := store.KnowsPayee(ctx, q, req.GetCommissionerCode(), req.GetPayeeCode())
+		if err == nil && !known {
+			err = fault.New(fault.Refused, rules.ReasonHoldTargetInvalid, "%s neither owes %q anything nor knows it as a supplier: a hold on it would hold nobody",
+				req.GetCommissionerCode(), req.GetPayeeCode()).At("payee_code", "a payee with a line, or a supplier")
+		}
+		return err
 	}
 	lines, err := store.Lines(ctx, q, store.LineFilter{LineID: req.GetLineId(), Commissioners: []string{req.GetCommissionerCode()}, ToPayOnly: true})
 	if err != nil {
@@ -65,7 +73,8 @@ func holdable(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldReq
 	frozen := fault.New(fault.Refused, rules.ReasonLineFrozen, "line %s is in run %s, which is frozen: withdraw or reject it first, or hold the payee",
 		req.GetLineId(), lines[0].RunID).With("run_id", lines[0].RunID)
 	if lines[0].State != store.Open {
-		return frozen
+		return fault.New(fault.Refused, rules.ReasonLineFrozen, "line %s is approved already: hold its payee to keep back what is not sent yet", req.GetLineId()).
+			With("run_id", lines[0].RunID)
 	}
 	if lines[0].RunID == "" {
 		return nil
@@ -98,6 +107,9 @@ func (s *Service) ReleaseHold(ctx context.Context, req *paymentsv1.ReleaseHoldRe
 			return nil, err
 		}
 		row.Version++
+		if err := store.TouchAssembled(ctx, tx.Tx, row.CommissionerCode); err != nil {
+			return nil, err
+		}
 		if err := s.gatherLatest(ctx, tx, row.CommissionerCode); err != nil {
 			return nil, err
 		}
@@ -134,8 +146,11 @@ func (s *Service) gatherLatest(ctx context.Context, tx *change.Tx, commissioner 
 	if err != nil {
 		return err
 	}
-	_, err = store.Gather(ctx, tx.Tx, commissioner, run.Month, run.ID)
-	return err
+	lines, err := store.Gather(ctx, tx.Tx, commissioner, run.Month, run.ID)
+	if err != nil {
+		return err
+	}
+	return s.grown(ctx, tx, &run, false, lines)
 }
 
 // ListHolds returns a page of holds.

@@ -89,7 +89,7 @@ func (s *Service) ListPostings(ctx context.Context, req *paymentsv1.ListPostings
 	out := new(paymentsv1.ListPostingsResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		if req.GetLineId() != "" {
-			if filter.Sources, err = sourcesOf(ctx, q, req.GetLineId(), req.GetSource(), by.Commissioners); err != nil {
+			if filter.Sources, err = sourcesOf(ctx, q, req.GetLineId(), req.GetSource()); err != nil {
 				return err
 			}
 		}
@@ -113,8 +113,8 @@ func (s *Service) ListPostings(ctx context.Context, req *paymentsv1.ListPostings
 }
 
 // sourcesOf names what may have posted for a line: its schedule, the runs that froze it, and their payments.
-func sourcesOf(ctx context.Context, q sqldb.Querier, lineID, only string, scope []string) ([]string, error) {
-	lines, err := store.Lines(ctx, q, store.LineFilter{LineID: lineID, Commissioners: scope})
+func sourcesOf(ctx context.Context, q sqldb.Querier, lineID, only string) ([]string, error) {
+	lines, err := store.Lines(ctx, q, store.LineFilter{LineID: lineID})
 	if err != nil || len(lines) == 0 {
 		return []string{}, err
 	}

@@ -85,7 +85,7 @@ func (l *life) step(name string, command func(ctx context.Context) error) {
 	err := command(context.Background())
 	if err != nil {
 		require.Contains(l, []codes.Code{
-			codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists,
+			codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists, codes.PermissionDenied,
 		}, status.Code(err), "%s: %v", name, err)
 		require.NotEmpty(l, reason(err), "%s: %v", name, err)
 		require.Equal(l, before, l.s.dump(l), "%s was refused and left a trace: %v", name, err)

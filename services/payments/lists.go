@@ -319,6 +319,9 @@ func (s *Service) PlanRecovery(ctx context.Context, req *paymentsv1.PlanRecovery
 		if err := store.InsertPlan(ctx, tx.Tx, plan); err != nil {
 			return nil, err
 		}
+		if err := store.TouchAssembled(ctx, tx.Tx, code); err != nil {
+			return nil, err
+		}
 		out, err := recoveryToProto(ctx, tx, plan, outstanding)
 		if err != nil {
 			return nil, err

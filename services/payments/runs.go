@@ -39,16 +39,16 @@ type commissioner struct{ code, name string }
 // lockKey holds one commissioner's money against every other change.
 func lockKey(commissioner string) string { return "commissioner/" + commissioner }
 
-// assembled returns the assembled run of a month, and begins one if there is none: it then gathers every open line of the month
-// and of those before that is in no run.
-func (s *Service) assembled(ctx context.Context, tx *change.Tx, owner commissioner, month period.Month) (store.RunRow, error) {
-	run, err := store.AssembledRun(ctx, tx, owner.code, month)
+// assembledRun returns the assembled run of a month, and begins one if there is none; begun tells of it. The caller announces it
+// with grown, once its lines are in it.
+func (s *Service) assembledRun(ctx context.Context, tx *change.Tx, owner commissioner, month period.Month) (run store.RunRow, begun bool, err error) {
+	run, err = store.AssembledRun(ctx, tx, owner.code, month)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return run, err
+		return run, false, err
 	}
 	last, err := store.LastRunNumber(ctx, tx, owner.code, month)
 	if err != nil {
-		return run, err
+		return run, false, err
 	}
 	run = store.RunRow{
 		ID: fmt.Sprintf("%s-%s-%d", owner.code, month, last+1), CommissionerCode: owner.code, CommissionerName: owner.name, Month: month,
@@ -56,16 +56,34 @@ func (s *Service) assembled(ctx context.Context, tx *change.Tx, owner commission
 	}
 	if run.CommissionerName == "" {
 		if run.CommissionerName, err = knownName(ctx, tx, owner.code); err != nil {
-			return run, err
+			return run, false, err
 		}
 	}
-	if err := store.InsertRun(ctx, tx.Tx, run); err != nil {
+	return run, true, store.InsertRun(ctx, tx.Tx, run)
+}
+
+// gathered returns the assembled run of a month, with every open line of the month and of those before that is in no run.
+func (s *Service) gathered(ctx context.Context, tx *change.Tx, owner commissioner, month period.Month) (store.RunRow, error) {
+	run, begun, err := s.assembledRun(ctx, tx, owner, month)
+	if err != nil {
 		return run, err
 	}
-	if _, err := store.Gather(ctx, tx.Tx, owner.code, month, run.ID); err != nil {
+	lines, err := store.Gather(ctx, tx.Tx, owner.code, month, run.ID)
+	if err != nil {
 		return run, err
 	}
-	return run, s.announce(ctx, tx, run, fmt.Sprintf("began run %s", run.ID), func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunAssembled{Run: r} })
+	return run, s.grown(ctx, tx, &run, begun, lines)
+}
+
+// grown announces a run that has begun, and counts up the version of one that lines came into: its tag stands for what was seen.
+func (s *Service) grown(ctx context.Context, tx *change.Tx, run *store.RunRow, begun bool, lines int64) error {
+	if begun {
+		return s.announce(ctx, tx, *run, "began run "+run.ID, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunAssembled{Run: r} })
+	}
+	if lines == 0 {
+		return nil
+	}
+	return saved(store.UpdateRun(ctx, tx.Tx, run))
 }
 
 // knownName returns the name under which a commissioner came in schedules or took over from another.
@@ -78,10 +96,18 @@ func knownName(ctx context.Context, q sqldb.Querier, code string) (string, error
 		return schedules[0].Header.GetCommissionerName(), nil
 	}
 	runs, err := store.Runs(ctx, q, store.RunFilter{Page: store.Page{Commissioners: []string{code}, Limit: 1}})
-	if err != nil || len(runs) == 0 {
+	if err != nil {
 		return "", err
 	}
-	return runs[0].CommissionerName, nil
+	if len(runs) > 0 {
+		return runs[0].CommissionerName, nil
+	}
+	moves, err := store.Moves(ctx, q, store.Page{Commissioners: []string{code}}, "")
+	at := slices.IndexFunc(moves, func(m *paymentsv1.Move) bool { return m.GetToCommissionerCode() == code })
+	if err != nil || at < 0 {
+		return "", err
+	}
+	return moves[at].GetToCommissionerName(), nil
 }
 
 // announce publishes a change of a run and notes it in the audit log.
@@ -102,6 +128,9 @@ func (s *Service) AssembleRun(ctx context.Context, req *paymentsv1.AssembleRunRe
 	if err != nil {
 		return nil, err
 	}
+	if today := period.DateOf(s.db.Now()); month.First().After(today) {
+		return nil, fault.New(fault.Invalid, rules.ReasonPeriodInvalid, "%s has not started: today is %s", month, today).At("month", "a month that has started")
+	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Run, error) {
 		code := req.GetCommissionerCode()
 		if err := tx.Lock(ctx, lockKey(code)); err != nil {
@@ -110,11 +139,8 @@ func (s *Service) AssembleRun(ctx context.Context, req *paymentsv1.AssembleRunRe
 		if err := notSucceeded(ctx, tx, code, month); err != nil {
 			return nil, err
 		}
-		run, err := s.assembled(ctx, tx, commissioner{code: code}, month)
+		run, err := s.gathered(ctx, tx, commissioner{code: code}, month)
 		if err != nil {
-			return nil, err
-		}
-		if _, err := store.Gather(ctx, tx.Tx, code, month, run.ID); err != nil {
 			return nil, err
 		}
 		if err := tx.Record(ctx, "payments/runs/"+run.ID, code, "gathered the open lines into run "+run.ID); err != nil {
@@ -175,13 +201,12 @@ func (s *Service) SubmitRun(ctx context.Context, req *paymentsv1.SubmitRunReques
 		if err := s.freeze(ctx, tx, &run); err != nil {
 			return nil, err
 		}
-		policy, err := policyFor(ctx, tx, run)
-		if err != nil {
+		if run.Policy, run.PolicyBy, err = policyNow(ctx, tx, run.CommissionerCode); err != nil {
 			return nil, err
 		}
 		run.State, run.SubmittedBy, run.SubmittedAt, run.SubmitNote = submitted, tx.By.Subject, sqldb.Micros(tx.Now()), req.GetNote()
 		run.ApprovalsNeeded = 1
-		if above := policy.GetSecondApprovalAbovePence(); above > 0 && run.Totals.GetNetPence() > above {
+		if above := run.Policy.GetSecondApprovalAbovePence(); above > 0 && run.Totals.GetNetPence() > above {
 			run.ApprovalsNeeded = 2
 		}
 		if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
@@ -291,12 +316,9 @@ func (s *Service) consent(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if err != nil {
 		return 0, err
 	}
-	policy, err := policyFor(ctx, tx, run)
-	if err != nil {
-		return 0, err
-	}
 	asked := rules.Consent{
-		Approver: tx.By.Subject, SubmittedBy: run.SubmittedBy, Net: money.Pence(run.Totals.GetNetPence()), Limit: limitOf(policy, tx.By.Subject),
+		Approver: tx.By.Subject, SubmittedBy: run.SubmittedBy, PolicyBy: run.PolicyBy, Net: money.Pence(run.Totals.GetNetPence()),
+		Limit: limitOf(run.Policy, tx.By.Subject),
 	}
 	for _, approval := range before {
 		asked.Approved = append(asked.Approved, approval.ApprovedBy)
@@ -316,6 +338,9 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	lines, err := amountsByPayee(ctx, tx, run.ID)
 	if err != nil {
 		return nil, err
+	}
+	if found := countLines(lines); found != int(run.Totals.GetLines()) {
+		return nil, fault.Bug("run %s was frozen with %d lines and has %d", run.ID, run.Totals.GetLines(), found)
 	}
 	var postings []rules.Posting
 	events := make([]outbox.Event, len(payees))
@@ -363,6 +388,14 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	return s.present(ctx, tx, run)
 }
 
+// countLines counts the lines of all payees.
+func countLines(byPayee map[string][]rules.Amount) (n int) {
+	for _, lines := range byPayee {
+		n += len(lines)
+	}
+	return n
+}
+
 // announceSettled publishes that nothing of a run waits any more, if that is so.
 func (s *Service) announceSettled(ctx context.Context, tx *change.Tx, run store.RunRow) error {
 	if run.State != settled {
@@ -404,11 +437,7 @@ func (s *Service) makePayable(ctx context.Context, tx *change.Tx, run store.RunR
 // recovery returns the entries that carry an overpayment forward, or take off what is brought forward.
 func (s *Service) recovery(ctx context.Context, tx *change.Tx, run store.RunRow, p *rules.PayeeTotal, lines []rules.Amount) ([]rules.Entry, error) {
 	if p.CarriedForward < 0 {
-		carried, err := rules.ByFund(lines)
-		if err != nil {
-			return nil, err
-		}
-		return rules.Moved(p.PayeeCode, rules.Payable, rules.Recovered, carried), nil
+		return rules.Moved(p.PayeeCode, rules.Payable, rules.Recovered, lines), nil
 	}
 	if p.BroughtForward == 0 {
 		return nil, nil
@@ -416,6 +445,9 @@ func (s *Service) recovery(ctx context.Context, tx *change.Tx, run store.RunRow,
 	taken, err := s.taken(ctx, tx, run, p)
 	if err != nil {
 		return nil, err
+	}
+	if p.Net == 0 {
+		return rules.Cleared(p.PayeeCode, lines, taken), nil
 	}
 	return rules.Moved(p.PayeeCode, rules.Payable, rules.Recovered, taken), nil
 }
@@ -470,18 +502,30 @@ func (s *Service) RejectRun(ctx context.Context, req *paymentsv1.RejectRunReques
 			return nil, err
 		}
 		if run.SubmittedBy == tx.By.Subject {
-			return nil, fault.New(fault.Refused, rules.ReasonApproverIsPreparer, "run %s was put forward by the same person, who may withdraw it", run.ID)
+			return nil, fault.New(fault.Denied, rules.ReasonApproverIsPreparer, "run %s was put forward by the same person, who may withdraw it", run.ID)
 		}
 		return s.end(ctx, tx, run, rejected, req.GetReason(), func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunRejected{Run: r} })
 	})
 }
 
-// WithdrawRun takes back a run that was put forward.
+// WithdrawRun takes back a run that was put forward, or ends one that is assembled.
 func (s *Service) WithdrawRun(ctx context.Context, req *paymentsv1.WithdrawRunRequest) (*paymentsv1.Run, error) {
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Run, error) {
 		run, err := s.runFor(ctx, tx, req.GetRunId(), req.GetEtag())
 		if err != nil {
 			return nil, err
+		}
+		if run.State == assembled {
+			if err := store.Detach(ctx, tx.Tx, run.ID, nil); err != nil {
+				return nil, err
+			}
+			if err := s.withdraw(ctx, tx, run, req.GetReason()); err != nil {
+				return nil, err
+			}
+			if run, err = visibleRun(ctx, tx, run.ID); err != nil {
+				return nil, err
+			}
+			return s.present(ctx, tx, run)
 		}
 		return s.end(ctx, tx, run, withdrawn, req.GetReason(), func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunWithdrawn{Run: r} })
 	})
@@ -501,11 +545,8 @@ func (s *Service) end(
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
 		return nil, err
 	}
-	next, err := s.assembled(ctx, tx, commissioner{run.CommissionerCode, run.CommissionerName}, run.Month)
+	next, err := s.gathered(ctx, tx, commissioner{run.CommissionerCode, run.CommissionerName}, run.Month)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := store.Gather(ctx, tx.Tx, run.CommissionerCode, run.Month, next.ID); err != nil {
 		return nil, err
 	}
 	run.ReplacedBy = next.ID
@@ -649,7 +690,7 @@ func payeesOf(ctx context.Context, q sqldb.Querier, run store.RunRow) ([]rules.P
 	return payees, err
 }
 
-// expectedFunds tells which of the funds a run waits for have closed the month.
+// expectedFunds tells which of the funds a run waits for have closed the month, for every body whose month it pays.
 func expectedFunds(ctx context.Context, q sqldb.Querier, code string, month period.Month) ([]*paymentsv1.ExpectedFund, error) {
 	setting, err := store.SettingFor(ctx, q, code, kindExpectedFunds, month)
 	if err != nil {
@@ -659,11 +700,11 @@ func expectedFunds(ctx context.Context, q sqldb.Querier, code string, month peri
 	if setting != nil {
 		names = setting.GetExpectedFunds().GetFunds()
 	}
-	bodies, err := predecessors(ctx, q, code)
+	bodies, err := closers(ctx, q, code, month)
 	if err != nil {
 		return nil, err
 	}
-	closed, err := store.ClosedFunds(ctx, q, append(bodies, code), month)
+	closed, err := store.ClosedFunds(ctx, q, bodies, month)
 	if err != nil {
 		return nil, err
 	}
@@ -671,12 +712,17 @@ func expectedFunds(ctx context.Context, q sqldb.Querier, code string, month peri
 	for _, name := range names {
 		byFund[fundCode(name)] = &paymentsv1.ExpectedFund{Fund: fundCode(name)}
 	}
+	closedBy := make(map[typev1.Fund]map[string]bool)
 	for _, c := range closed {
 		fund := typev1.Fund(c.Fund) //nolint:gosec // enum
 		if byFund[fund] == nil {
 			byFund[fund] = &paymentsv1.ExpectedFund{Fund: fund}
 		}
-		byFund[fund].Closed = true
+		if closedBy[fund] == nil {
+			closedBy[fund] = make(map[string]bool)
+		}
+		closedBy[fund][c.CommissionerCode] = true
+		byFund[fund].Closed = len(closedBy[fund]) == len(bodies)
 		byFund[fund].ScheduleIds = append(byFund[fund].ScheduleIds, c.ScheduleID)
 	}
 	out := make([]*paymentsv1.ExpectedFund, 0, len(byFund))
@@ -687,13 +733,10 @@ func expectedFunds(ctx context.Context, q sqldb.Querier, code string, month peri
 	return out, nil
 }
 
-// policyFor returns who may approve how much of a run.
-func policyFor(ctx context.Context, q sqldb.Querier, run store.RunRow) (*paymentsv1.ApprovalPolicy, error) {
-	setting, err := store.SettingFor(ctx, q, run.CommissionerCode, kindApprovalPolicy, run.Month)
-	if err != nil || setting == nil {
-		return nil, err
-	}
-	return setting.GetApprovalPolicy(), nil
+// policyNow returns who may approve how much of what is put forward today, and who said so.
+func policyNow(ctx context.Context, tx *change.Tx, commissioner string) (*paymentsv1.ApprovalPolicy, string, error) {
+	setting, err := store.SettingFor(ctx, tx, commissioner, kindApprovalPolicy, period.DateOf(tx.Now()).Month())
+	return setting.GetApprovalPolicy(), setting.GetSetBy(), err
 }
 
 // limitOf returns the largest sum a person may approve; nil for any.

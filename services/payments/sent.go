@@ -45,11 +45,8 @@ func (s *Service) ReissuePayment(ctx context.Context, req *paymentsv1.ReissuePay
 		if err != nil {
 			return nil, err
 		}
-		run, err := s.assembled(ctx, tx, commissioner{code: p.CommissionerCode}, was.Month)
+		run, err := s.gathered(ctx, tx, commissioner{code: p.CommissionerCode}, was.Month)
 		if err != nil {
-			return nil, err
-		}
-		if _, err := store.Gather(ctx, tx.Tx, p.CommissionerCode, was.Month, run.ID); err != nil {
 			return nil, err
 		}
 		out := &paymentsv1.ReissuePaymentResponse{Payment: paymentToProto(p), RunId: run.ID}

@@ -47,12 +47,13 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	open     = 1 // states of items
-	payable  = 2
-	sent     = 3
-	settled  = 4
-	rejected = 5
-	carried  = 6
+	open      = 1 // states of items
+	payable   = 2
+	sent      = 3
+	settled   = 4
+	rejected  = 5
+	carried   = 6
+	cancelled = 7
 
 	expense     = 1 // stages
 	accrued     = 2

@@ -36,6 +36,7 @@ const (
 	Rejection
 	Reversal
 	Transfer
+	Cancellation
 )
 
 // Entry is one side of a posting: a debit above zero, a credit below.
@@ -93,6 +94,19 @@ func Moved(payee string, from, to Stage, amounts []Amount) []Entry {
 		out = append(out,
 			Entry{Fund: a.Fund, PayeeCode: payee, Stage: from, Amount: a.Pence, LineID: a.LineID},
 			Entry{Fund: a.Fund, PayeeCode: payee, Stage: to, Amount: -a.Pence, LineID: a.LineID})
+	}
+	return out
+}
+
+// Cleared returns the entries by which the lines of a payee, to whom nothing is sent, clear as much of what it owes: the lines leave
+// what is payable one by one, and the debts what is to be recovered, fund by fund. Both come to the same.
+func Cleared(payee string, lines, taken []Amount) []Entry {
+	out := make([]Entry, 0, len(lines)+len(taken))
+	for _, a := range lines {
+		out = append(out, Entry{Fund: a.Fund, PayeeCode: payee, Stage: Payable, Amount: a.Pence, LineID: a.LineID})
+	}
+	for _, a := range taken {
+		out = append(out, Entry{Fund: a.Fund, PayeeCode: payee, Stage: Recovered, Amount: -a.Pence, LineID: a.LineID})
 	}
 	return out
 }

@@ -12,6 +12,7 @@ const (
 	ReasonApproverIsPreparer    = "APPROVER_IS_PREPARER"
 	ReasonApproverHasApproved   = "APPROVER_HAS_APPROVED"
 	ReasonApproverLimitExceeded = "APPROVER_LIMIT_EXCEEDED"
+	ReasonApproverSetPolicy     = "APPROVER_SET_POLICY"
 	ReasonETagRequired          = "ETAG_REQUIRED"
 	ReasonLineNotFound          = "LINE_NOT_FOUND"
 	ReasonHoldNotFound          = "HOLD_NOT_FOUND"

@@ -166,8 +166,10 @@ func Freeze(items []RunItem) string {
 type Consent struct {
 	Approver    string
 	SubmittedBy string
-	Approved    []string // those who have approved before
-	Net         money.Pence
+	// PolicyBy is who set the policy in force, empty if there is none.
+	PolicyBy string
+	Approved []string // those who have approved before
+	Net      money.Pence
 	// Limit is the largest net sum the approver may consent to; nil for any.
 	Limit *money.Pence
 }
@@ -176,11 +178,13 @@ type Consent struct {
 func (c Consent) Check() error {
 	switch {
 	case c.Approver == c.SubmittedBy:
-		return fault.New(fault.Refused, ReasonApproverIsPreparer, "the run was put forward by the same person; another has to approve it")
+		return fault.New(fault.Denied, ReasonApproverIsPreparer, "the run was put forward by the same person; another has to approve it")
 	case slices.Contains(c.Approved, c.Approver):
-		return fault.New(fault.Refused, ReasonApproverHasApproved, "this person has approved the run before; a second approval is another person's")
+		return fault.New(fault.Denied, ReasonApproverHasApproved, "this person has approved the run before; a second approval is another person's")
+	case c.Approver == c.PolicyBy:
+		return fault.New(fault.Denied, ReasonApproverSetPolicy, "this person has set who may approve how much; another has to approve under it")
 	case c.Limit != nil && c.Net > *c.Limit:
-		return fault.New(fault.Refused, ReasonApproverLimitExceeded, "the run comes to %s, and this person may approve up to %s", c.Net, *c.Limit).
+		return fault.New(fault.Denied, ReasonApproverLimitExceeded, "the run comes to %s, and this person may approve up to %s", c.Net, *c.Limit).
 			With("net_pence", int64(c.Net)).With("limit_pence", int64(*c.Limit))
 	}
 	return nil

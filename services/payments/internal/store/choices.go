@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -142,6 +142,14 @@ func Suppliers(ctx context.Context, q sqldb.Querier, by SupplierFilter) ([]*paym
 	}, `SELECT s.value FROM suppliers s`+conditions+` ORDER BY s.payee_code, s.effective_from`+f.Limit(by.Limit), f.Args()...)
 }
 
+// KnowsPayee tells whether a commissioner has a line for a payee, or knows it as a supplier.
+func KnowsPayee(ctx context.Context, q sqldb.Querier, commissioner, payee string) (known bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM items WHERE commissioner_code = $1 AND payee_code = $2)
+		OR EXISTS (SELECT 1 FROM entries WHERE commissioner_code = $1 AND payee_code = $2)
+		OR EXISTS (SELECT 1 FROM suppliers WHERE commissioner_code = $1 AND payee_code = $2)`, commissioner, payee).Scan(&known)
+	return known, err
+}
+
 // InsertMove notes that open items passed from one commissioner to another.
 func InsertMove(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
 	value, err := marshal(m)
@@ -160,13 +168,12 @@ func Moves(ctx context.Context, q sqldb.Querier, by Page, from string) ([]*payme
 		if len(by.Commissioners) == 0 {
 			return nil, nil
 		}
-		marks := sqldb.Placeholders(1, len(by.Commissioners))
-		args := make([]any, len(by.Commissioners))
+		marks := make([]string, len(by.Commissioners))
 		for i, code := range by.Commissioners {
-			args[i] = code
+			marks[i] = f.Arg(code)
 		}
-		f.Where("TRUE", args...)
-		f.Where("(from_code IN (" + marks + ") OR to_code IN (" + marks + "))")
+		in := " IN (" + strings.Join(marks, ", ") + ")"
+		f.Where("(from_code" + in + " OR to_code" + in + ")")
 	}
 	f.Equal("from_code", from)
 	if by.Before != "" {
@@ -182,55 +189,47 @@ func Moves(ctx context.Context, q sqldb.Querier, by Page, from string) ([]*payme
 	}, `SELECT value FROM moves`+conditions+` ORDER BY move_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
 
-// PayeesIn returns the payees of a commissioner: all of them, or those who have lines in some places.
-func PayeesIn(ctx context.Context, q sqldb.Querier, commissioner string, locations []string) ([]string, error) {
-	if len(locations) == 0 {
-		return sqldb.Collect(ctx, q, text, `SELECT payee_code FROM entries WHERE commissioner_code = $1
-			UNION SELECT payee_code FROM items WHERE commissioner_code = $1 ORDER BY payee_code`, commissioner)
-	}
-	var f sqldb.Filter
-	f.Where("commissioner_code = ?", commissioner)
-	f.In("location_code", locations)
-	payees, err := sqldb.Collect(ctx, q, text, `SELECT DISTINCT payee_code FROM items`+f.String()+` ORDER BY payee_code`, f.Args()...)
-	if payees == nil {
-		payees = []string{}
-	}
-	return payees, err
+// MovingItem is an item that may pass to another commissioner.
+type MovingItem struct {
+	LineID, PayeeCode, LocationCode, RunID string
+	State                                  ItemState
 }
 
-// MoveItems changes who owes what is open, sent or rejected, takes the open items out of their runs, and returns how many moved.
-func MoveItems(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) (total int64, err error) {
-	err = inBatches(payees, func(batch []string) error {
+// ItemsOf returns every item of a commissioner, in order of line id.
+func ItemsOf(ctx context.Context, q sqldb.Querier, commissioner string) ([]MovingItem, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (i MovingItem, err error) {
+		err = rows.Scan(&i.LineID, &i.PayeeCode, &i.LocationCode, &i.RunID, &i.State)
+		return i, err
+	}, `SELECT line_id, payee_code, location_code, run_id, state FROM items WHERE commissioner_code = $1 ORDER BY line_id`, commissioner)
+}
+
+// PayeesOf returns the payees in a commissioner's books.
+func PayeesOf(ctx context.Context, q sqldb.Querier, commissioner string) ([]string, error) {
+	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT payee_code FROM entries WHERE commissioner_code = $1 ORDER BY payee_code`, commissioner)
+}
+
+// NewestEffective returns the latest day on which anything took effect in a commissioner's books, empty if they are.
+func NewestEffective(ctx context.Context, q sqldb.Querier, commissioner string) (day string, err error) {
+	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(effective_date), '') FROM entries WHERE commissioner_code = $1`, commissioner).Scan(&day)
+	return day, err
+}
+
+// MoveItems changes who owes some items, and takes those that are open out of their runs.
+func MoveItems(ctx context.Context, tx *sqldb.Tx, to string, lineIDs []string) error {
+	return inBatches(lineIDs, func(batch []string) error {
 		var f sqldb.Filter
-		f.Where("commissioner_code = ?", from)
-		f.Where("state IN (1, 3, 5)")
-		f.In("payee_code", batch)
-		conditions := f.String()
-		result, err := tx.Exec(ctx, `UPDATE items SET run_id = CASE WHEN state = 1 THEN '' ELSE run_id END, commissioner_code = $`+
-			strconv.Itoa(len(f.Args())+1)+conditions, append(f.Args(), to)...)
-		if err != nil {
-			return fmt.Errorf("move items of %s: %w", from, err)
-		}
-		n, err := result.RowsAffected()
-		total += n
+		f.In("line_id", batch)
+		_, err := tx.Exec(ctx, `UPDATE items SET run_id = CASE WHEN state = 1 THEN '' ELSE run_id END, commissioner_code = `+f.Arg(to)+f.String(), f.Args()...)
 		return err
 	})
-	return total, err
 }
 
-// MoveHolds passes on the holds in force on some payees and on their lines.
-func MoveHolds(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) error {
-	return inBatches(payees, func(batch []string) error {
+// MoveHolds passes on some holds.
+func MoveHolds(ctx context.Context, tx *sqldb.Tx, to string, ids []string) error {
+	return inBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
-		f.Where("commissioner_code = ?", from)
-		f.Where("released_at = 0")
-		marks := sqldb.Placeholders(len(f.Args())+1, len(batch))
-		args := f.Args()
-		for _, payee := range batch {
-			args = append(args, payee)
-		}
-		_, err := tx.Exec(ctx, `UPDATE holds SET version = version + 1, commissioner_code = $`+strconv.Itoa(len(args)+1)+f.String()+
-			` AND (payee_code IN (`+marks+`) OR line_id IN (SELECT line_id FROM lines WHERE payee_code IN (`+marks+`)))`, append(args, to)...)
+		f.In("hold_id", batch)
+		_, err := tx.Exec(ctx, `UPDATE holds SET version = version + 1, commissioner_code = `+f.Arg(to)+f.String(), f.Args()...)
 		return err
 	})
 }
@@ -241,8 +240,7 @@ func MovePlans(ctx context.Context, tx *sqldb.Tx, from, to string, payees []stri
 		var f sqldb.Filter
 		f.Where("commissioner_code = ?", from)
 		f.In("payee_code", batch)
-		conditions := f.String()
-		_, err := tx.Exec(ctx, `UPDATE recovery_plans SET commissioner_code = $`+strconv.Itoa(len(f.Args())+1)+conditions, append(f.Args(), to)...)
+		_, err := tx.Exec(ctx, `UPDATE recovery_plans SET commissioner_code = `+f.Arg(to)+f.String(), f.Args()...)
 		return err
 	})
 }

@@ -234,7 +234,7 @@ func Recoveries(ctx context.Context, q sqldb.Querier, by Page, payees []string) 
 	out, sums := make([]PlanRow, len(found)), make(map[string]money.Pence, len(found))
 	for i, r := range found {
 		plans, err := sqldb.Collect(ctx, q, scanPlan, `SELECT commissioner_code, payee_code, payee_name, instalment_pence, from_month, reason, planned_by,
-			planned_at FROM recovery_plans WHERE commissioner_code = $1 AND payee_code = $2 ORDER BY planned_at DESC LIMIT 1`, r.commissioner, r.payee)
+			planned_at FROM recovery_plans WHERE commissioner_code = $1 AND payee_code = $2 ORDER BY from_month DESC, planned_at DESC LIMIT 1`, r.commissioner, r.payee)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -292,7 +292,7 @@ func Accruals(ctx context.Context, q sqldb.Querier, commissioner string, day per
 			FROM entries e LEFT JOIN lines l ON l.line_id = e.line_id
 			WHERE e.commissioner_code = $1 AND e.effective_date <= $2 AND e.recorded_at <= $3 AND e.stage IN (2, 3, 4)
 			GROUP BY e.payee_code, e.fund, l.payment_code, l.for_month, e.line_id HAVING SUM(e.amount_pence) <> 0
-		) AS open_lines GROUP BY payee_code, fund, payment_code, for_month ORDER BY payee_code, fund, payment_code, for_month`,
+		) AS open_lines GROUP BY payee_code, fund, payment_code, for_month HAVING SUM(total) <> 0 ORDER BY payee_code, fund, payment_code, for_month`,
 		commissioner, day.String(), knownAt)
 }
 

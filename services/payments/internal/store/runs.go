@@ -125,6 +125,21 @@ func EachAmount(ctx context.Context, q sqldb.Querier, runID string, fn func(Item
 		WHERE i.run_id = $1 ORDER BY i.line_id`, runID)
 }
 
+// CancelOut closes lines that take each other back and that nobody could be paid, and releases their holds.
+func CancelOut(ctx context.Context, tx *sqldb.Tx, lineIDs []string, by, why string) error {
+	var items sqldb.Filter
+	items.In("line_id", lineIDs)
+	if _, err := tx.Exec(ctx, `UPDATE items SET state = `+items.Arg(int64(Cancelled))+`, run_id = ''`+items.String(), items.Args()...); err != nil {
+		return fmt.Errorf("cancel %s: %w", why, err)
+	}
+	var holds sqldb.Filter
+	holds.Where("released_at = 0")
+	holds.In("line_id", lineIDs)
+	_, err := tx.Exec(ctx, `UPDATE holds SET version = version + 1, released_by = `+holds.Arg(by)+`, released_at = `+holds.Arg(sqldb.Micros(tx.Now()))+
+		`, release_reason = `+holds.Arg(why)+holds.String(), holds.Args()...)
+	return err
+}
+
 // Reopen makes the items of a rejected payment open again, in no run.
 func Reopen(ctx context.Context, tx *sqldb.Tx, paymentID string) error {
 	_, err := tx.Exec(ctx, `UPDATE items SET state = $1, run_id = '', payment_id = '' WHERE payment_id = $2 AND state = $3`,
@@ -183,27 +198,36 @@ type RunRow struct {
 	SubmitNote       string
 	LinesSHA256      string
 	ApprovalsNeeded  int
-	EndedBy          string
-	EndedAt          int64
-	EndReason        string
-	ReplacedBy       string
-	ExportID         string
-	ExportedAt       int64
-	SettledAt        int64
+	// Policy is who may approve how much, as it stood when the run was put forward, and PolicyBy who set it.
+	Policy     *paymentsv1.ApprovalPolicy
+	PolicyBy   string
+	EndedBy    string
+	EndedAt    int64
+	EndReason  string
+	ReplacedBy string
+	ExportID   string
+	ExportedAt int64
+	SettledAt  int64
 }
 
 const runColumns = `run_id, commissioner_code, commissioner_name, month, number, state, version, totals, funds, assembled_at, submitted_by,
-	submitted_at, submit_note, lines_sha256, approvals_needed, ended_by, ended_at, end_reason, replaced_by, export_id, exported_at, settled_at`
+	submitted_at, submit_note, lines_sha256, approvals_needed, policy, policy_by, ended_by, ended_at, end_reason, replaced_by, export_id, exported_at, settled_at`
 
 // InsertRun adds an assembled run.
 func InsertRun(ctx context.Context, tx *sqldb.Tx, r RunRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO runs (run_id, commissioner_code, commissioner_name, month, number, state, totals, funds, assembled_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, r.ID, r.CommissionerCode, r.CommissionerName, r.Month.String(), r.Number, int64(r.State),
-		[]byte{}, []byte{}, r.AssembledAt)
+	_, err := tx.Exec(ctx, `INSERT INTO runs (run_id, commissioner_code, commissioner_name, month, number, state, totals, funds, policy, assembled_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, r.ID, r.CommissionerCode, r.CommissionerName, r.Month.String(), r.Number, int64(r.State),
+		[]byte{}, []byte{}, []byte{}, r.AssembledAt)
 	if err != nil {
 		return fmt.Errorf("insert run %s: %w", r.ID, err)
 	}
 	return nil
+}
+
+// TouchAssembled counts up the versions of a commissioner's assembled runs, whose sums have changed though their lines have not.
+func TouchAssembled(ctx context.Context, tx *sqldb.Tx, commissioner string) error {
+	_, err := tx.Exec(ctx, `UPDATE runs SET version = version + 1 WHERE commissioner_code = $1 AND state = 1`, commissioner)
+	return err
 }
 
 // UpdateRun writes a run back if nobody has changed it since it was read, and counts its version up; false means that somebody
@@ -217,11 +241,15 @@ func UpdateRun(ctx context.Context, tx *sqldb.Tx, r *RunRow) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	policy, err := marshal(r.Policy)
+	if err != nil {
+		return false, err
+	}
 	updated, err := one(tx.Exec(ctx, `UPDATE runs SET state = $3, version = version + 1, totals = $4, funds = $5, submitted_by = $6, submitted_at = $7,
 		submit_note = $8, lines_sha256 = $9, approvals_needed = $10, ended_by = $11, ended_at = $12, end_reason = $13, replaced_by = $14,
-		export_id = $15, exported_at = $16, settled_at = $17 WHERE run_id = $1 AND version = $2`, r.ID, r.Version, int64(r.State), totals, funds,
+		export_id = $15, exported_at = $16, settled_at = $17, policy = $18, policy_by = $19 WHERE run_id = $1 AND version = $2`, r.ID, r.Version, int64(r.State), totals, funds,
 		r.SubmittedBy, r.SubmittedAt, r.SubmitNote, r.LinesSHA256, r.ApprovalsNeeded, r.EndedBy, r.EndedAt, r.EndReason, r.ReplacedBy,
-		r.ExportID, r.ExportedAt, r.SettledAt))
+		r.ExportID, r.ExportedAt, r.SettledAt, policy, r.PolicyBy))
 	if err != nil {
 		return false, fmt.Errorf("update run %s: %w", r.ID, err)
 	}
@@ -233,9 +261,9 @@ func UpdateRun(ctx context.Context, tx *sqldb.Tx, r *RunRow) (bool, error) {
 
 func scanRun(rows *sql.Rows) (r RunRow, err error) {
 	var monthText string
-	var totals, funds []byte
+	var totals, funds, policy []byte
 	if err := rows.Scan(&r.ID, &r.CommissionerCode, &r.CommissionerName, &monthText, &r.Number, &r.State, &r.Version, &totals, &funds, &r.AssembledAt,
-		&r.SubmittedBy, &r.SubmittedAt, &r.SubmitNote, &r.LinesSHA256, &r.ApprovalsNeeded, &r.EndedBy, &r.EndedAt, &r.EndReason, &r.ReplacedBy,
+		&r.SubmittedBy, &r.SubmittedAt, &r.SubmitNote, &r.LinesSHA256, &r.ApprovalsNeeded, &policy, &r.PolicyBy, &r.EndedBy, &r.EndedAt, &r.EndReason, &r.ReplacedBy,
 		&r.ExportID, &r.ExportedAt, &r.SettledAt); err != nil {
 		return r, err
 	}
@@ -243,6 +271,9 @@ func scanRun(rows *sql.Rows) (r RunRow, err error) {
 		return r, err
 	}
 	if r.Totals, err = unmarshal(totals, new(paymentsv1.RunTotals)); err != nil {
+		return r, err
+	}
+	if r.Policy, err = unmarshal(policy, new(paymentsv1.ApprovalPolicy)); err != nil {
 		return r, err
 	}
 	list, err := unmarshal(funds, new(paymentsv1.Run))

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -83,8 +84,9 @@ func Schedules(ctx context.Context, q sqldb.Querier, by Page, month string) ([]S
 
 // ClosedFund is a schedule by which a fund has closed a month.
 type ClosedFund struct {
-	Fund       int
-	ScheduleID string
+	CommissionerCode string
+	Fund             int
+	ScheduleID       string
 }
 
 // ClosedFunds returns the schedules of a month that came for some commissioners, in order.
@@ -93,9 +95,9 @@ func ClosedFunds(ctx context.Context, q sqldb.Querier, commissioners []string, m
 	f.In("commissioner_code", commissioners)
 	f.Where("month = ?", month.String())
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (c ClosedFund, err error) {
-		err = rows.Scan(&c.Fund, &c.ScheduleID)
+		err = rows.Scan(&c.CommissionerCode, &c.Fund, &c.ScheduleID)
 		return c, err
-	}, `SELECT fund, schedule_id FROM schedules`+f.String()+` ORDER BY fund, schedule_id`, f.Args()...)
+	}, `SELECT commissioner_code, fund, schedule_id FROM schedules`+f.String()+` ORDER BY fund, schedule_id`, f.Args()...)
 }
 
 // AddPart keeps one part of a schedule until all have come, and returns the payloads there are, by part number.
@@ -124,10 +126,14 @@ func AddPart(ctx context.Context, tx *sqldb.Tx, scheduleID string, part int32, e
 	return parts, err
 }
 
-// DropParts forgets the parts of a schedule that has come whole.
-func DropParts(ctx context.Context, tx *sqldb.Tx, scheduleID string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM schedule_parts WHERE schedule_id = $1`, scheduleID)
-	return err
+// DropParts forgets the parts of a schedule, and returns the events they came with.
+func DropParts(ctx context.Context, tx *sqldb.Tx, scheduleID string) ([]string, error) {
+	ids, err := sqldb.Collect(ctx, tx, text, `SELECT event_id FROM schedule_parts WHERE schedule_id = $1 ORDER BY part`, scheduleID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM schedule_parts WHERE schedule_id = $1`, scheduleID)
+	return ids, err
 }
 
 // LineRow is a line with where it stands. State is 0 for a line that is not for payment here.
@@ -154,6 +160,7 @@ const (
 	Settled
 	Rejected
 	Carried
+	Cancelled
 )
 
 // LineFilter selects lines; at least one field is set.
@@ -216,6 +223,9 @@ func scanLine(rows *sql.Rows) (l LineRow, err error) {
 
 // Entitlement is an amount for a period as a fund stated it.
 type Entitlement struct {
+	// Month is the month whose figures were used, and ScheduleID the schedule it was stated with.
+	Month            period.Month
+	ScheduleID       string
 	Fund             int
 	CommissionerCode string
 	PCNCode          string
@@ -242,44 +252,54 @@ func InsertEntitlements(ctx context.Context, tx *sqldb.Tx, eventID string, state
 		return err
 	}
 	_, err = tx.BulkInsert(ctx, "entitlements", []string{
-		"fund", "commissioner_code", "pcn_code", "practice_code", "payment_code", "from_month", "to_month", "instalments", "amount_pence",
-		"confidence", "stated_at", "event_id",
+		"month", "schedule_id", "fund", "commissioner_code", "pcn_code", "practice_code", "payment_code", "from_month", "to_month", "instalments",
+		"amount_pence", "confidence", "stated_at", "event_id",
 	}, rowsOf(stated, func(e Entitlement) ([]any, error) {
 		return []any{
-			int64(e.Fund), e.CommissionerCode, e.PCNCode, e.PracticeCode, e.PaymentCode, e.From.String(), e.To.String(), int64(e.Instalments),
-			int64(e.Amount), int64(e.Confidence), statedAt, eventID,
+			e.Month.String(), e.ScheduleID, int64(e.Fund), e.CommissionerCode, e.PCNCode, e.PracticeCode, e.PaymentCode, e.From.String(), e.To.String(),
+			int64(e.Instalments), int64(e.Amount), int64(e.Confidence), statedAt, eventID,
 		}, nil
 	}))
 	return err
 }
 
-// EntitlementFilter selects entitlements whose period holds a month. Commissioner or PCN is set.
+// EntitlementFilter selects entitlements whose period holds a month, as known from that month and those before. Commissioner or PCN
+// is set.
 type EntitlementFilter struct {
 	CommissionerCodes []string
 	PCNCode           string
 	Month             period.Month
 }
 
-// Entitlements returns the newest statement of each amount, in order of PCN, practice, fund and payment.
+// Entitlements returns what each commissioner's fund stated last for the month or, if it has not yet, for the newest month before: what
+// it states no more is at an end. Of an amount that two state, such as a predecessor and its successor, that of the later month
+// counts. They come in order of PCN, practice, fund and payment.
 func Entitlements(ctx context.Context, q sqldb.Querier, by EntitlementFilter) ([]Entitlement, error) {
 	var f sqldb.Filter
 	f.Within("e.commissioner_code", by.CommissionerCodes)
 	f.Equal("e.pcn_code", by.PCNCode)
-	f.Where("e.from_month <= ?", by.Month.String())
-	f.Where("e.to_month >= ?", by.Month.String())
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (e Entitlement, err error) {
-		var from, to string
-		if err := rows.Scan(&e.Fund, &e.CommissionerCode, &e.PCNCode, &e.PracticeCode, &e.PaymentCode, &from, &to, &e.Instalments, &e.Amount,
-			&e.Confidence); err != nil {
+	upTo := f.Arg(by.Month.String())
+	f.Where("e.from_month <= " + upTo)
+	f.Where("e.to_month >= " + upTo)
+	f.Where(`e.schedule_id = (SELECT n.schedule_id FROM entitlements n WHERE n.commissioner_code = e.commissioner_code AND n.fund = e.fund
+		AND n.month <= ` + upTo + ` ORDER BY n.month DESC, n.stated_at DESC LIMIT 1)`)
+	found, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (e Entitlement, err error) {
+		var stated, from, to string
+		if err := rows.Scan(&stated, &e.ScheduleID, &e.Fund, &e.CommissionerCode, &e.PCNCode, &e.PracticeCode, &e.PaymentCode, &from, &to,
+			&e.Instalments, &e.Amount, &e.Confidence); err != nil {
+			return e, err
+		}
+		if e.Month, err = month(stated); err != nil {
 			return e, err
 		}
 		if e.From, err = month(from); err == nil {
 			e.To, err = month(to)
 		}
 		return e, err
-	}, `SELECT e.fund, e.commissioner_code, e.pcn_code, e.practice_code, e.payment_code, e.from_month, e.to_month, e.instalments,
-		e.amount_pence, e.confidence FROM entitlements e`+f.String()+` AND NOT EXISTS (SELECT 1 FROM entitlements n
-		WHERE n.pcn_code = e.pcn_code AND n.practice_code = e.practice_code AND n.fund = e.fund AND n.payment_code = e.payment_code
-		AND n.from_month = e.from_month AND n.to_month = e.to_month AND (n.stated_at > e.stated_at OR (n.stated_at = e.stated_at AND n.event_id > e.event_id)))
-		ORDER BY e.pcn_code, e.practice_code, e.fund, e.payment_code, e.from_month`, f.Args()...)
+	}, `SELECT e.month, e.schedule_id, e.fund, e.commissioner_code, e.pcn_code, e.practice_code, e.payment_code, e.from_month, e.to_month,
+		e.instalments, e.amount_pence, e.confidence FROM entitlements e`+f.String()+
+		` ORDER BY e.pcn_code, e.practice_code, e.fund, e.payment_code, e.month DESC, e.from_month DESC`, f.Args()...)
+	return slices.CompactFunc(found, func(a, b Entitlement) bool {
+		return a.PCNCode == b.PCNCode && a.PracticeCode == b.PracticeCode && a.Fund == b.Fund && a.PaymentCode == b.PaymentCode
+	}), err
 }

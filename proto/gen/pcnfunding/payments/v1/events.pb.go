@@ -869,7 +869,7 @@ func (x *RecoveryPlanned) GetRecovery() *Recovery {
 	return nil
 }
 
-// OpenItemsMoved says that what one commissioner owed passed to another. Addressed to the one that takes over. Aggregate: move.
+// OpenItemsMoved says that what one commissioner owed passed to another. Addressed to each of the two. Aggregate: move.
 type OpenItemsMoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The move.
@@ -949,9 +949,11 @@ type Move struct {
 	// Who moved them.
 	MovedBy string `protobuf:"bytes,15,opt,name=moved_by,json=movedBy,proto3" json:"moved_by,omitempty"`
 	// When.
-	MovedAt       *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=moved_at,json=movedAt,proto3" json:"moved_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MovedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=moved_at,json=movedAt,proto3" json:"moved_at,omitempty"`
+	// Name of the commissioner that takes over.
+	ToCommissionerName string `protobuf:"bytes,17,opt,name=to_commissioner_name,json=toCommissionerName,proto3" json:"to_commissioner_name,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Move) Reset() {
@@ -1094,6 +1096,13 @@ func (x *Move) GetMovedAt() *timestamppb.Timestamp {
 		return x.MovedAt
 	}
 	return nil
+}
+
+func (x *Move) GetToCommissionerName() string {
+	if x != nil {
+		return x.ToCommissionerName
+	}
+	return ""
 }
 
 // FileImported says that confirmations or paid amounts were read. Aggregate: import.
@@ -1302,7 +1311,7 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\x0fRecoveryPlanned\x12<\n" +
 	"\brecovery\x18\x01 \x01(\v2 .pcnfunding.payments.v1.RecoveryR\brecovery\"B\n" +
 	"\x0eOpenItemsMoved\x120\n" +
-	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\xd7\x04\n" +
+	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\x89\x05\n" +
 	"\x04Move\x12\x17\n" +
 	"\amove_id\x18\x01 \x01(\tR\x06moveId\x124\n" +
 	"\x16from_commissioner_code\x18\x02 \x01(\tR\x14fromCommissionerCode\x120\n" +
@@ -1321,7 +1330,8 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\x10open_after_pence\x18\r \x01(\x03R\x0eopenAfterPence\x12\x16\n" +
 	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x19\n" +
 	"\bmoved_by\x18\x0f \x01(\tR\amovedBy\x125\n" +
-	"\bmoved_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\amovedAt\"H\n" +
+	"\bmoved_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\amovedAt\x120\n" +
+	"\x14to_commissioner_name\x18\x11 \x01(\tR\x12toCommissionerName\"H\n" +
 	"\fFileImported\x128\n" +
 	"\x04file\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportedFileR\x04file\"K\n" +
 	"\x0eSettingChanged\x129\n" +

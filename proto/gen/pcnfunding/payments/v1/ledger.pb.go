@@ -116,6 +116,8 @@ const (
 	PostingKind_POSTING_KIND_REVERSAL PostingKind = 7
 	// Open items moved to another commissioner.
 	PostingKind_POSTING_KIND_TRANSFER PostingKind = 8
+	// A line that nobody could be paid was taken back: its accrual and that of the line that takes it back clear each other.
+	PostingKind_POSTING_KIND_CANCELLATION PostingKind = 9
 )
 
 // Enum value maps for PostingKind.
@@ -130,17 +132,19 @@ var (
 		6: "POSTING_KIND_REJECTION",
 		7: "POSTING_KIND_REVERSAL",
 		8: "POSTING_KIND_TRANSFER",
+		9: "POSTING_KIND_CANCELLATION",
 	}
 	PostingKind_value = map[string]int32{
-		"POSTING_KIND_UNSPECIFIED": 0,
-		"POSTING_KIND_ACCRUAL":     1,
-		"POSTING_KIND_APPROVAL":    2,
-		"POSTING_KIND_RECOVERY":    3,
-		"POSTING_KIND_SENDING":     4,
-		"POSTING_KIND_SETTLEMENT":  5,
-		"POSTING_KIND_REJECTION":   6,
-		"POSTING_KIND_REVERSAL":    7,
-		"POSTING_KIND_TRANSFER":    8,
+		"POSTING_KIND_UNSPECIFIED":  0,
+		"POSTING_KIND_ACCRUAL":      1,
+		"POSTING_KIND_APPROVAL":     2,
+		"POSTING_KIND_RECOVERY":     3,
+		"POSTING_KIND_SENDING":      4,
+		"POSTING_KIND_SETTLEMENT":   5,
+		"POSTING_KIND_REJECTION":    6,
+		"POSTING_KIND_REVERSAL":     7,
+		"POSTING_KIND_TRANSFER":     8,
+		"POSTING_KIND_CANCELLATION": 9,
 	}
 )
 
@@ -837,7 +841,7 @@ const file_pcnfunding_payments_v1_ledger_proto_rawDesc = "" +
 	"STAGE_SENT\x10\x04\x12\x11\n" +
 	"\rSTAGE_SETTLED\x10\x05\x12\x13\n" +
 	"\x0fSTAGE_RECOVERED\x10\x06\x12\x15\n" +
-	"\x11STAGE_TRANSFERRED\x10\a*\x84\x02\n" +
+	"\x11STAGE_TRANSFERRED\x10\a*\xa3\x02\n" +
 	"\vPostingKind\x12\x1c\n" +
 	"\x18POSTING_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14POSTING_KIND_ACCRUAL\x10\x01\x12\x19\n" +
@@ -847,7 +851,8 @@ const file_pcnfunding_payments_v1_ledger_proto_rawDesc = "" +
 	"\x17POSTING_KIND_SETTLEMENT\x10\x05\x12\x1a\n" +
 	"\x16POSTING_KIND_REJECTION\x10\x06\x12\x19\n" +
 	"\x15POSTING_KIND_REVERSAL\x10\a\x12\x19\n" +
-	"\x15POSTING_KIND_TRANSFER\x10\bBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\x15POSTING_KIND_TRANSFER\x10\b\x12\x1d\n" +
+	"\x19POSTING_KIND_CANCELLATION\x10\tBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_ledger_proto_rawDescOnce sync.Once

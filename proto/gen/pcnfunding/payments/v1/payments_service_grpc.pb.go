@@ -84,7 +84,7 @@ type PaymentsServiceClient interface {
 	// DiscardHeldEvent drops a held event and takes up what waits behind it.
 	DiscardHeldEvent(ctx context.Context, in *DiscardHeldEventRequest, opts ...grpc.CallOption) (*HeldEventDecision, error)
 	// AssembleRun begins a run for a month, or refreshes the one that is assembled: every open line of the month, and of earlier months
-	// that no other assembled run gathers, goes into it. A run begins by itself when the first schedule of a month comes.
+	// that no other assembled run gathers, goes into it. A run begins by itself when the first schedule with lines to pay comes.
 	AssembleRun(ctx context.Context, in *AssembleRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// ListRuns returns runs, newest month first.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
@@ -107,7 +107,7 @@ type PaymentsServiceClient interface {
 	ApproveRun(ctx context.Context, in *ApproveRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// RejectRun refuses a run that was put forward; its lines go to a new run.
 	RejectRun(ctx context.Context, in *RejectRunRequest, opts ...grpc.CallOption) (*Run, error)
-	// WithdrawRun takes back a run that was put forward; its lines go to a new run.
+	// WithdrawRun takes back a run that was put forward; its lines go to a new run. It also ends one that is assembled.
 	WithdrawRun(ctx context.Context, in *WithdrawRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// ExportRun makes a file of an approved run. The first file of an instructing format sends the run's payments, once; a file for
 	// information can be made of any run that was approved. The same format again returns the same export where it does not instruct.
@@ -664,7 +664,7 @@ type PaymentsServiceServer interface {
 	// DiscardHeldEvent drops a held event and takes up what waits behind it.
 	DiscardHeldEvent(context.Context, *DiscardHeldEventRequest) (*HeldEventDecision, error)
 	// AssembleRun begins a run for a month, or refreshes the one that is assembled: every open line of the month, and of earlier months
-	// that no other assembled run gathers, goes into it. A run begins by itself when the first schedule of a month comes.
+	// that no other assembled run gathers, goes into it. A run begins by itself when the first schedule with lines to pay comes.
 	AssembleRun(context.Context, *AssembleRunRequest) (*Run, error)
 	// ListRuns returns runs, newest month first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
@@ -687,7 +687,7 @@ type PaymentsServiceServer interface {
 	ApproveRun(context.Context, *ApproveRunRequest) (*Run, error)
 	// RejectRun refuses a run that was put forward; its lines go to a new run.
 	RejectRun(context.Context, *RejectRunRequest) (*Run, error)
-	// WithdrawRun takes back a run that was put forward; its lines go to a new run.
+	// WithdrawRun takes back a run that was put forward; its lines go to a new run. It also ends one that is assembled.
 	WithdrawRun(context.Context, *WithdrawRunRequest) (*Run, error)
 	// ExportRun makes a file of an approved run. The first file of an instructing format sends the run's payments, once; a file for
 	// information can be made of any run that was approved. The same format again returns the same export where it does not instruct.

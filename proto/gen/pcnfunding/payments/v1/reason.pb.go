@@ -130,6 +130,8 @@ const (
 	Reason_SCHEDULE_HASH_DIFFERS Reason = 52
 	// The file is not of its kind, or is too large.
 	Reason_FILE_MALFORMED Reason = 53
+	// The approver has set the policy by which the run is approved.
+	Reason_APPROVER_SET_POLICY Reason = 55
 )
 
 // Enum value maps for Reason.
@@ -188,6 +190,7 @@ var (
 		51: "SCHEDULE_SUM_DIFFERS",
 		52: "SCHEDULE_HASH_DIFFERS",
 		53: "FILE_MALFORMED",
+		55: "APPROVER_SET_POLICY",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -243,6 +246,7 @@ var (
 		"SCHEDULE_SUM_DIFFERS":      51,
 		"SCHEDULE_HASH_DIFFERS":     52,
 		"FILE_MALFORMED":            53,
+		"APPROVER_SET_POLICY":       55,
 	}
 )
 
@@ -277,7 +281,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xd5\t\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xee\t\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUN_NOT_FOUND\x10\x01\x12\x15\n" +
@@ -332,7 +336,8 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x16SCHEDULE_COUNT_DIFFERS\x102\x12\x18\n" +
 	"\x14SCHEDULE_SUM_DIFFERS\x103\x12\x19\n" +
 	"\x15SCHEDULE_HASH_DIFFERS\x104\x12\x12\n" +
-	"\x0eFILE_MALFORMED\x105BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\x0eFILE_MALFORMED\x105\x12\x17\n" +
+	"\x13APPROVER_SET_POLICY\x107BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once

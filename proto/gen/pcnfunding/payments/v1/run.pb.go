@@ -112,6 +112,8 @@ const (
 	ItemState_ITEM_STATE_REJECTED ItemState = 5
 	// Approved and set against an overpayment, so that nothing of it is sent.
 	ItemState_ITEM_STATE_CARRIED ItemState = 6
+	// Nobody could be paid, and another line takes it back; nothing of either is sent.
+	ItemState_ITEM_STATE_CANCELLED ItemState = 7
 )
 
 // Enum value maps for ItemState.
@@ -124,6 +126,7 @@ var (
 		4: "ITEM_STATE_SETTLED",
 		5: "ITEM_STATE_REJECTED",
 		6: "ITEM_STATE_CARRIED",
+		7: "ITEM_STATE_CANCELLED",
 	}
 	ItemState_value = map[string]int32{
 		"ITEM_STATE_UNSPECIFIED": 0,
@@ -133,6 +136,7 @@ var (
 		"ITEM_STATE_SETTLED":     4,
 		"ITEM_STATE_REJECTED":    5,
 		"ITEM_STATE_CARRIED":     6,
+		"ITEM_STATE_CANCELLED":   7,
 	}
 )
 
@@ -1465,7 +1469,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\x12RUN_STATE_EXPORTED\x10\x04\x12\x15\n" +
 	"\x11RUN_STATE_SETTLED\x10\x05\x12\x16\n" +
 	"\x12RUN_STATE_REJECTED\x10\x06\x12\x17\n" +
-	"\x13RUN_STATE_WITHDRAWN\x10\a*\xb2\x01\n" +
+	"\x13RUN_STATE_WITHDRAWN\x10\a*\xcc\x01\n" +
 	"\tItemState\x12\x1a\n" +
 	"\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fITEM_STATE_OPEN\x10\x01\x12\x16\n" +
@@ -1473,7 +1477,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\x0fITEM_STATE_SENT\x10\x03\x12\x16\n" +
 	"\x12ITEM_STATE_SETTLED\x10\x04\x12\x17\n" +
 	"\x13ITEM_STATE_REJECTED\x10\x05\x12\x16\n" +
-	"\x12ITEM_STATE_CARRIED\x10\x06*\x98\x01\n" +
+	"\x12ITEM_STATE_CARRIED\x10\x06\x12\x18\n" +
+	"\x14ITEM_STATE_CANCELLED\x10\a*\x98\x01\n" +
 	"\fPaymentState\x12\x1d\n" +
 	"\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12PAYMENT_STATE_SENT\x10\x01\x12\x19\n" +

@@ -48,7 +48,7 @@ CREATE TABLE items (
     month              TEXT NOT NULL,
     payee_code         TEXT NOT NULL,
     location_code      TEXT NOT NULL,
-    state              BIGINT NOT NULL CHECK (state BETWEEN 1 AND 6),
+    state              BIGINT NOT NULL CHECK (state BETWEEN 1 AND 7),
     run_id             TEXT NOT NULL DEFAULT '',
     payment_id         TEXT NOT NULL DEFAULT ''
 );
@@ -56,6 +56,8 @@ CREATE INDEX items_by_commissioner ON items (commissioner_code, run_id, month);
 CREATE INDEX items_by_run ON items (run_id, payee_code);
 
 CREATE TABLE entitlements (
+    month              TEXT NOT NULL,
+    schedule_id        TEXT NOT NULL,
     fund               BIGINT NOT NULL,
     commissioner_code  TEXT NOT NULL,
     pcn_code           TEXT NOT NULL,
@@ -70,7 +72,7 @@ CREATE TABLE entitlements (
     event_id           TEXT NOT NULL,
     PRIMARY KEY (pcn_code, practice_code, fund, payment_code, from_month, to_month, stated_at, event_id)
 );
-CREATE INDEX entitlements_by_commissioner ON entitlements (commissioner_code, from_month);
+CREATE INDEX entitlements_by_commissioner ON entitlements (commissioner_code, fund, month, stated_at);
 
 CREATE TABLE runs (
     run_id             TEXT PRIMARY KEY,
@@ -88,6 +90,8 @@ CREATE TABLE runs (
     submit_note        TEXT NOT NULL DEFAULT '',
     lines_sha256       TEXT NOT NULL DEFAULT '',
     approvals_needed   BIGINT NOT NULL DEFAULT 0,
+    policy             BYTEA NOT NULL,
+    policy_by          TEXT NOT NULL DEFAULT '',
     ended_by           TEXT NOT NULL DEFAULT '',
     ended_at           BIGINT NOT NULL DEFAULT 0,
     end_reason         TEXT NOT NULL DEFAULT '',
