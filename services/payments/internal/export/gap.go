@@ -229,7 +229,9 @@ func (s *Segments) named() map[Field]string {
 }
 
 // beneficiary is the practice that a line is for, else the network, else the payee, from whom an overpayment is taken back.
-func (p *Payment) beneficiary(l *Line) string { return cmp.Or(l.PracticeCode, l.PCN.Code, p.Payee.Code) }
+func (p *Payment) beneficiary(l *Line) string {
+	return cmp.Or(l.PracticeCode, l.PCN.Code, p.Payee.Code)
+}
 
 // blocked returns the fault of a file with gaps, naming the first ones and the number of all.
 func blocked(p *Profile, found []Gap) error {
