@@ -130,8 +130,11 @@ func TestPayments_AnOverpaymentIsTakenOffOnce(t *testing.T) {
 	o.received(t, closeMonth(t, o.preparer, "02Y", "2022-04"))
 	run := o.passed(t, o.run(t, "2022-04", 2))
 	require.Equal(t, []any{"RUN_STATE_SETTLED", 0, int64(0)}, []any{run.State, run.Totals.Payments, run.Totals.NetPence}, "there is nothing to send")
-	o.preparer.post(t, "/v1/payments/runs/"+run.RunID+":export", fields{"request_id": unique(), "format": "FORMAT_JOURNAL"}).
+	o.preparer.post(t, "/v1/payments/runs/"+run.RunID+":export", fields{"request_id": unique(), "format": "FORMAT_PCSE_VARIATION"}).
 		refused(t, http.StatusBadRequest, "RUN_STATE_DIFFERS")
+	booked := o.export(t, run.RunID, "FORMAT_JOURNAL")
+	o.requireBalanced(t, booked)
+	require.NotEmpty(t, sheet(t, o.file(t, booked)), "what is carried is in the ledger all the same")
 	owed := o.stages(t, "")["RECOVERED"]
 	require.Equal(t, -run.Totals.CarriedForwardPence, owed)
 
@@ -169,6 +172,7 @@ func TestPaymentsExport_WithEveryPayeeOnHoldSendsNothing(t *testing.T) {
 	}
 	journal := o.export(t, run.RunID, "FORMAT_JOURNAL")
 	require.Equal(t, []any{0, int64(0)}, []any{journal.Payments, journal.AmountPence})
+	require.Empty(t, o.file(t, journal))
 	require.Equal(t, "RUN_STATE_SETTLED", o.run(t, "2022-04", 1).State)
 	require.Equal(t, map[string]int64{"EXPENSE": april.PayTotalPence, "ACCRUED": -april.PayTotalPence}, o.stages(t, ""))
 	for _, h := range holds {

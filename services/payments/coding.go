@@ -61,11 +61,14 @@ func profileFromProto(in *paymentsv1.ExportProfile) (export.Profile, error) {
 		return export.Profile{}, fault.New(fault.Invalid, rules.ReasonFormatInvalid, "a profile is of one of the formats").At("export_profile.format", "one of the formats")
 	}
 	out, err := export.Default(format)
-	if rule, stated := signRules[in.GetSignRule()]; stated && format == export.Journal {
-		out = export.DefaultJournal(rule)
-	}
-	if err != nil || format == export.Pain001 {
+	if err != nil {
 		return out, err
+	}
+	if rule, stated := signRules[in.GetSignRule()]; stated {
+		if format == export.Journal {
+			out = export.DefaultJournal(rule)
+		}
+		out.SignRule = rule
 	}
 	if len(in.GetColumns()) > 0 {
 		out.Columns = nil
@@ -119,10 +122,10 @@ func layoutFor(ctx context.Context, q sqldb.Querier, code string, format payment
 	texts := stated.GetTexts()
 	control, _ := out.codes(streamControl, month.FinancialYear(), "", "")
 	out.coding = export.Coding{
-		Control: control, JournalSource: texts["journal_source"], JournalCategory: texts["journal_category"],
-		DepartmentFamily: texts["department_family"], Approver: texts["approver"],
-		Payer:              export.Payer{Name: texts["payer_name"], AccountToken: texts["payer_account_token"]},
-		ParticipationCodes: strings.Fields(cmp.Or(texts["participation_codes"], "NPP")),
+		Control: control, JournalSource: texts[textJournalSource], JournalCategory: texts[textJournalCategory],
+		DepartmentFamily: texts[textDepartmentFamily], Approver: texts[textApprover],
+		Payer:              export.Payer{Name: texts[textPayerName], AccountToken: texts[textPayerToken]},
+		ParticipationCodes: strings.Fields(cmp.Or(texts[textParticipationCodes], "NPP")),
 	}
 	return out, nil
 }
@@ -182,6 +185,23 @@ func (l *layout) supplier(payee string) export.Supplier {
 	return export.Supplier{Number: s.GetSupplierNumber(), Site: s.GetSupplierSite(), PaymentGroup: s.GetPaymentGroup(), AccountToken: s.GetAccountToken()}
 }
 
+// refuseAccountsOf refuses to pay into accounts that a person has recorded since the run was put forward, if that person is the one
+// who exports: no other has seen where the money goes.
+func (l *layout) refuseAccountsOf(exporter string, run store.RunRow, payments []export.Payment) error {
+	f := fault.New(fault.Denied, rules.ReasonExporterSetAccount,
+		"the person who exports run %s has recorded accounts since it was put forward: another person exports it", run.ID)
+	for i := range payments {
+		payee := payments[i].Payee.Code
+		if s := l.suppliers[payee]; s.GetRecordedBy() == exporter && !s.GetRecordedAt().AsTime().Before(sqldb.FromMicros(run.SubmittedAt)) {
+			f = f.At("payee "+payee, "account token recorded by the same person")
+		}
+	}
+	if len(f.Violations) > 0 {
+		return f.With("payees", len(f.Violations))
+	}
+	return nil
+}
+
 // exportLine writes a line for a file.
 func (l *layout) exportLine(row store.LineRow) (export.Line, error) {
 	line := row.Line
@@ -201,13 +221,16 @@ func (l *layout) exportLine(row store.LineRow) (export.Line, error) {
 	return out, nil
 }
 
-// recoveryLine writes what is taken off a payment for a file.
-func (l *layout) recoveryLine(runID string, month period.Month, a rules.Amount) export.Line {
+// recoveryLine writes for a file what is taken off a payee for an overpayment, above zero, or left to later runs, below.
+func (l *layout) recoveryLine(runID string, month period.Month, payee string, a rules.Amount) export.Line {
 	out := export.Line{
 		LineID: runID + "-recovery-" + fundName(a.Fund), Kind: export.Recovery, Fund: fundName(a.Fund), PaymentCode: streamRecovery,
 		FundingSource: streamRecovery, ForMonth: month, Basis: "overpayment of earlier runs taken off", Amount: -a.Pence,
 	}
-	out.Codes, out.VAT = l.codes(streamRecovery, month.FinancialYear(), "", "")
+	if a.Pence < 0 {
+		out.Basis = "overpayment carried to later runs"
+	}
+	out.Codes, out.VAT = l.codes(streamRecovery, month.FinancialYear(), "", payee)
 	return out
 }
 

@@ -61,36 +61,84 @@ func (s *Service) ExportRun(ctx context.Context, req *paymentsv1.ExportRunReques
 		if run, err = visibleRun(ctx, tx, req.GetRunId()); err != nil {
 			return nil, err
 		}
-		on := period.DateOf(tx.Now())
-		if req.GetAccountingDate() != "" {
-			if on, err = parseDate("accounting_date", req.GetAccountingDate()); err != nil {
-				return nil, err
-			}
-		}
 		if instructs(req.GetFormat()) {
-			return s.instruct(ctx, tx, run, req.GetFormat(), on)
+			return s.instruct(ctx, tx, run, req)
 		}
-		return s.inform(ctx, tx, run, req.GetFormat(), on)
+		return s.inform(ctx, tx, run, req)
 	})
 }
 
-// inform makes a file that moves no money; one that was made before is returned as it is.
-func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date) (*paymentsv1.Export, error) {
-	if err := inState(run, approved, exported, settled); err != nil {
+// sheet is what a file is asked to be.
+type sheet struct {
+	format paymentsv1.Format
+	on     period.Date // day it bears, whose codes and suppliers hold
+	payOn  period.Date // day a bank is asked to pay on
+	kept   []string    // payees left out
+}
+
+// sheetOf reads what file of an approved run is wanted. It bears a day from the one on which the approval took effect to today; a bank
+// pays today or up to 31 days on.
+func sheetOf(ctx context.Context, tx *change.Tx, run store.RunRow, req *paymentsv1.ExportRunRequest) (sheet, error) {
+	const ahead = 31 // days
+	today := period.DateOf(tx.Now())
+	out := sheet{format: req.GetFormat(), on: today, payOn: today}
+	if req.GetAccountingDate() != "" {
+		approvals, err := store.Approvals(ctx, tx, run.ID)
+		if err != nil {
+			return out, err
+		}
+		first := run.Month.Last()
+		if n := len(approvals); n > 0 {
+			if day := period.DateOf(sqldb.FromMicros(approvals[n-1].ApprovedAt)); day.Before(first) {
+				first = day
+			}
+		}
+		if out.on, err = parseDateWithin("accounting_date", req.GetAccountingDate(), first, today); err != nil {
+			return out, err
+		}
+	}
+	if req.GetPayOn() == "" {
+		return out, nil
+	}
+	if req.GetFormat() != paymentsv1.Format_FORMAT_PAIN_001 {
+		return out, fault.New(fault.Invalid, rules.ReasonFormatInvalid, "no bank reads a file of this format").At("pay_on", "is for FORMAT_PAIN_001 only")
+	}
+	var err error
+	out.payOn, err = parseDateWithin("pay_on", req.GetPayOn(), today, today.AddDays(ahead))
+	return out, err
+}
+
+// parseDateWithin reads a day and refuses one that is not from first to last.
+func parseDateWithin(field, text string, first, last period.Date) (period.Date, error) {
+	day, err := parseDate(field, text)
+	if err == nil && (day.Before(first) || last.Before(day)) {
+		return day, fault.New(fault.Invalid, rules.ReasonPeriodInvalid, "%s is %s, which is not from %s to %s", field, day, first, last).
+			At(field, fmt.Sprintf("must be from %s to %s", first, last))
+	}
+	return day, err
+}
+
+// inform makes a file that moves no money, of a run whose payments were sent: until then a hold may still change them. One that was
+// made before is returned as it is.
+func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, req *paymentsv1.ExportRunRequest) (*paymentsv1.Export, error) {
+	if err := inState(run, exported, settled); err != nil {
 		return nil, err
 	}
-	stored, err := store.Export(ctx, tx, exportID(run.ID, format))
+	wanted, err := sheetOf(ctx, tx, run, req)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := store.Export(ctx, tx, exportID(run.ID, wanted.format))
 	if err == nil {
 		return exportToProto(stored), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	kept, err := keptBack(ctx, tx, run)
-	if err != nil {
+	if wanted.kept, err = keptBack(ctx, tx, run); err != nil {
 		return nil, err
 	}
-	file, err := s.render(ctx, tx, run, format, on, kept)
+	file, err := s.render(ctx, tx, run, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -100,30 +148,40 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, f
 	return exportToProto(file), tx.Record(ctx, "payments/exports/"+file.ID, run.CommissionerCode, fmt.Sprintf("made %s of run %s", file.FileName, run.ID))
 }
 
-// instruct sends the payments of a run: once, and for payees that are not on hold.
-func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date) (*paymentsv1.Export, error) {
+// instruct sends the payments of a run: once, and for payees that are not on hold. A run that its approval settled sends nothing,
+// but the ledger still takes a journal of its lines.
+func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow, req *paymentsv1.ExportRunRequest) (*paymentsv1.Export, error) {
 	if run.ExportID != "" {
 		return nil, fault.New(fault.Refused, rules.ReasonRunExported, "the payments of run %s were sent by export %s", run.ID, run.ExportID).With("export_id", run.ExportID)
 	}
-	if err := inState(run, approved); err != nil {
-		return nil, err
+	before := run.State
+	if before != settled || req.GetFormat() != paymentsv1.Format_FORMAT_JOURNAL {
+		if err := inState(run, approved); err != nil {
+			return nil, err
+		}
 	}
-	kept, err := s.keepBack(ctx, tx, run)
+	wanted, err := sheetOf(ctx, tx, run, req)
 	if err != nil {
 		return nil, err
 	}
-	file, err := s.render(ctx, tx, run, format, on, kept)
+	if wanted.kept, err = s.keepBack(ctx, tx, run); err != nil {
+		return nil, err
+	}
+	file, err := s.render(ctx, tx, run, wanted)
 	if err != nil {
 		return nil, err
 	}
 	if err := store.InsertExport(ctx, tx.Tx, file); err != nil {
 		return nil, err
 	}
-	run.State, run.ExportID, run.ExportedAt = exported, file.ID, file.ExportedAt
-	if file.Payments == 0 {
+	run.ExportID, run.ExportedAt = file.ID, file.ExportedAt
+	switch {
+	case file.Payments > 0:
+		run.State = exported
+	case before != settled:
 		run.State, run.SettledAt = settled, file.ExportedAt
 	}
-	if err := s.send(ctx, tx, run, kept, on); err != nil {
+	if err := s.send(ctx, tx, run, wanted.kept, wanted.on); err != nil {
 		return nil, err
 	}
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
@@ -133,6 +191,9 @@ func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow,
 	summary := fmt.Sprintf("sent %d payments of run %s, %s, by %s", file.Payments, run.ID, file.Amount, file.FileName)
 	if err := s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunExported{Run: r, Export: out} }); err != nil {
 		return nil, err
+	}
+	if before == settled {
+		return out, nil
 	}
 	return out, s.announceSettled(ctx, tx, run)
 }
@@ -147,10 +208,8 @@ func (s *Service) keepBack(ctx context.Context, tx *change.Tx, run store.RunRow)
 		if err := s.reverseApproval(ctx, tx, run.ID, run.CommissionerCode, payee); err != nil {
 			return nil, err
 		}
-		for _, state := range []store.ItemState{store.Payable, store.Carried} {
-			if err := store.Advance(ctx, tx.Tx, run.ID, payee, state, store.Open, ""); err != nil {
-				return nil, err
-			}
+		if err := store.Advance(ctx, tx.Tx, run.ID, payee, store.Payable, store.Open, ""); err != nil {
+			return nil, err
 		}
 		_, err := tx.Announce(ctx, payeeAggregate(run.CommissionerCode, payee), run.CommissionerCode, &paymentsv1.PaymentKeptBack{
 			RunId: run.ID, CommissionerCode: run.CommissionerCode, PayeeCode: payee,
@@ -259,11 +318,14 @@ func payable(ctx context.Context, q sqldb.Querier, runID string, kept []string) 
 	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Net == 0 || slices.Contains(kept, p.PayeeCode) }), err
 }
 
+// booked returns the payees of an approved run who have lines in it.
+func booked(ctx context.Context, q sqldb.Querier, runID string, kept []string) ([]rules.PayeeTotal, error) {
+	payees, err := store.FrozenPayees(ctx, q, runID)
+	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Lines == 0 || slices.Contains(kept, p.PayeeCode) }), err
+}
+
 // keptBack returns the payees that were on hold when the payments of a run were sent, so that nothing was sent to them by it.
 func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []string, err error) {
-	if run.ExportID == "" {
-		return nil, nil
-	}
 	payments, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
 	if err != nil {
 		return nil, err
@@ -280,6 +342,15 @@ func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []st
 // takenOff returns what the approval of a run took off a payee for overpayments, fund by fund, above zero.
 func takenOff(ctx context.Context, q sqldb.Querier, runID string, p rules.PayeeTotal) ([]rules.Amount, error) {
 	if p.BroughtForward == 0 {
+		return nil, nil
+	}
+	return recovered(ctx, q, runID, p)
+}
+
+// recovered returns what the approval of a run took off a payee for overpayments, above zero, or left to later runs, below, fund by
+// fund.
+func recovered(ctx context.Context, q sqldb.Querier, runID string, p rules.PayeeTotal) ([]rules.Amount, error) {
+	if p.BroughtForward == 0 && p.CarriedForward == 0 {
 		return nil, nil
 	}
 	posted, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(runID, p.PayeeCode)}})
@@ -303,25 +374,31 @@ func takenOff(ctx context.Context, q sqldb.Querier, runID string, p rules.PayeeT
 // exportID names the file of a format of a run.
 func exportID(runID string, format paymentsv1.Format) string { return runID + "-" + formatName(format) }
 
-// render writes the file of a run.
-func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, format paymentsv1.Format, on period.Date, kept []string) (store.ExportRow, error) {
+// render writes the file of a run. One of nothing is empty, whatever its format.
+func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, wanted sheet) (store.ExportRow, error) {
 	row := store.ExportRow{
-		ID: exportID(run.ID, format), RunID: run.ID, CommissionerCode: run.CommissionerCode, Format: format, Instructs: instructs(format),
-		ExportedBy: tx.By.Subject, ExportedAt: sqldb.Micros(tx.Now()),
+		ID: exportID(run.ID, wanted.format), RunID: run.ID, CommissionerCode: run.CommissionerCode, Format: wanted.format,
+		Instructs: instructs(wanted.format), ExportedBy: tx.By.Subject, ExportedAt: sqldb.Micros(tx.Now()), SHA256: hashOf(nil), Content: []byte{},
 	}
-	layout, err := layoutFor(ctx, tx, run.CommissionerCode, format, run.Month, on)
+	row.FileName = row.ID + ".csv"
+	if wanted.format == paymentsv1.Format_FORMAT_PAIN_001 {
+		row.FileName = row.ID + ".xml"
+	}
+	layout, err := layoutFor(ctx, tx, run.CommissionerCode, wanted.format, run.Month, wanted.on)
 	if err != nil {
 		return row, err
 	}
 	batch := export.Batch{
 		ExportID: row.ID, Commissioner: export.Party{Code: run.CommissionerCode, Name: run.CommissionerName}, Month: run.Month, Number: run.Number,
-		AccountingDate: on, CreatedAt: tx.Now(), PayOn: on,
+		AccountingDate: wanted.on, CreatedAt: tx.Now(), PayOn: wanted.payOn,
 	}
-	if batch.Payments, err = s.payments(ctx, tx, run, layout, kept); err != nil {
+	if batch.Payments, err = s.payments(ctx, tx, run, layout, wanted.kept); err != nil || len(batch.Payments) == 0 {
 		return row, err
 	}
-	row.Payments = len(batch.Payments)
 	for i := range batch.Payments {
+		if batch.Payments[i].Net > 0 {
+			row.Payments++
+		}
 		if row.Amount, err = row.Amount.Add(batch.Payments[i].Net); err != nil {
 			return row, err
 		}
@@ -330,10 +407,12 @@ func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, f
 	if err := export.Render(&content, &layout.profile, &batch, &layout.coding); err != nil {
 		return row, err
 	}
-	row.Content, row.FileName = content.Bytes(), row.ID+".csv"
+	row.Content = content.Bytes()
 	final := row.Content
-	if format == paymentsv1.Format_FORMAT_PAIN_001 {
-		row.FileName = row.ID + ".xml"
+	if wanted.format == paymentsv1.Format_FORMAT_PAIN_001 {
+		if err := layout.refuseAccountsOf(tx.By.Subject, run, batch.Payments); err != nil {
+			return row, err
+		}
 		if final, err = s.resolve(ctx, row.Content); err != nil {
 			return row, err
 		}
@@ -361,15 +440,22 @@ func (s *Service) resolve(ctx context.Context, stored []byte) ([]byte, error) {
 		tokens = append(tokens, transfer.Token)
 	}
 	accounts, err := s.accounts.Resolve(ctx, tokens)
+	if _, said := fault.As(err); said {
+		return nil, err
+	}
 	if err != nil {
-		return nil, fault.New(fault.Refused, rules.ReasonAccountNotResolved, "the account resolver gave no answer").Because(err)
+		return nil, fault.New(fault.Busy, rules.ReasonAccountNotResolved, "the account resolver gives no answer now").Because(err)
 	}
 	return export.Resolve(&template, accounts)
 }
 
-// payments returns the payments of a run as a file shows them.
+// payments returns the payments of a run as a file shows them; for a journal also payees to whom nothing is sent, since what they
+// are due and what is carried or taken off are expense all the same.
 func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout, kept []string) ([]export.Payment, error) {
 	payees, err := payable(ctx, q, run.ID, kept)
+	if layout.profile.Format == export.Journal {
+		payees, err = booked(ctx, q, run.ID, kept)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -394,12 +480,12 @@ func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRo
 			}
 			payment.Lines = append(payment.Lines, line)
 		}
-		taken, err := takenOff(ctx, q, run.ID, p)
+		parts, err := recovered(ctx, q, run.ID, p)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range taken {
-			payment.Lines = append(payment.Lines, layout.recoveryLine(run.ID, run.Month, a))
+		for _, a := range parts {
+			payment.Lines = append(payment.Lines, layout.recoveryLine(run.ID, run.Month, p.PayeeCode, a))
 		}
 		out = append(out, payment)
 	}
@@ -438,6 +524,8 @@ func (s *Service) DownloadExport(ctx context.Context, req *paymentsv1.DownloadEx
 	content, kind := row.Content, typeCSV
 	if row.Format == paymentsv1.Format_FORMAT_PAIN_001 {
 		kind = typeXML
+	}
+	if row.Format == paymentsv1.Format_FORMAT_PAIN_001 && len(content) > 0 {
 		if content, err = s.resolve(ctx, row.Content); err != nil {
 			return nil, err
 		}

@@ -3,7 +3,9 @@ package payments
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -21,6 +23,25 @@ const (
 	kindExpectedFunds  = "expected_funds"
 	kindApprovalPolicy = "approval_policy"
 	kindExportProfile  = "export_profile/"
+)
+
+// Texts of an export profile.
+const (
+	textJournalSource      = "journal_source"
+	textJournalCategory    = "journal_category"
+	textDepartmentFamily   = "department_family"
+	textApprover           = "approver"
+	textPayerName          = "payer_name"
+	textPayerToken         = "payer_account_token"
+	textParticipationCodes = "participation_codes"
+)
+
+var (
+	profileTexts = []string{
+		textJournalSource, textJournalCategory, textDepartmentFamily, textApprover, textPayerName, textPayerToken, textParticipationCodes,
+	}
+	// accountToken is how the contract has tokens of suppliers written.
+	accountToken = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._:-]{3,63}$`)
 )
 
 // SetSetting makes a choice that holds from a month on.
@@ -62,11 +83,31 @@ func choose(setting *paymentsv1.Setting, req *paymentsv1.SetSettingRequest) (kin
 		return kindApprovalPolicy, checkPolicy(choice.ApprovalPolicy)
 	case *paymentsv1.SetSettingRequest_ExportProfile:
 		setting.Choice = &paymentsv1.Setting_ExportProfile{ExportProfile: choice.ExportProfile}
-		_, err := profileFromProto(choice.ExportProfile)
-		return kindExportProfile + formatName(choice.ExportProfile.GetFormat()), err
+		if _, err := profileFromProto(choice.ExportProfile); err != nil {
+			return "", err
+		}
+		return kindExportProfile + formatName(choice.ExportProfile.GetFormat()), checkTexts(choice.ExportProfile.GetTexts())
 	default:
 		return "", fault.New(fault.Invalid, rules.ReasonSettingInvalid, "a setting makes one choice").At("choice", "one of expected_funds, approval_policy, export_profile")
 	}
+}
+
+// checkTexts refuses texts that no file shows, and a token that is none: it could be the bank details themselves, and is not
+// repeated.
+func checkTexts(texts map[string]string) error {
+	f := fault.New(fault.Invalid, rules.ReasonSettingInvalid, "the texts of a profile are %s", strings.Join(profileTexts, ", "))
+	for _, name := range sortedKeys(texts) {
+		if !slices.Contains(profileTexts, name) {
+			f = f.At("export_profile.texts", fmt.Sprintf("%q is not among them", name))
+		}
+	}
+	if token := texts[textPayerToken]; token != "" && !accountToken.MatchString(token) {
+		f = f.At("export_profile.texts", textPayerToken+" must be a letter and 3 to 63 letters, digits, dots, underscores, colons or hyphens")
+	}
+	if len(f.Violations) > 0 {
+		return f
+	}
+	return nil
 }
 
 // checkPolicy refuses a policy that names a person twice.
@@ -114,10 +155,15 @@ func (s *Service) AddCodes(ctx context.Context, req *paymentsv1.AddCodesRequest)
 			out.MappingIds = append(out.MappingIds, mappings[i].GetMappingId())
 		}
 		code, by := req.GetCommissionerCode(), tx.By.Subject
+		suppliers := make([]*paymentsv1.Supplier, len(req.GetSuppliers()))
+		for i, supplier := range req.GetSuppliers() {
+			suppliers[i] = proto.CloneOf(supplier)
+			suppliers[i].RecordedBy, suppliers[i].RecordedAt = by, timestamp(sqldb.Micros(tx.Now()))
+		}
 		if err := store.InsertMappings(ctx, tx.Tx, code, by, mappings); err != nil {
 			return nil, err
 		}
-		if err := store.InsertSuppliers(ctx, tx.Tx, code, by, req.GetSuppliers()); err != nil {
+		if err := store.InsertSuppliers(ctx, tx.Tx, code, by, suppliers); err != nil {
 			return nil, err
 		}
 		_, err := tx.Announce(ctx, "codes/"+code, code, &paymentsv1.CodesChanged{
@@ -131,13 +177,18 @@ func (s *Service) AddCodes(ctx context.Context, req *paymentsv1.AddCodesRequest)
 	})
 }
 
-// checkCodes refuses days and years that are not in the calendar, periods that end before they begin, and a list of nothing.
+// checkCodes refuses days and years that are not in the calendar, periods that end before they begin, a control account of one
+// organisation, and a list of nothing.
 func checkCodes(req *paymentsv1.AddCodesRequest) error {
 	if len(req.GetMappings())+len(req.GetSuppliers()) == 0 {
 		return fault.New(fault.Invalid, rules.ReasonSettingInvalid, "there is nothing to add").At("mappings", "give mappings or suppliers")
 	}
 	for i, m := range req.GetMappings() {
 		field := fmt.Sprintf("mappings[%d].", i)
+		if m.GetStream() == streamControl && m.GetOrganisationCode() != "" {
+			return fault.New(fault.Invalid, rules.ReasonSettingInvalid, "the payables control account is one for all").
+				At(field+"organisation_code", "must be empty for "+streamControl)
+		}
 		from, err := parseDate(field+"effective_from", m.GetEffectiveFrom())
 		if err != nil {
 			return err

@@ -34,6 +34,7 @@ import (
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/export"
 )
 
 // checks is how many random lives of the ledger each store goes through; RAPID_CHECKS asks for more.
@@ -76,6 +77,8 @@ type suite struct {
 	metrics  *metric.ManualReader
 	// change, unless it is nil, changes the context that a handler gets.
 	change atomic.Pointer[func(context.Context) context.Context]
+	// accounts, unless it is nil, answers for the account resolver.
+	accounts atomic.Pointer[func(tokens []string) (map[string]export.Account, error)]
 	// blunt makes calls that found the database busy fail for good, which the client would else make again by itself.
 	blunt atomic.Bool
 
@@ -114,7 +117,7 @@ func newSuite(t testing.TB, db *sqldb.DB, clock *testkit.Clock) *suite {
 	meter := metric.NewMeterProvider(metric.WithReader(s.metrics)).Meter("test")
 	// Thousands of calls are made, most of them to be refused: only what is a fault of ours is logged.
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	s.service = payments.New(payments.Deps{DB: db, Logger: log, Meter: meter})
+	s.service = payments.New(payments.Deps{DB: db, Logger: log, Meter: meter, Accounts: s})
 	s.payments = paymentsv1.NewPaymentsServiceClient(testkit.Serve(t, s.register, testkit.WithLogger(log)))
 	return s
 }
@@ -141,6 +144,14 @@ func (s *suite) register(server *grpc.Server) {
 		}
 	}
 	server.RegisterService(&desc, s.service)
+}
+
+// Resolve implements payments.AccountResolver.
+func (s *suite) Resolve(_ context.Context, tokens []string) (map[string]export.Account, error) {
+	if accounts := s.accounts.Load(); accounts != nil {
+		return (*accounts)(tokens)
+	}
+	return nil, nil
 }
 
 func (s *suite) within(ctx context.Context) context.Context {

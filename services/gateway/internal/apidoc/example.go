@@ -89,7 +89,7 @@ var (
 			"export_id": "16C-2022-04-1-payables-invoices", "file_name": "confirmations-2022-04.csv", "from_commissioner_code": "16C",
 			"hold_id":   "hold-0197d5a0-2b3c-7d4e-8f50-617283940a1b",
 			"import_id": "imp-0197d5a0-8c9d-7e0f-9a1b-2c3d4e5f6a7b", "line_id": "core-cd47096c6725dc5a5b27873c435ea5fa",
-			"payee_code": "U89141", "payment_id": "16C-2022-04-1-U89141", "pcn_code": "U89141", "period": "2022-04",
+			"payee_code": "U89141", "payment_id": "16C-2022-04-1-U89141", "pay_on": "", "pcn_code": "U89141", "period": "2022-04",
 			"run_id": "16C-2022-04-1", "source": "16C-2022-04-1", "to_commissioner_code": "QHM",
 			"to_commissioner_name": "NHS North East and North Cumbria Integrated Care Board",
 		},

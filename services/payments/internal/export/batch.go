@@ -25,7 +25,8 @@ type Batch struct {
 	Payments       []Payment
 }
 
-// Payment is what one payee gets. Its lines sum to Net, which is above zero.
+// Payment is what one payee gets. Its lines sum to Net, which is above zero; in a JOURNAL it may be zero, of lines that are carried
+// forward or taken off in full.
 type Payment struct {
 	Reference string // unique invoice number, as in 16C-2022-04-1-U89141
 	Payee     Party
@@ -120,8 +121,8 @@ func (b *Batch) year(line *Line) period.FinancialYear {
 	return line.ForMonth.FinancialYear()
 }
 
-// arranged checks payments and returns them in one order, whatever the order they came in.
-func arranged(payments []Payment) ([]Payment, error) {
+// arranged checks the payments of a file and returns them in one order, whatever the order they came in.
+func arranged(format Format, payments []Payment) ([]Payment, error) {
 	out := slices.Clone(payments)
 	slices.SortFunc(out, func(a, b Payment) int {
 		return cmp.Or(cmp.Compare(a.Payee.Code, b.Payee.Code), cmp.Compare(a.Reference, b.Reference))
@@ -139,7 +140,7 @@ func arranged(payments []Payment) ([]Payment, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sum != p.Net || p.Net <= 0 {
+		if sum != p.Net || p.Net < 0 || len(p.Lines) == 0 || (p.Net == 0 && format != Journal) {
 			return nil, fault.Bug("lines of %s sum to %s, the payment is %s", p.Reference, sum, p.Net)
 		}
 	}

@@ -61,7 +61,8 @@ func (g Gap) String() string {
 	case GapVATTreatment:
 		return fmt.Sprintf("%s has not assessed VAT on %s %s", g.Commissioner, stream, waiting)
 	case GapVATRate:
-		return fmt.Sprintf("%s has not stated the VAT rate of %s, nor whether its amounts include VAT %s", g.Commissioner, stream, waiting)
+		return fmt.Sprintf("%s has not stated the VAT rate of %s, nor whether its amounts include VAT %s: instruct the run by a journal "+
+			"or a PCSE variation, or record another treatment", g.Commissioner, stream, waiting)
 	case GapSupplier:
 		return fmt.Sprintf("%s has no supplier %s for %s %s", g.Commissioner, g.What, g.Payee.Code, waiting)
 	case GapAccount:
@@ -128,7 +129,7 @@ func Missing(profile *Profile, batch *Batch, coding *Coding) []Gap {
 		}
 		g.payee(profile, payment)
 		for j := range payment.Lines {
-			g.line(profile, batch, &payment.Lines[j])
+			g.line(profile, batch, payment, &payment.Lines[j])
 		}
 	}
 	out := make([]Gap, 0, len(g.found))
@@ -193,12 +194,12 @@ func (g *gaps) payee(p *Profile, payment *Payment) {
 	}
 }
 
-func (g *gaps) line(p *Profile, b *Batch, line *Line) {
+func (g *gaps) line(p *Profile, b *Batch, payment *Payment, line *Line) {
 	stream := Gap{Fund: line.Fund, PaymentCode: line.PaymentCode, FundingSource: line.FundingSource, Year: b.year(line)}
 	add := func(kind GapKind, what string) {
 		gap := stream
 		gap.Kind, gap.What = kind, what
-		g.add(gap, line.beneficiary(), line.Amount)
+		g.add(gap, payment.beneficiary(line), line.Amount)
 	}
 	for segment, value := range line.Codes.named() {
 		if value == "" && p.shows(segment) {
@@ -227,8 +228,10 @@ func (s *Segments) named() map[Field]string {
 	}
 }
 
-// beneficiary is the practice that a line is for, else the network.
-func (l *Line) beneficiary() string { return cmp.Or(l.PracticeCode, l.PCN.Code) }
+// beneficiary is the practice that a line is for, else the network, else the payee, from whom an overpayment is taken back.
+func (p *Payment) beneficiary(l *Line) string {
+	return cmp.Or(l.PracticeCode, l.PCN.Code, p.Payee.Code)
+}
 
 // blocked returns the fault of a file with gaps, naming the first ones and the number of all.
 func blocked(p *Profile, found []Gap) error {

@@ -172,6 +172,9 @@ func TestMissing_BlocksVATThatIsNotSettled(t *testing.T) {
 			}
 			require.Len(t, gaps, 1)
 			require.Equal(t, c.kind, gaps[0].Kind)
+			if c.kind == export.GapVATRate {
+				require.ErrorContains(t, err, "instruct the run by a journal or a PCSE variation, or record another treatment")
+			}
 		})
 	}
 }

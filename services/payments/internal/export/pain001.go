@@ -52,7 +52,7 @@ func NewPain001Template(batch *Batch, coding *Coding) (Pain001Template, error) {
 	if found := Missing(&profile, batch, coding); found != nil {
 		return Pain001Template{}, blocked(&profile, found)
 	}
-	payments, err := arranged(batch.Payments)
+	payments, err := arranged(Pain001, batch.Payments)
 	if err != nil {
 		return Pain001Template{}, err
 	}

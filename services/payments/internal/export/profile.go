@@ -147,6 +147,11 @@ var everyFile = []Field{
 	FieldEntity, FieldCostCentre, FieldSubjective, FieldAnalysis1, FieldAnalysis2, FieldSpare, FieldVATTreatment, FieldVATCode,
 }
 
+// moneyFields are those that a reader of a file adds up, so that none stands in two columns.
+var moneyFields = []Field{
+	FieldAmount, FieldDebit, FieldCredit, FieldGross, FieldNet, FieldVATAmount, FieldScheduled, FieldAdjustment, FieldRecovered, FieldPayeeTotal,
+}
+
 // Fields returns the fields that the columns of a format can show; none for an unknown format or one that is not CSV.
 func Fields(format Format) []Field {
 	own, known := map[Format][]Field{
@@ -187,8 +192,21 @@ func (p *Profile) shows(field Field) bool {
 func (p *Profile) Check() error {
 	f := fault.New(fault.Invalid, ReasonProfileInvalid, "the %q profile cannot lay out its file", p.Format).With("format", p.Format)
 	if p.Format == Pain001 {
-		if len(p.Columns) > 0 {
-			return f.At("columns", "must be empty: the standard lays this file out")
+		for _, part := range []struct {
+			name   string
+			stated bool
+		}{
+			{"columns", len(p.Columns) > 0},
+			{"delimiter", p.Delimiter != 0},
+			{"date_format", p.DateFormat != ""},
+			{"sign_rule", p.SignRule != ""},
+		} {
+			if part.stated {
+				f = f.At(part.name, "must be empty: the standard lays this file out")
+			}
+		}
+		if len(f.Violations) > 0 {
+			return f
 		}
 		return nil
 	}
@@ -229,6 +247,15 @@ func (p *Profile) Check() error {
 	for _, field := range without {
 		if p.shows(field) {
 			f = f.At("columns", fmt.Sprintf("must not show %q under this sign rule", field))
+		}
+	}
+	shown := make(map[Field]int, len(p.Columns))
+	for _, column := range p.Columns {
+		shown[column.Field]++
+	}
+	for _, field := range moneyFields {
+		if shown[field] > 1 {
+			f = f.At("columns", fmt.Sprintf("must show %q once", field))
 		}
 	}
 	if len(f.Violations) > 0 {

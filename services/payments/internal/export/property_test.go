@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -116,6 +117,18 @@ func ofType(want string) func(func(string) string) bool {
 	return func(row func(string) string) bool { return row("Row Type") == want }
 }
 
+// withNothing adds a payment whose lines are taken off in full, which only a journal shows.
+func withNothing(batch *export.Batch) *export.Batch {
+	out := *batch
+	nothing := batch.Payments[0]
+	nothing.Reference += "0"
+	back := nothing.Lines[0]
+	back.LineID, back.Kind, back.Amount = "back", export.Recovery, -nothing.Net
+	nothing.Lines, nothing.Net = append(slices.Clone(nothing.Lines), back), 0
+	out.Payments = append(slices.Clone(batch.Payments), nothing)
+	return &out
+}
+
 // TestRender_LosesNoMoney recomputes the totals of each file by parsing it.
 func TestRender_LosesNoMoney(t *testing.T) {
 	t.Parallel()
@@ -128,14 +141,20 @@ func TestRender_LosesNoMoney(t *testing.T) {
 			if payment.Net > export.TransparencyLimit {
 				published += payment.Net
 			}
+		}
+		for _, payment := range withNothing(batch).Payments {
 			for _, line := range payment.Lines {
 				entities[line.Codes.Entity] += line.Amount
 			}
 		}
 		files := make(map[string][][]string)
 		for name, profile := range sheets(t) {
-			file := rendered(t, profile, batch)
-			require.Equal(t, string(file), string(rendered(t, profile, shuffled(batch))))
+			whole := batch
+			if profile.Format == export.Journal {
+				whole = withNothing(batch)
+			}
+			file := rendered(t, profile, whole)
+			require.Equal(t, string(file), string(rendered(t, profile, shuffled(whole))))
 			files[name] = read(t, profile, file)
 		}
 		for entity, amount := range entities {

@@ -33,7 +33,7 @@ func Render(w io.Writer, profile *Profile, batch *Batch, coding *Coding) error {
 	}
 	in := *batch
 	var err error
-	if in.Payments, err = arranged(batch.Payments); err != nil {
+	if in.Payments, err = arranged(profile.Format, batch.Payments); err != nil {
 		return err
 	}
 	switch profile.Format {
@@ -83,8 +83,8 @@ func (b *Batch) line(c *Coding, p *Payment, l *Line) record {
 		FieldLineID: l.LineID, FieldKind: string(l.Kind), FieldFund: l.Fund, FieldPaymentCode: l.PaymentCode,
 		FieldFundingSource: l.FundingSource, FieldForMonth: l.ForMonth.String(), FieldForYear: b.year(l).String(),
 		FieldPCNCode: l.PCN.Code, FieldPCNName: l.PCN.Name, FieldPracticeCode: l.PracticeCode,
-		FieldBeneficiaryCode: l.beneficiary(), FieldAdjusts: adjusts, FieldCause: l.Cause, FieldBasis: l.Basis,
-		FieldDescription: l.description(), FieldVATTreatment: string(l.VAT.Treatment), FieldVATCode: l.VAT.Code,
+		FieldBeneficiaryCode: p.beneficiary(l), FieldAdjusts: adjusts, FieldCause: l.Cause, FieldBasis: l.Basis,
+		FieldDescription: l.description(p.beneficiary(l)), FieldVATTreatment: string(l.VAT.Treatment), FieldVATCode: l.VAT.Code,
 	} {
 		r[field] = text(value)
 	}
@@ -99,8 +99,8 @@ func (r record) code(s *Segments) {
 }
 
 // description says in one phrase what a line is, as in CORE_PCN 2022-04 U89141.
-func (l *Line) description() string {
-	words := []string{l.PaymentCode, l.ForMonth.String(), l.beneficiary()}
+func (l *Line) description(beneficiary string) string {
+	words := []string{l.PaymentCode, l.ForMonth.String(), beneficiary}
 	switch {
 	case l.Kind == Recovery:
 		words = append(words, "recovery")
@@ -282,7 +282,7 @@ func RenderSpend(w io.Writer, profile *Profile, list *SpendList, coding *Coding)
 		return blocked(profile, found)
 	}
 	var err error
-	if b.Payments, err = arranged(b.Payments); err != nil {
+	if b.Payments, err = arranged(Transparency, b.Payments); err != nil {
 		return err
 	}
 	slices.SortStableFunc(b.Payments, func(p, q Payment) int {

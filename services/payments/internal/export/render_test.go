@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,12 @@ func TestRender_RefusesAProfileThatCannotLayOutItsFile(t *testing.T) {
 		"sign rule elsewhere":    {func(p *export.Profile) { p.Format = export.Remittance }, "sign_rule"},
 		"no money":               {func(p *export.Profile) { p.Columns = p.Columns[:6] }, "columns"},
 		"money under both rules": {func(p *export.Profile) { p.SignRule = export.DebitPositive }, "columns"},
+		"money twice": {func(p *export.Profile) {
+			p.Columns = append(p.Columns, export.Column{Header: "x", Field: export.FieldDebit})
+		}, "columns"},
+		"signs of a bank file":   {func(p *export.Profile) { p.Format = export.Pain001 }, "sign_rule"},
+		"days of a bank file":    {func(p *export.Profile) { p.Format = export.Pain001 }, "date_format"},
+		"marks of a bank file":   {func(p *export.Profile) { p.Format = export.Pain001 }, "delimiter"},
 		"columns of a bank file": {func(p *export.Profile) { p.Format = export.Pain001 }, "columns"},
 	}
 	for name, c := range cases {
@@ -163,6 +170,38 @@ func TestRender_HoldsItsInvariants(t *testing.T) {
 			require.Panics(t, func() { _ = export.Render(new(bytes.Buffer), profile, batch, coding()) }, "%s %s", name, profile.Format)
 		}
 	}
+}
+
+// TestRender_ShowsInAJournalAloneWhatComesToNothing holds that lines which are carried or taken off in full are booked, without a
+// control row, and are in no other file.
+func TestRender_ShowsInAJournalAloneWhatComesToNothing(t *testing.T) {
+	t.Parallel()
+	batch := realistic()
+	carried := &batch.Payments[1]
+	carried.Lines[1].Amount, carried.Net = -carried.Lines[0].Amount, 0
+	for name, profile := range sheets(t) {
+		if profile.Format == export.Journal {
+			file := string(rendered(t, profile, batch))
+			require.Equal(t, 2, strings.Count(file, carried.Reference), "%s: the lines and no control row", name)
+			continue
+		}
+		require.Panics(t, func() { _ = export.Render(new(bytes.Buffer), profile, batch, coding()) }, name)
+	}
+	require.Panics(t, func() { _ = export.Render(new(bytes.Buffer), layout(t, export.Pain001), batch, coding()) })
+}
+
+// TestRender_NamesThePayeeWhereALineIsForNoOther holds which organisation an overpayment is taken back from.
+func TestRender_NamesThePayeeWhereALineIsForNoOther(t *testing.T) {
+	t.Parallel()
+	batch := realistic()
+	batch.Payments = batch.Payments[1:2]
+	back := &batch.Payments[0].Lines[1]
+	back.PracticeCode, back.PCN, back.Codes.Spare = "", export.Party{}, ""
+	rows := read(t, layout(t, export.PCSEVariation), rendered(t, layout(t, export.PCSEVariation), batch))
+	require.Equal(t, []string{"Organisation Code", surgery.Code, surgery.Code}, []string{rows[0][1], rows[1][1], rows[2][1]})
+	gaps := export.Missing(layout(t, export.Journal), batch, coding())
+	require.Len(t, gaps, 1)
+	require.Equal(t, []string{surgery.Code}, gaps[0].Beneficiaries)
 }
 
 // TestRender_WritesNothingOfWhatOverflows holds that a file is either whole or not begun.

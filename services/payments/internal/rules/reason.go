@@ -44,4 +44,5 @@ const (
 	ReasonPeriodInvalid         = "PERIOD_INVALID"
 	ReasonKnownAtInFuture       = "KNOWN_AT_IN_FUTURE"
 	ReasonCommissionerSucceeded = "COMMISSIONER_SUCCEEDED"
+	ReasonExporterSetAccount    = "EXPORTER_SET_ACCOUNT"
 )

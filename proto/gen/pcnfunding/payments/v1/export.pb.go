@@ -228,7 +228,7 @@ type Export struct {
 	Format Format `protobuf:"varint,4,opt,name=format,proto3,enum=pcnfunding.payments.v1.Format" json:"format,omitempty"`
 	// True if it sent the run's payments.
 	Instructs bool `protobuf:"varint,5,opt,name=instructs,proto3" json:"instructs,omitempty"`
-	// Payments in it.
+	// Payments in it; a file of none, unless a journal has lines, is empty.
 	Payments int32 `protobuf:"varint,6,opt,name=payments,proto3" json:"payments,omitempty"`
 	// Sum, in pence.
 	AmountPence int64 `protobuf:"varint,7,opt,name=amount_pence,json=amountPence,proto3" json:"amount_pence,omitempty"`
@@ -370,7 +370,7 @@ type CodeMapping struct {
 	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
 	// Financial year, YYYY/YY; empty for every year.
 	FinancialYear string `protobuf:"bytes,3,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
-	// PCN or practice; empty for all.
+	// PCN or practice, for RECOVERY the payee; empty for all, and always for CONTROL.
 	OrganisationCode string `protobuf:"bytes,4,opt,name=organisation_code,json=organisationCode,proto3" json:"organisation_code,omitempty"`
 	// First day it holds, YYYY-MM-DD.
 	EffectiveFrom string `protobuf:"bytes,5,opt,name=effective_from,json=effectiveFrom,proto3" json:"effective_from,omitempty"`
@@ -539,6 +539,10 @@ type Supplier struct {
 	AccountToken string `protobuf:"bytes,5,opt,name=account_token,json=accountToken,proto3" json:"account_token,omitempty"`
 	// First day it holds, YYYY-MM-DD.
 	EffectiveFrom string `protobuf:"bytes,6,opt,name=effective_from,json=effectiveFrom,proto3" json:"effective_from,omitempty"`
+	// Who recorded it; set by the suite.
+	RecordedBy string `protobuf:"bytes,7,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// When; set by the suite.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +617,20 @@ func (x *Supplier) GetEffectiveFrom() string {
 		return x.EffectiveFrom
 	}
 	return ""
+}
+
+func (x *Supplier) GetRecordedBy() string {
+	if x != nil {
+		return x.RecordedBy
+	}
+	return ""
+}
+
+func (x *Supplier) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
 }
 
 // ExportProfile says how a commissioner's file of one format is laid out.
@@ -1144,7 +1162,7 @@ const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\tanalysis2\x18\v \x01(\tB\x1a\xbaH\x17r\x152\x13^[A-Za-z0-9]{1,12}$R\tanalysis2\x120\n" +
 	"\x05spare\x18\f \x01(\tB\x1a\xbaH\x17r\x152\x13^[A-Za-z0-9]{1,12}$R\x05spare\x12S\n" +
 	"\rvat_treatment\x18\r \x01(\x0e2$.pcnfunding.payments.v1.VatTreatmentB\b\xbaH\x05\x82\x01\x02\x10\x01R\fvatTreatment\x12\"\n" +
-	"\bvat_code\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18\x14R\avatCode\"\xf0\x02\n" +
+	"\bvat_code\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18\x14R\avatCode\"\xd8\x03\n" +
 	"\bSupplier\x128\n" +
 	"\n" +
 	"payee_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\tpayeeCode\x122\n" +
@@ -1152,7 +1170,11 @@ const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\rsupplier_site\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18\x1eR\fsupplierSite\x12,\n" +
 	"\rpayment_group\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18\x1eR\fpaymentGroup\x12N\n" +
 	"\raccount_token\x18\x05 \x01(\tB)\xbaH&r$2\"^([A-Za-z][A-Za-z0-9._:-]{3,63})?$R\faccountToken\x12J\n" +
-	"\x0eeffective_from\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveFrom\"\xf6\x03\n" +
+	"\x0eeffective_from\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveFrom\x12)\n" +
+	"\vrecorded_by\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
+	"recordedBy\x12;\n" +
+	"\vrecorded_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\xf6\x03\n" +
 	"\rExportProfile\x12@\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x1e.pcnfunding.payments.v1.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12H\n" +
 	"\acolumns\x18\x02 \x03(\v2$.pcnfunding.payments.v1.ExportColumnB\b\xbaH\x05\x92\x01\x02\x10<R\acolumns\x12.\n" +
@@ -1250,20 +1272,21 @@ var file_pcnfunding_payments_v1_export_proto_depIdxs = []int32{
 	0,  // 0: pcnfunding.payments.v1.Export.format:type_name -> pcnfunding.payments.v1.Format
 	13, // 1: pcnfunding.payments.v1.Export.exported_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: pcnfunding.payments.v1.CodeMapping.vat_treatment:type_name -> pcnfunding.payments.v1.VatTreatment
-	0,  // 3: pcnfunding.payments.v1.ExportProfile.format:type_name -> pcnfunding.payments.v1.Format
-	7,  // 4: pcnfunding.payments.v1.ExportProfile.columns:type_name -> pcnfunding.payments.v1.ExportColumn
-	2,  // 5: pcnfunding.payments.v1.ExportProfile.sign_rule:type_name -> pcnfunding.payments.v1.SignRule
-	12, // 6: pcnfunding.payments.v1.ExportProfile.texts:type_name -> pcnfunding.payments.v1.ExportProfile.TextsEntry
-	9,  // 7: pcnfunding.payments.v1.ApprovalPolicy.limits:type_name -> pcnfunding.payments.v1.ApproverLimit
-	13, // 8: pcnfunding.payments.v1.Setting.set_at:type_name -> google.protobuf.Timestamp
-	11, // 9: pcnfunding.payments.v1.Setting.expected_funds:type_name -> pcnfunding.payments.v1.ExpectedFunds
-	8,  // 10: pcnfunding.payments.v1.Setting.approval_policy:type_name -> pcnfunding.payments.v1.ApprovalPolicy
-	6,  // 11: pcnfunding.payments.v1.Setting.export_profile:type_name -> pcnfunding.payments.v1.ExportProfile
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 3: pcnfunding.payments.v1.Supplier.recorded_at:type_name -> google.protobuf.Timestamp
+	0,  // 4: pcnfunding.payments.v1.ExportProfile.format:type_name -> pcnfunding.payments.v1.Format
+	7,  // 5: pcnfunding.payments.v1.ExportProfile.columns:type_name -> pcnfunding.payments.v1.ExportColumn
+	2,  // 6: pcnfunding.payments.v1.ExportProfile.sign_rule:type_name -> pcnfunding.payments.v1.SignRule
+	12, // 7: pcnfunding.payments.v1.ExportProfile.texts:type_name -> pcnfunding.payments.v1.ExportProfile.TextsEntry
+	9,  // 8: pcnfunding.payments.v1.ApprovalPolicy.limits:type_name -> pcnfunding.payments.v1.ApproverLimit
+	13, // 9: pcnfunding.payments.v1.Setting.set_at:type_name -> google.protobuf.Timestamp
+	11, // 10: pcnfunding.payments.v1.Setting.expected_funds:type_name -> pcnfunding.payments.v1.ExpectedFunds
+	8,  // 11: pcnfunding.payments.v1.Setting.approval_policy:type_name -> pcnfunding.payments.v1.ApprovalPolicy
+	6,  // 12: pcnfunding.payments.v1.Setting.export_profile:type_name -> pcnfunding.payments.v1.ExportProfile
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_payments_v1_export_proto_init() }

@@ -1626,10 +1626,12 @@ type ExportRunRequest struct {
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Kind of file.
 	Format Format `protobuf:"varint,3,opt,name=format,proto3,enum=pcnfunding.payments.v1.Format" json:"format,omitempty"`
-	// Day the file bears, YYYY-MM-DD; empty means today.
+	// Day the file bears, YYYY-MM-DD: from the day on which the approval took effect to today; empty means today.
 	AccountingDate string `protobuf:"bytes,4,opt,name=accounting_date,json=accountingDate,proto3" json:"accounting_date,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Day the bank is asked to pay on, YYYY-MM-DD: today or up to 31 days on; empty means today. For FORMAT_PAIN_001 only.
+	PayOn         string `protobuf:"bytes,5,opt,name=pay_on,json=payOn,proto3" json:"pay_on,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRunRequest) Reset() {
@@ -1686,6 +1688,13 @@ func (x *ExportRunRequest) GetFormat() Format {
 func (x *ExportRunRequest) GetAccountingDate() string {
 	if x != nil {
 		return x.AccountingDate
+	}
+	return ""
+}
+
+func (x *ExportRunRequest) GetPayOn() string {
+	if x != nil {
+		return x.PayOn
 	}
 	return ""
 }
@@ -4941,7 +4950,7 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05runId\x12\x1c\n" +
 	"\x04etag\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04etag\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xf3\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xb2\x02\n" +
 	"\x10ExportRunRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12!\n" +
@@ -4949,7 +4958,8 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05runId\x12B\n" +
 	"\x06format\x18\x03 \x01(\x0e2\x1e.pcnfunding.payments.v1.FormatB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06format\x12O\n" +
-	"\x0faccounting_date\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x0eaccountingDate\"\xcd\x01\n" +
+	"\x0faccounting_date\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x0eaccountingDate\x12=\n" +
+	"\x06pay_on\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x05payOn\"\xcd\x01\n" +
 	"\x12ListExportsRequest\x12D\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12\x1f\n" +
 	"\x06run_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05runId\x12'\n" +

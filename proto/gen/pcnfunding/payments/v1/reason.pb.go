@@ -62,7 +62,7 @@ const (
 	Reason_EXPORT_NOT_FOUND Reason = 17
 	// The accounts behind the export's tokens have changed since it was made.
 	Reason_EXPORT_CHANGED Reason = 18
-	// No account resolver is set up, or it does not know a token.
+	// No account resolver is set up, it gives no answer, or it does not know a token, or knows one twice.
 	Reason_ACCOUNT_NOT_RESOLVED Reason = 19
 	// No such payment.
 	Reason_PAYMENT_NOT_FOUND Reason = 20
@@ -90,13 +90,14 @@ const (
 	Reason_SCHEDULE_CHANGED Reason = 32
 	// An event is of a fund that does not exist, or its parts do not belong together.
 	Reason_SCHEDULE_MALFORMED Reason = 33
-	// The format does not lay out a file of a run, or the profile names a field that the format does not have.
+	// The format does not lay out a file of a run, the profile names a field that the format does not have, or pay_on is given for
+	// a file that no bank reads.
 	Reason_FORMAT_INVALID Reason = 34
 	// A mapping or setting is not well formed.
 	Reason_SETTING_INVALID Reason = 35
 	// No payee is recorded; the fund schedules the line again once one is.
 	Reason_PAYEE_NOT_RECORDED Reason = 36
-	// The period ends before it begins, or is longer than can be compared at once.
+	// The period ends before it begins, or is longer than can be compared at once; or a day of a file is not within its bounds.
 	Reason_PERIOD_INVALID Reason = 37
 	// known_at lies in the future.
 	Reason_KNOWN_AT_IN_FUTURE Reason = 38
@@ -130,6 +131,8 @@ const (
 	Reason_SCHEDULE_HASH_DIFFERS Reason = 52
 	// The file is not of its kind, or is too large.
 	Reason_FILE_MALFORMED Reason = 53
+	// The person who exports has recorded an account since the run was put forward; another person exports.
+	Reason_EXPORTER_SET_ACCOUNT Reason = 54
 	// The approver has set the policy by which the run is approved.
 	Reason_APPROVER_SET_POLICY Reason = 55
 )
@@ -190,6 +193,7 @@ var (
 		51: "SCHEDULE_SUM_DIFFERS",
 		52: "SCHEDULE_HASH_DIFFERS",
 		53: "FILE_MALFORMED",
+		54: "EXPORTER_SET_ACCOUNT",
 		55: "APPROVER_SET_POLICY",
 	}
 	Reason_value = map[string]int32{
@@ -246,6 +250,7 @@ var (
 		"SCHEDULE_SUM_DIFFERS":      51,
 		"SCHEDULE_HASH_DIFFERS":     52,
 		"FILE_MALFORMED":            53,
+		"EXPORTER_SET_ACCOUNT":      54,
 		"APPROVER_SET_POLICY":       55,
 	}
 )
@@ -281,7 +286,8 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xee\t\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\x88\n" +
+	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUN_NOT_FOUND\x10\x01\x12\x15\n" +
@@ -336,7 +342,8 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x16SCHEDULE_COUNT_DIFFERS\x102\x12\x18\n" +
 	"\x14SCHEDULE_SUM_DIFFERS\x103\x12\x19\n" +
 	"\x15SCHEDULE_HASH_DIFFERS\x104\x12\x12\n" +
-	"\x0eFILE_MALFORMED\x105\x12\x17\n" +
+	"\x0eFILE_MALFORMED\x105\x12\x18\n" +
+	"\x14EXPORTER_SET_ACCOUNT\x106\x12\x17\n" +
 	"\x13APPROVER_SET_POLICY\x107BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
