@@ -235,12 +235,18 @@ func (v *april2022Of) confirmed(t *testing.T) {
 	}, v.stages(t, ""))
 	require.Equal(t, "RUN_STATE_EXPORTED", v.office.run(t, "2022-04", 1).State, "one payment still waits")
 
-	again := v.importFile(t, v.preparer, confirmationKind, confirmationFile(rows))
-	require.Equal(t, http.StatusOK, again.Status, "%s", again)
-	var known paymentsImport
-	again.read(t, &known)
-	require.True(t, known.AlreadyImported)
-	require.Equal(t, first, known.File)
+	again := v.confirm(t, rows)
+	require.NotEqual(t, first.ImportID, again.ImportID, "what was unmatched is tried once more")
+	require.Equal(t, []int{0, len(sent) - 1, 2}, []int{again.RowsApplied, again.RowsKnown, again.RowsUnmatched})
+	whole := allPaid(sent[2:])
+	known := v.confirm(t, whole)
+	require.Equal(t, len(whole), known.RowsKnown)
+	repeated := v.importFile(t, v.preparer, confirmationKind, confirmationFile(whole))
+	require.Equal(t, http.StatusOK, repeated.Status, "%s", repeated)
+	var same paymentsImport
+	repeated.read(t, &same)
+	require.True(t, same.AlreadyImported)
+	require.Equal(t, known, same.File)
 
 	second := v.confirm(t, []confirmation{paid(wrong), paid(sent[2]), paid(turned)})
 	require.Equal(t, []int{1, 1, 1}, []int{second.RowsApplied, second.RowsKnown, second.RowsUnmatched})

@@ -128,8 +128,12 @@ func (l *legacy) requirePassed(t *testing.T, before map[string]int64, moved move
 
 func (l *legacy) confirmUnderTheICB(t *testing.T) {
 	waiting := l.ofMay[2:]
-	require.Equal(t, 0, l.confirm(t, []confirmation{paid(waiting[0])}).RowsApplied, "the CCG has no payment that waits")
-	require.Equal(t, len(waiting), l.icb.confirm(t, allPaid(waiting)).RowsApplied)
+	old := allPaid(waiting[:1])
+	var blind paymentsImport
+	l.importFile(t, as(t, "finance_preparer", "16C"), confirmationKind, confirmationFile(old)).read(t, &blind)
+	require.Equal(t, []int{0, 1}, []int{blind.File.RowsApplied, blind.File.RowsUnmatched}, "the CCG has no payment that waits")
+	require.Equal(t, 1, l.confirm(t, old).RowsApplied, "who may see both finds it with the ICB")
+	require.Equal(t, len(waiting)-1, l.icb.confirm(t, allPaid(waiting[1:])).RowsApplied)
 	require.Equal(t, "RUN_STATE_SETTLED", l.run(t, "2022-05", 1).State)
 	stages := l.icb.stages(t, "")
 	require.Zero(t, stages["SENT"])

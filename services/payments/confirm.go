@@ -24,6 +24,7 @@ const (
 	outcomeKnown         = "KNOWN"
 	outcomeStored        = "STORED"
 	outcomeAmountDiffers = "AMOUNT_DIFFERS"
+	outcomeDateDiffers   = "DATE_DIFFERS"
 	outcomeNotFound      = "NOT_FOUND"
 	outcomeStateDiffers  = "STATE_DIFFERS"
 )
@@ -35,7 +36,7 @@ const confirmBatch = 1000
 type confirming struct {
 	service *Service
 	tx      *change.Tx
-	code    string
+	reach   reach
 	// payments are those met so far, by reference, as the rows so far have left them.
 	payments map[string]*store.PaymentRow
 	// amounts are what the payments of each run met so far consist of, by payment.
@@ -54,49 +55,132 @@ type itemMove struct {
 	from, to store.ItemState
 }
 
-// confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them.
-func (s *Service) confirm(ctx context.Context, tx *change.Tx, code string, rows []fileRow) error {
-	c := &confirming{service: s, tx: tx, code: code, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount)}
-	if err := c.look(ctx, rows); err != nil {
-		return err
+// reach is which payments the files of a commissioner can be of: its own, and those that passed from it to others that the caller
+// holds as well.
+type reach struct {
+	code   string
+	owners []string // commissioners that may owe them now
+	origin []string // those whose runs sent them; nil means any
+	// beyond is true if some may have passed to commissioners that the caller does not hold.
+	beyond bool
+}
+
+// reachOf works out which payments the files of a commissioner can be of.
+func reachOf(ctx context.Context, q sqldb.Querier, code string) (reach, error) {
+	out := reach{code: code, owners: []string{code}}
+	heirs, err := successors(ctx, q, code)
+	if err != nil || len(heirs) == 0 {
+		return out, err
 	}
-	runs := make(map[string]bool)
+	for _, heir := range heirs {
+		if holds(ctx, heir) {
+			out.owners = append(out.owners, heir)
+		}
+	}
+	out.beyond = len(out.owners) <= len(heirs)
+	slices.Sort(out.owners)
+	before, err := predecessors(ctx, q, code)
+	out.origin = append(before, code)
+	return out, err
+}
+
+// successors returns the commissioners to which open items of one passed, near or far.
+func successors(ctx context.Context, q sqldb.Querier, code string) ([]string, error) {
+	line := []string{code}
+	for i := 0; i < len(line); i++ {
+		moves, err := store.Moves(ctx, q, store.Page{}, line[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range moves {
+			if to := m.GetToCommissionerCode(); !slices.Contains(line, to) {
+				line = append(line, to)
+			}
+		}
+	}
+	return line[1:], nil
+}
+
+// lockedReach works out which payments the files of a commissioner can be of, and holds the money of all that may owe them. What
+// passes on while it waits for the locks it follows.
+func lockedReach(ctx context.Context, tx *change.Tx, code string) (reach, error) {
+	for {
+		out, err := reachOf(ctx, tx, code)
+		if err != nil {
+			return out, err
+		}
+		keys := make([]string, len(out.owners))
+		for i, owner := range out.owners {
+			keys[i] = lockKey(owner)
+		}
+		if err := tx.LockAll(ctx, keys); err != nil {
+			return out, err
+		}
+		if still, err := reachOf(ctx, tx, code); err != nil || slices.Equal(still.owners, out.owners) {
+			return still, err
+		}
+	}
+}
+
+// filter selects the payments within reach.
+func (r reach) filter() store.PaymentFilter {
+	return store.PaymentFilter{Page: store.Page{Commissioners: r.owners}, RunsOf: r.origin}
+}
+
+// confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them. Rows that
+// have an outcome keep it. It returns the commissioners that the file concerns: the one it is of, and those whose payments changed.
+func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows []fileRow) ([]string, error) {
+	c := &confirming{service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount)}
+	if err := c.look(ctx, rows); err != nil {
+		return nil, err
+	}
+	runs, concerned := make(map[string]bool), map[string]bool{within.code: true}
 	for i := range rows {
 		row := &rows[i]
+		if row.Outcome != "" {
+			continue
+		}
 		payment, err := c.matching(ctx, row)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if payment == nil {
 			row.Outcome = outcomeNotFound
-			row.Note = noteOf(row.Outcome)
+			row.Note = c.noteOf(row.Outcome)
 			continue
 		}
 		row.PaymentID = payment.ID
 		if row.Outcome = confirmable(payment, row); row.Outcome != "" {
-			row.Note = noteOf(row.Outcome)
+			row.Note = c.noteOf(row.Outcome)
 			continue
 		}
 		if err := c.settle(ctx, payment, row); err != nil {
-			return err
+			return nil, err
 		}
-		runs[payment.RunID] = true
+		runs[payment.RunID], concerned[payment.CommissionerCode] = true, true
 	}
 	if err := c.flush(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range sortedKeys(runs) {
 		if err := s.settleRun(ctx, tx, id); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return sortedKeys(concerned), nil
 }
 
-func noteOf(outcome string) string {
+// noteOf says what is the matter with a row, and what to do. It names no payment, and none to whom one may have passed.
+func (c *confirming) noteOf(outcome string) string {
 	switch outcome {
 	case outcomeNotFound:
-		return "no payment that was sent has this reference, nor is there just one of this payee and amount that waits"
+		note := "no payment that was sent has this reference, nor is there just one of this payee and amount that was sent by this day and waits"
+		if c.reach.beyond {
+			note += "; open items passed to another commissioner, which may have to import this"
+		}
+		return note
+	case outcomeDateDiffers:
+		return "the payment was sent after this day: ask the payer"
 	case outcomeAmountDiffers:
 		return "the payment was sent with another amount: ask the payer"
 	case outcomeStateDiffers:
@@ -109,18 +193,19 @@ func noteOf(outcome string) string {
 func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 	references := make(map[string]bool)
 	for i := range rows {
-		if rows[i].Reference != "" {
+		if rows[i].Reference != "" && rows[i].Outcome == "" {
 			references[rows[i].Reference] = true
 		}
 	}
-	found, err := store.PaymentsByID(ctx, c.tx, c.code, sortedKeys(references))
+	found, err := store.PaymentsByID(ctx, c.tx, c.reach.filter(), sortedKeys(references))
 	for i := range found {
 		c.payments[found[i].ID] = &found[i]
 	}
 	return err
 }
 
-// matching finds the payment a row is of. It returns none if there is none, or more than one that fits.
+// matching finds the payment a row is of: by reference, else one of the payee and amount of which the same was said of that day, else
+// the only one of them that was sent by then and waits. It returns none if there is none, or more than one that waits.
 func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.PaymentRow, error) {
 	if p := c.payments[row.Reference]; p != nil && row.Reference != "" {
 		return p, nil
@@ -128,8 +213,9 @@ func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.Payment
 	if row.PayeeCode == "" {
 		return nil, nil //nolint:nilnil // no payment is an answer
 	}
-	const sent = paymentsv1.PaymentState_PAYMENT_STATE_SENT
-	found, err := store.Payments(ctx, c.tx, store.PaymentFilter{Page: store.Page{Commissioners: []string{c.code}}, PayeeCode: row.PayeeCode, State: sent})
+	by := c.reach.filter()
+	by.PayeeCode = row.PayeeCode
+	found, err := store.Payments(ctx, c.tx, by)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +225,11 @@ func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.Payment
 		if met := c.payments[p.ID]; met != nil {
 			p = met // what earlier rows made of it may not be written yet
 		}
-		if p.State == sent && p.Amount == row.Amount {
+		switch {
+		case p.Amount != row.Amount:
+		case p.ConfirmedOn == row.confirmedOn && confirmable(p, row) == outcomeKnown:
+			return p, nil
+		case p.State == paymentsv1.PaymentState_PAYMENT_STATE_SENT && p.SentOn <= row.confirmedOn:
 			fits = append(fits, p)
 		}
 	}
@@ -161,6 +251,8 @@ func confirmable(p *store.PaymentRow, row *fileRow) string {
 	switch {
 	case p.Amount != row.Amount:
 		return outcomeAmountDiffers
+	case row.confirmedOn < p.SentOn:
+		return outcomeDateDiffers
 	case p.State == sent, p.State == paid && row.rejected:
 		return ""
 	case p.State == paid, row.rejected && (p.State == no || p.State == again):

@@ -16,6 +16,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
@@ -46,7 +47,7 @@ func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequ
 	if err != nil {
 		return err
 	}
-	rows, err := readFile(header.GetKind(), content)
+	rows, err := readFile(header.GetKind(), content, period.DateOf(s.db.Now()))
 	if err != nil {
 		return err
 	}
@@ -99,25 +100,35 @@ func receiveFile(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, pay
 	}
 }
 
-// takeIn gives the rows of a file their effect. The same bytes again change nothing.
+// takeIn gives the rows of a file their effect. Of the same bytes again only those rows are tried that had none.
 func (s *Service) takeIn(ctx context.Context, tx *change.Tx, header *paymentsv1.ImportHeader, sha256 string, rows []fileRow) (*paymentsv1.ImportResponse, error) {
 	code := header.GetCommissionerCode()
-	if err := errors.Join(tx.Allow(ctx, importLimit), tx.Lock(ctx, lockKey(code))); err != nil {
+	if err := tx.Allow(ctx, importLimit); err != nil {
+		return nil, err
+	}
+	reach, err := lockedReach(ctx, tx, code)
+	if err != nil {
 		return nil, err
 	}
 	stored, err := store.ImportOf(ctx, tx, code, header.GetKind(), sha256)
-	if err == nil {
+	switch {
+	case err == nil && stored.Unmatched == 0:
 		return &paymentsv1.ImportResponse{File: importToProto(stored), AlreadyImported: true}, nil
+	case err == nil:
+		err = knownFrom(ctx, tx, stored.ID, rows)
+	case errors.Is(err, sql.ErrNoRows):
+		err = nil
 	}
-	if !errors.Is(err, sql.ErrNoRows) {
+	if err != nil {
 		return nil, err
 	}
 	row := store.ImportRow{
 		ID: tx.NewID(), CommissionerCode: code, Kind: header.GetKind(), FileName: header.GetFileName(), SHA256: sha256, Rows: len(rows),
 		ImportedBy: tx.By.Subject, ImportedAt: sqldb.Micros(tx.Now()),
 	}
+	concerned := []string{code}
 	if header.GetKind() == paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS {
-		if err := s.confirm(ctx, tx, code, rows); err != nil {
+		if concerned, err = s.confirm(ctx, tx, reach, rows); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +158,33 @@ func (s *Service) takeIn(ctx context.Context, tx *change.Tx, header *paymentsv1.
 		return nil, err
 	}
 	summary := fmt.Sprintf("imported %s: %d rows, %d applied, %d known before, %d unmatched", header.GetKind(), row.Rows, row.Applied, row.Known, row.Unmatched)
-	return &paymentsv1.ImportResponse{File: file}, tx.Record(ctx, "payments/imports/"+row.ID, code, summary)
+	for _, code := range concerned {
+		if err := tx.Record(ctx, "payments/imports/"+row.ID, code, summary); err != nil {
+			return nil, err
+		}
+	}
+	return &paymentsv1.ImportResponse{File: file}, nil
+}
+
+// knownFrom notes for the rows of a file which of them took effect, or were known, when the same bytes were imported before.
+func knownFrom(ctx context.Context, q sqldb.Querier, importID string, rows []fileRow) error {
+	before, err := store.FileRows(ctx, q, store.FileRowFilter{ImportID: importID})
+	if err != nil {
+		return err
+	}
+	payments := make(map[int]string, len(before))
+	for _, row := range before {
+		switch row.Outcome {
+		case outcomeSettled, outcomeRejected, outcomeKnown:
+			payments[row.Line] = row.PaymentID
+		}
+	}
+	for i := range rows {
+		if id, known := payments[rows[i].Line]; known {
+			rows[i].Outcome, rows[i].PaymentID = outcomeKnown, id
+		}
+	}
+	return nil
 }
 
 // ListImports returns a page of files.

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 )
@@ -14,7 +15,7 @@ func TestReadFile_NamesARowThatIsNoCSV(t *testing.T) {
 	t.Parallel()
 	for _, row := range []string{`"`, `a"b`, `""x`, "\"a\nb"} {
 		content := []byte("reference,status,payment_date,amount\n" + row + "\n")
-		_, err := readFile(paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, content)
+		_, err := readFile(paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, content, period.NewDate(2022, 5, 6))
 		f, ok := fault.As(err)
 		require.True(t, ok, "%q", row)
 		require.Equal(t, rules.ReasonFileHasBadRows, f.Reason, "%q", row)
@@ -28,7 +29,7 @@ func FuzzReadFile(f *testing.F) {
 	f.Add("\uFEFFpayee,month,payment,amount\r\nA81001,2022-04,NPP,-1\r\n\"")
 	f.Fuzz(func(t *testing.T, content string) {
 		for _, kind := range []paymentsv1.FileKind{paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS} {
-			rows, err := readFile(kind, []byte(content))
+			rows, err := readFile(kind, []byte(content), period.NewDate(2022, 5, 6))
 			if err != nil {
 				f, ok := fault.As(err)
 				require.True(t, ok)

@@ -57,8 +57,8 @@ type fileRow struct {
 	rejectReason string
 }
 
-// readFile checks a file whole: every bad value is named with its line, column and reason, and then nothing of it is taken in.
-func readFile(kind paymentsv1.FileKind, content []byte) ([]fileRow, error) {
+// readFile checks a file of today whole: every bad value is named with its line, column and reason, and then nothing of it is taken in.
+func readFile(kind paymentsv1.FileKind, content []byte, today period.Date) ([]fileRow, error) {
 	if !utf8.Valid(content) || bytes.ContainsRune(content, 0) {
 		return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file is not text in UTF-8")
 	}
@@ -72,7 +72,7 @@ func readFile(kind paymentsv1.FileKind, content []byte) ([]fileRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	check := rowCheck{kind: kind, at: at, width: len(header)}
+	check := rowCheck{kind: kind, at: at, width: len(header), today: today}
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -137,6 +137,7 @@ type rowCheck struct {
 	kind  paymentsv1.FileKind
 	at    map[string]int
 	width int
+	today period.Date
 	rows  []fileRow
 	wrong int
 	shown []fault.Violation
@@ -208,8 +209,11 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 		c.bad(line, "status", cell("status"), "is none of PAID, REJECTED, RETURNED")
 	}
 	day, err := period.ParseDate(cell("payment_date"))
-	if err != nil {
+	switch {
+	case err != nil:
 		c.bad(line, "payment_date", cell("payment_date"), "is no day written YYYY-MM-DD")
+	case day.After(c.today):
+		c.bad(line, "payment_date", cell("payment_date"), "lies after today, "+c.today.String())
 	}
 	if out.Amount <= 0 {
 		c.bad(line, "amount", cell("amount"), "is not above zero")

@@ -25,11 +25,17 @@ func (s *Service) ReissuePayment(ctx context.Context, req *paymentsv1.ReissuePay
 		if err := tx.Lock(ctx, lockKey(p.CommissionerCode)); err != nil {
 			return nil, err
 		}
+		if p, err = visiblePayment(ctx, tx, req.GetPaymentId()); err != nil {
+			return nil, err
+		}
 		if err := checkTag(req.GetEtag(), p.Version); err != nil {
 			return nil, err
 		}
 		if p.State != paymentsv1.PaymentState_PAYMENT_STATE_REJECTED {
 			return nil, fault.New(fault.Refused, rules.ReasonPaymentNotRejected, "payment %s was not rejected by the payer, or was issued again before", p.ID)
+		}
+		if err := reissuable(ctx, tx, p); err != nil {
+			return nil, err
 		}
 		if err := s.reverseApproval(ctx, tx, p.RunID, p.CommissionerCode, p.PayeeCode); err != nil {
 			return nil, err
@@ -56,6 +62,17 @@ func (s *Service) ReissuePayment(ctx context.Context, req *paymentsv1.ReissuePay
 		}
 		return out, tx.Record(ctx, "payments/payments/"+p.ID, p.CommissionerCode, fmt.Sprintf("issued payment %s again in run %s: %s", p.ID, run.ID, req.GetReason()))
 	})
+}
+
+// reissuable refuses to pay again in the name of a commissioner whose open items have all passed to another: a payment that was
+// settled then has stayed behind, and is open again since it was returned.
+func reissuable(ctx context.Context, q sqldb.Querier, p store.PaymentRow) error {
+	owner, err := ownerOf(ctx, q, p.CommissionerCode, "")
+	if err != nil || owner.code == p.CommissionerCode {
+		return err
+	}
+	return fault.New(fault.Refused, rules.ReasonCommissionerSucceeded, "the open items of %s passed to %s, and payment %s was returned since: move the open items again first",
+		p.CommissionerCode, owner.code, p.ID).With("successor", owner.code)
 }
 
 // visiblePayment loads a payment that the caller may see.
@@ -92,7 +109,7 @@ func (s *Service) ListPayments(ctx context.Context, req *paymentsv1.ListPayments
 		return nil, err
 	}
 	out := new(paymentsv1.ListPaymentsResponse)
-	rows, out.NextPageToken = page.Cut(rows, by.Limit-1, func(p store.PaymentRow) string { return p.ID })
+	rows, out.NextPageToken = page.Cut(rows, by.Limit-1, func(p store.PaymentRow) string { return fmt.Sprintf("%d %s", p.SentAt, p.ID) })
 	for _, row := range rows {
 		out.Payments = append(out.Payments, paymentToProto(row))
 	}

@@ -322,14 +322,19 @@ func confirmations(rows ...[3]string) string {
 	var out strings.Builder
 	out.WriteString("reference,status,payment_date,amount,reject_reason\n")
 	for _, row := range rows {
-		fmt.Fprintf(&out, "%s,%s,2026-01-20,%s,%s\n", row[0], row[1], row[2], map[bool]string{true: "account closed"}[row[1] != "PAID"])
+		fmt.Fprintf(&out, "%s,%s,2026-01-15,%s,%s\n", row[0], row[1], row[2], map[bool]string{true: "account closed"}[row[1] != "PAID"])
 	}
 	return out.String()
 }
 
 // confirm imports a file of confirmations.
 func (s *suite) confirm(ctx context.Context, requestID, code, file string) (*paymentsv1.ImportResponse, error) {
-	stream, err := s.payments.Import(s.as(ctx, "maker"))
+	return s.confirmAs(s.as(ctx, "maker"), requestID, code, file)
+}
+
+// confirmAs does so for whom the context names.
+func (s *suite) confirmAs(ctx context.Context, requestID, code, file string) (*paymentsv1.ImportResponse, error) {
+	stream, err := s.payments.Import(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -123,10 +123,10 @@ func scanImport(rows *sql.Rows) (i ImportRow, err error) {
 	return i, err
 }
 
-// ImportOf returns the import of the same bytes, or sql.ErrNoRows.
+// ImportOf returns the newest import of the same bytes, or sql.ErrNoRows.
 func ImportOf(ctx context.Context, q sqldb.Querier, commissioner string, kind paymentsv1.FileKind, sha256 string) (ImportRow, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE commissioner_code = $1 AND kind = $2 AND sha256 = $3`,
-		commissioner, int64(kind), sha256))
+	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE commissioner_code = $1 AND kind = $2 AND sha256 = $3
+		ORDER BY imported_at DESC, import_id DESC LIMIT 1`, commissioner, int64(kind), sha256))
 }
 
 // Import returns one, or sql.ErrNoRows.
@@ -161,7 +161,7 @@ func FileRows(ctx context.Context, q sqldb.Querier, by FileRowFilter) ([]FileRow
 	f.Where("import_id = ?", by.ImportID)
 	f.Where("line > ?", by.After)
 	if by.UnmatchedOnly {
-		f.Where("outcome IN ('AMOUNT_DIFFERS', 'NOT_FOUND', 'STATE_DIFFERS')")
+		f.Where("outcome IN ('AMOUNT_DIFFERS', 'DATE_DIFFERS', 'NOT_FOUND', 'STATE_DIFFERS')")
 	}
 	conditions := f.String()
 	return sqldb.Collect(ctx, q, scanFileRow, `SELECT `+fileRowColumns+` FROM imported_rows`+conditions+` ORDER BY line`+f.Limit(by.Limit), f.Args()...)

@@ -516,11 +516,10 @@ func UpdatePayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) (b
 	return true, nil
 }
 
-// PaymentsByID returns those payments of a commissioner that there are.
-func PaymentsByID(ctx context.Context, q sqldb.Querier, commissioner string, ids []string) (out []PaymentRow, err error) {
+// PaymentsByID returns those payments of a selection that have one of some identifiers.
+func PaymentsByID(ctx context.Context, q sqldb.Querier, by PaymentFilter, ids []string) (out []PaymentRow, err error) {
 	err = inBatches(ids, func(batch []string) error {
-		var f sqldb.Filter
-		f.Where("commissioner_code = ?", commissioner)
+		f := by.conditions()
 		f.In("payment_id", batch)
 		found, err := sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+f.String(), f.Args()...)
 		out = append(out, found...)
@@ -531,16 +530,16 @@ func PaymentsByID(ctx context.Context, q sqldb.Querier, commissioner string, ids
 
 // PaymentFilter selects payments.
 type PaymentFilter struct {
-	Page
+	Page                                 // Before holds when the last one seen was sent, and its identifier
+	RunsOf                      []string // commissioners whose runs sent them; nil means any
 	RunID, PayeeCode, PaymentID string
 	State                       paymentsv1.PaymentState // 0 means any
 	ConfirmedFrom, ConfirmedTo  string                  // days; empty means any
 }
 
-// Payments returns payments, newest first.
-func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]PaymentRow, error) {
-	var f sqldb.Filter
+func (by PaymentFilter) conditions() (f sqldb.Filter) {
 	f.Within("commissioner_code", by.Commissioners)
+	f.Within("(SELECT r.commissioner_code FROM runs r WHERE r.run_id = payments.run_id)", by.RunsOf)
 	f.Equal("run_id", by.RunID, "payee_code", by.PayeeCode, "payment_id", by.PaymentID)
 	if by.State != 0 {
 		f.Where("state = ?", int64(by.State))
@@ -549,11 +548,18 @@ func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]Payment
 		f.Where("confirmed_on >= ?", by.ConfirmedFrom)
 		f.Where("confirmed_on <= ?", by.ConfirmedTo)
 	}
-	if by.Before != "" {
-		f.Where("payment_id < ?", by.Before)
+	if at, id, ok := cut(by.Before); ok {
+		f.Where("(sent_at < CAST(? AS BIGINT) OR (sent_at = CAST(? AS BIGINT) AND payment_id > ?))", at, at, id)
 	}
+	return f
+}
+
+// Payments returns payments, newest first.
+func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]PaymentRow, error) {
+	f := by.conditions()
 	conditions := f.String()
-	return sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+conditions+` ORDER BY payment_id DESC`+f.Limit(by.Limit), f.Args()...)
+	return sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+conditions+` ORDER BY sent_at DESC, payment_id`+f.Limit(by.Limit),
+		f.Args()...)
 }
 
 // Payment returns one, or sql.ErrNoRows.

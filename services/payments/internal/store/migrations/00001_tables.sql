@@ -170,6 +170,7 @@ CREATE TABLE payments (
     UNIQUE (run_id, payee_code)
 );
 CREATE INDEX payments_by_commissioner ON payments (commissioner_code, payee_code);
+CREATE INDEX payments_by_sending ON payments (commissioner_code, sent_at);
 
 CREATE TABLE exports (
     export_id          TEXT PRIMARY KEY,
@@ -252,9 +253,9 @@ CREATE TABLE imports (
     rows_unmatched     BIGINT NOT NULL,
     amount_pence       BIGINT NOT NULL,
     imported_by        TEXT NOT NULL,
-    imported_at        BIGINT NOT NULL,
-    UNIQUE (commissioner_code, kind, sha256)
+    imported_at        BIGINT NOT NULL
 );
+CREATE INDEX imports_by_content ON imports (commissioner_code, kind, sha256);
 CREATE TABLE imported_rows (
     import_id          TEXT NOT NULL REFERENCES imports (import_id),
     line               BIGINT NOT NULL,
