@@ -36,6 +36,10 @@ type ExpectedLine struct {
 	ReconcileOnly bool
 	// Adjusts is the identifier of the line it corrects; empty for a first line.
 	Adjusts string
+	// Standing is why nothing can have been paid for the line by itself, as far as is known here, such as CauseNotSent, and Where says it
+	// in words; both empty where a payment is to be expected.
+	Standing ReconcileCause
+	Where    string
 	// Basis is what the amount rests on; nil where it is not known.
 	Basis *LineBasis
 }
@@ -50,6 +54,9 @@ type PaidRow struct {
 	Month       period.Month
 	Year        period.FinancialYear
 	Amount      money.Pence
+	// Recovery says that the row is what was taken off a payment for overpayments carried forward, below zero. It is compared with lines
+	// that were carried, and with nothing else.
+	Recovery bool
 }
 
 // KnownRate is a version of a rate that no expected line need rest on.
@@ -108,6 +115,8 @@ const (
 	ByYear
 	// ByAmount is payee and amount, in the same or the next month or the one before.
 	ByAmount
+	// ByRecovery is the payee whose overpayments were carried forward and taken off later payments.
+	ByRecovery
 	// ByNetting is that the lines of one payee, payment and month come to nothing, so that nothing is to be paid.
 	ByNetting
 )
@@ -141,6 +150,18 @@ const (
 	CauseOtherPayee ReconcileCause = "OTHER_PAYEE"
 	// CauseOtherPayment is that the amount was paid under another payment code.
 	CauseOtherPayment ReconcileCause = "OTHER_PAYMENT"
+	// CauseNotSent is that the line was not sent to the payer.
+	CauseNotSent ReconcileCause = "NOT_SENT"
+	// CauseOnHold is that a hold keeps the line back.
+	CauseOnHold ReconcileCause = "ON_HOLD"
+	// CauseAwaiting is that the payer has neither paid nor rejected what was sent.
+	CauseAwaiting ReconcileCause = "AWAITING_CONFIRMATION"
+	// CauseRejected is that the payer rejected the payment.
+	CauseRejected ReconcileCause = "REJECTED"
+	// CauseCarried is that the line was set against overpayments, and not sent by itself.
+	CauseCarried ReconcileCause = "CARRIED"
+	// CauseRecovered is that overpayments carried forward were taken off payments.
+	CauseRecovered ReconcileCause = "RECOVERED"
 	// CauseUnknown is that none of the others fits.
 	CauseUnknown ReconcileCause = "UNKNOWN"
 )
@@ -168,6 +189,15 @@ type Finding struct {
 	Evidence string
 
 	lines, rows []int
+	months      []period.Month // that lines are paid in and rows are for
+}
+
+// Touches tells whether a line of the finding is paid in some months, or a row is for one of them.
+func (f *Finding) Touches(from, to period.Month) bool {
+	if f.Year != 0 && !f.Year.First().After(to) && !f.Year.Last().Before(from) {
+		return true
+	}
+	return slices.ContainsFunc(f.months, func(m period.Month) bool { return !m.Before(from) && !m.After(to) })
 }
 
 // ReconcileTotals add up findings in pence. Expected is ExpectedMatched + ExpectedDifferent + Missing, and Paid is PaidMatched +
@@ -180,7 +210,7 @@ type ReconcileTotals struct {
 	Lines, Rows   int
 }
 
-// PaymentTotals are the totals of one payment code. A row counts under the code it bears, which may be none.
+// PaymentTotals are the totals of one payment code. A row counts under the code it bears.
 type PaymentTotals struct {
 	PaymentCode string
 	ReconcileTotals
@@ -198,7 +228,8 @@ type Reconciliation struct {
 }
 
 // Reconcile compares what was expected with what was paid. It matches by reference, then by payee, payment and period, then by
-// payee and amount; several lines, or rows, of one payee, payment and month count together. Each line and each row is in one
+// payee and amount; several lines, or rows, of one payee, payment and month count together. Lines that were carried are compared with
+// what was taken off later payments. Each line and each row is in one
 // finding, and every finding that is not a plain match has a likely cause. The order of the input does not matter. It returns a
 // fault of kind Invalid for a line or a row that is incomplete or given twice, and for amounts beyond what can be added up.
 func Reconcile(in *ReconcileInput) (*Reconciliation, error) {
@@ -235,9 +266,9 @@ func (in *ReconcileInput) check() error {
 	for i := range in.Rows {
 		row := &in.Rows[i]
 		switch {
-		case row.Row < 1 || row.Month.IsZero() == (row.Year == 0) || row.PayeeCode+row.Reference == "":
+		case row.Row < 1 || row.PaymentCode == "" || row.Month.IsZero() == (row.Year == 0) || row.PayeeCode+row.Reference == "":
 			return fault.New(fault.Invalid, ReasonPaidRowInvalid,
-				"row %d lacks its number, a payee or a reference, or has not one of month and year", row.Row).With("row", row.Row)
+				"row %d lacks its number, a payment, a payee or a reference, or has not one of month and year", row.Row).With("row", row.Row)
 		case numbers[row.Row]:
 			return fault.New(fault.Invalid, ReasonPaidRowTwice, "row %d is given twice", row.Row).With("row", row.Row)
 		}

@@ -232,23 +232,27 @@ func (d *detective) indexRows() {
 
 // ofMatch names what is odd about a match: its month or its payment code.
 func (d *detective) ofMatch(f *Finding) (cause ReconcileCause, evidence string) {
-	if f.Step != ByAmount {
-		return "", ""
-	}
-	row := &d.rows[f.rows[0]]
-	switch {
-	case row.Month != f.Month:
-		return CauseOneMonthShift, fmt.Sprintf("%s of %s was paid in %s (row %d)%s",
-			f.Paid, f.Month, row.Month, row.Row, d.drift(seriesKey{f.PayeeCode, f.PaymentCode}).words())
-	case row.PaymentCode != "":
+	switch f.Step {
+	case ByRecovery:
+		return CauseRecovered, fmt.Sprintf("%s was carried forward as overpaid, and is what was taken off later payments", f.Expected)
+	case ByAmount:
+		row := &d.rows[f.rows[0]]
+		if row.Month != f.Month {
+			return CauseOneMonthShift, fmt.Sprintf("%s of %s was paid in %s (row %d)%s",
+				f.Paid, f.Month, row.Month, row.Row, d.drift(seriesKey{f.PayeeCode, f.PaymentCode}).words())
+		}
 		return CauseOtherPayment, fmt.Sprintf("%s of %s was paid under %s (row %d)", f.Paid, f.PaymentCode, row.PaymentCode, row.Row)
-	default:
-		return "", ""
+	case ByReference, ByPeriod, ByForMonth, ByYear, ByNetting:
 	}
+	return "", ""
 }
 
 // ofDifference tells why an amount differs.
 func (d *detective) ofDifference(f *Finding) (ReconcileCause, string) {
+	if f.Step == ByRecovery {
+		return CauseRecovered, fmt.Sprintf("%s was carried forward as overpaid and %s taken off payments in these months: %s is taken off in others, or still owed",
+			f.Expected, f.Paid, f.Expected-f.Paid)
+	}
 	if payee := d.otherPayee(f); payee != "" {
 		return CauseOtherPayee, fmt.Sprintf("%s was paid to %s; %s was expected to go to %s", f.Paid, payee, f.Expected, f.PayeeCode)
 	}
@@ -513,6 +517,9 @@ func inWords(name string) string { return strings.ReplaceAll(name, "_", " ") }
 // ofExtra tells why something was paid that no line expects.
 func (d *detective) ofExtra(f *Finding) (ReconcileCause, string) {
 	row := &d.rows[f.rows[0]]
+	if row.Recovery {
+		return CauseRecovered, fmt.Sprintf("%s was taken off a payment of %s for an overpayment carried forward in another month", f.Paid, f.Month)
+	}
 	if row.Reference != "" {
 		if first := d.referenced[row.Reference+"|"+strconv.FormatInt(int64(row.Amount), 10)]; first != f.rows[0] {
 			return CauseDuplicate, fmt.Sprintf("%s was paid already under reference %s (row %d)", f.Paid, row.Reference, d.rows[first].Row)
@@ -543,11 +550,14 @@ func (d *detective) ofExtra(f *Finding) (ReconcileCause, string) {
 		when = f.Year.String()
 	}
 	return CauseUnknown, fmt.Sprintf("%s was paid for %s in %s, and no line expects it",
-		f.Paid, cmp.Or(f.PaymentCode, "no named payment"), when)
+		f.Paid, f.PaymentCode, when)
 }
 
 // ofMissing tells why something was not paid.
 func (d *detective) ofMissing(f *Finding) (ReconcileCause, string) {
+	if line := &d.lines[f.lines[0]]; line.Standing != "" {
+		return line.Standing, fmt.Sprintf("%s was expected in %s: %s", f.Expected, f.Month, line.Where)
+	}
 	if lump := d.lumps[f.key()]; lump != "" {
 		return CauseArrearsLump, lump
 	}

@@ -50,7 +50,7 @@ func (r *reconciler) match() {
 		return monthKey{l.PayeeCode, l.PaymentCode, l.ScheduleMonth}, true
 	}
 	inMonth := func(p *PaidRow) (monthKey, bool) {
-		return monthKey{p.PayeeCode, p.PaymentCode, p.Month}, !p.Month.IsZero()
+		return monthKey{p.PayeeCode, p.PaymentCode, p.Month}, !p.Month.IsZero() && !p.Recovery
 	}
 	inYear := func(p *PaidRow) (yearKey, bool) { return yearKey{p.PayeeCode, p.PaymentCode, p.Year}, p.Year != 0 }
 	scheduledYear := func(l *ExpectedLine) (yearKey, bool) {
@@ -64,10 +64,11 @@ func (r *reconciler) match() {
 	pairUp(r, ByYear, func(l *ExpectedLine) (yearKey, bool) {
 		return yearKey{l.PayeeCode, l.PaymentCode, l.ForMonth.FinancialYear()}, true
 	}, inYear)
-	r.byAmount()
+	r.byAmount(scheduled, inMonth)
+	r.byRecovery()
 	differ(r, scheduled, inMonth)
 	differ(r, scheduledYear, inYear)
-	r.rest(scheduled)
+	r.rest()
 }
 
 // keyGroup is the lines and the rows left under one key.
@@ -286,9 +287,7 @@ func without(all, others []int) []int {
 // amountTier is one way in which a row that stands alone may pay the lines of a month.
 type amountTier struct {
 	samePayment bool
-	// fits tells which rows are tried, by their payment code.
-	fits   func(code string) bool
-	deltas []int // months from the lines to the row
+	deltas      []int // months from the lines to the row
 }
 
 // amountKey finds lines and rows of equal amounts; payment is empty where the tier looks beyond one payment.
@@ -297,30 +296,14 @@ type amountKey struct {
 	amount money.Pence
 }
 
-// byAmount matches rows with the lines of a month by payee and amount: in the month before or after, or under no payment code,
-// or under another one. Only what is left counts, it must be alone on both sides, and no row may be left that bears the lines'
-// own payment and month.
-func (r *reconciler) byAmount() {
-	named := func(code string) bool { return code != "" }
-	blank := func(code string) bool { return code == "" }
-	for _, tier := range []amountTier{
-		{samePayment: true, fits: named, deltas: []int{1, -1}},
-		{fits: blank, deltas: []int{0}},
-		{fits: blank, deltas: []int{1, -1}},
-		{fits: named, deltas: []int{0}},
-	} {
-		r.matchTier(&tier)
-	}
+// byAmount matches rows with the lines of a month by payee and amount: in the month before or after, or under another payment code.
+// Only what is left counts, it must be alone on both sides, and no row may be left that bears the lines' own payment and month.
+func (r *reconciler) byAmount(scheduled func(*ExpectedLine) (monthKey, bool), inMonth func(*PaidRow) (monthKey, bool)) {
+	r.matchTier(&amountTier{samePayment: true, deltas: []int{1, -1}}, collect(r, scheduled, inMonth))
+	r.matchTier(&amountTier{deltas: []int{0}}, collect(r, scheduled, inMonth))
 }
 
-func (r *reconciler) matchTier(tier *amountTier) {
-	groups := collect(r,
-		func(l *ExpectedLine) (monthKey, bool) {
-			return monthKey{l.PayeeCode, l.PaymentCode, l.ScheduleMonth}, true
-		},
-		func(p *PaidRow) (monthKey, bool) {
-			return monthKey{p.PayeeCode, p.PaymentCode, p.Month}, !p.Month.IsZero()
-		})
+func (r *reconciler) matchTier(tier *amountTier, groups []keyGroup[monthKey]) {
 	places := make(map[monthKey]int, len(groups))
 	lines, rows := make(map[amountKey][]int), make(map[amountKey][]int)
 	left := make([]int, len(groups))
@@ -336,11 +319,9 @@ func (r *reconciler) matchTier(tier *amountTier) {
 				queue = append(queue, n)
 			}
 		}
-		if tier.fits(g.key.payment) {
-			for _, p := range g.rows {
-				key := tier.key(g.key, r.rows[p].Amount)
-				rows[key] = append(rows[key], p)
-			}
+		for _, p := range g.rows {
+			key := tier.key(g.key, r.rows[p].Amount)
+			rows[key] = append(rows[key], p)
 		}
 	}
 	for len(queue) > 0 {
@@ -392,10 +373,36 @@ func onlyOne(index map[amountKey][]int, key amountKey, deltas []int, direction i
 	return found, only
 }
 
-// rest calls the lines left missing, month by month, and the rows left extra, one by one. Lines that come to nothing together
-// need no payment.
-func (r *reconciler) rest(scheduled func(*ExpectedLine) (monthKey, bool)) {
-	for _, g := range collect(r, scheduled, func(*PaidRow) (monthKey, bool) { return monthKey{}, false }) {
+// byRecovery compares the lines of a payee that were set against overpayments with what was taken off the payee's payments.
+func (r *reconciler) byRecovery() {
+	groups := collect(r,
+		func(l *ExpectedLine) (string, bool) { return l.PayeeCode, l.Standing == CauseCarried },
+		func(p *PaidRow) (string, bool) { return p.PayeeCode, p.Recovery })
+	for _, g := range groups {
+		switch {
+		case len(g.lines) == 0 || len(g.rows) == 0:
+		case r.expected(g.lines) == r.paid(g.rows):
+			r.take(Matched, ByRecovery, g.lines, g.rows)
+		default:
+			r.take(Different, ByRecovery, g.lines, g.rows)
+		}
+	}
+}
+
+// standingKey is what lines that nothing was paid for are told apart by.
+type standingKey struct {
+	monthKey
+	standing ReconcileCause
+	where    string
+}
+
+// rest calls the lines left missing, by month and by how they stand, and the rows left extra, one by one. Lines that come to nothing
+// together need no payment.
+func (r *reconciler) rest() {
+	standing := func(l *ExpectedLine) (standingKey, bool) {
+		return standingKey{monthKey{l.PayeeCode, l.PaymentCode, l.ScheduleMonth}, l.Standing, l.Where}, true
+	}
+	for _, g := range collect(r, standing, func(*PaidRow) (standingKey, bool) { return standingKey{}, false }) {
 		if r.expected(g.lines) == 0 {
 			r.take(Matched, ByNetting, g.lines, nil)
 			continue
@@ -424,6 +431,7 @@ func (r *reconciler) take(status FindingStatus, step MatchStep, lines, rows []in
 	for n, l := range lines {
 		r.lineTaken[l] = true
 		f.LineIDs[n] = r.lines[l].LineID
+		f.months = append(f.months, r.lines[l].ScheduleMonth)
 		if r.lines[l].ReconcileOnly {
 			f.ReconcileOnly += r.lines[l].Amount
 		}
@@ -435,11 +443,14 @@ func (r *reconciler) take(status FindingStatus, step MatchStep, lines, rows []in
 		f.Rows[n] = row.Row
 		if row.Year != 0 {
 			f.Year, f.Month = row.Year, period.Month{}
+		} else {
+			f.months = append(f.months, row.Month)
 		}
 		if status == Matched && row.PayeeCode != "" && len(lines) > 0 && row.PayeeCode != f.PayeeCode {
 			f.Status = Different
 		}
 	}
+	f.months = slices.Compact(f.months)
 	r.findings = append(r.findings, f)
 }
 

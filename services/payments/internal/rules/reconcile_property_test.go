@@ -40,16 +40,18 @@ func drawReconcile(t *rapid.T) *ReconcileInput {
 		if rapid.IntRange(0, 3).Draw(t, "adjusts") == 0 {
 			line.Adjusts = "L"
 		}
+		line.Standing = rapid.SampledFrom([]ReconcileCause{"", "", "", CauseNotSent, CauseCarried}).Draw(t, "standing")
 		in.Lines = append(in.Lines, line)
 	}
 	for n := range rapid.IntRange(0, 14).Draw(t, "rows") {
 		row := PaidRow{
 			Row: n + 1, Reference: codes("row reference", "", "", "R1", "R2", "X"), PayeeCode: codes("row payee", "P", "P", "Q"),
-			PaymentCode: codes("row payment", "CORE", "CORE", "BEDS", ""), Amount: money.Pence(rapid.Int64Range(-3, 60).Draw(t, "paid")),
+			PaymentCode: codes("row payment", "CORE", "CORE", "BEDS", "ARRS"), Amount: money.Pence(rapid.Int64Range(-3, 60).Draw(t, "paid")),
 		}
 		if rapid.IntRange(0, 5).Draw(t, "year") == 0 {
 			row.Year = 2025
 		} else {
+			row.Recovery = rapid.IntRange(0, 4).Draw(t, "recovery") == 0
 			row.Month = april.Add(rapid.IntRange(-1, 5).Draw(t, "row month"))
 		}
 		in.Rows = append(in.Rows, row)
@@ -158,7 +160,7 @@ func TestReconcile_FindsWhatIsLeftOut(t *testing.T) {
 		for i := range in.Lines {
 			line := &in.Lines[i]
 			line.Amount = money.Pence(1) << (2 * i) // no sum is that of other lines
-			line.Basis = nil
+			line.Basis, line.Standing = nil, ""
 			if line.Reference = ""; references {
 				line.Reference = "R" + line.PayeeCode + line.PaymentCode + line.ScheduleMonth.String()
 			}

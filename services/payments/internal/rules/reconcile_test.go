@@ -140,7 +140,7 @@ func reconcileExamples(t testing.TB) (names []string, examples map[string]*Recon
 		from, months := monthOf(t, row["month"]), max(1, numberOf(t, row["months"]))
 		for n := range months {
 			switch row["side"] {
-			case "expected", "reconcile_only":
+			case "expected", "reconcile_only", "NOT_SENT", "ON_HOLD", "CARRIED":
 				line := ExpectedLine{
 					LineID: "L" + strconv.Itoa(len(in.Lines)+1), Reference: row["reference"], PayeeCode: row["payee"], PCNCode: "U1", PracticeCode: row["practice"],
 					PaymentCode: row["payment"], ScheduleMonth: from.Add(n), ForMonth: from.Add(n), Amount: penceOf(t, row["amount"]),
@@ -149,11 +149,14 @@ func reconcileExamples(t testing.TB) (names []string, examples map[string]*Recon
 				if row["for_month"] != "" {
 					line.ForMonth = monthOf(t, row["for_month"]).Add(n)
 				}
+				if row["side"] == strings.ToUpper(row["side"]) {
+					line.Standing, line.Where = ReconcileCause(row["side"]), "the suite knows"
+				}
 				in.Lines = append(in.Lines, line)
-			case "paid":
+			case "paid", "recovered":
 				paid := PaidRow{
 					Row: len(in.Rows) + 1, Reference: row["reference"], PayeeCode: row["payee"], PaymentCode: row["payment"],
-					Amount: penceOf(t, row["amount"]),
+					Amount: penceOf(t, row["amount"]), Recovery: row["side"] == "recovered",
 				}
 				if row["year"] == "" {
 					paid.Month = from.Add(n)
@@ -182,7 +185,7 @@ func reconcileExamples(t testing.TB) (names []string, examples map[string]*Recon
 var statusNames = map[FindingStatus]string{Matched: "matched", Different: "different", Missing: "missing", Extra: "extra"}
 
 var stepNames = map[MatchStep]string{
-	ByReference: "reference", ByPeriod: "period", ByForMonth: "for month", ByYear: "year", ByAmount: "amount", ByNetting: "netting",
+	ByReference: "reference", ByPeriod: "period", ByForMonth: "for month", ByYear: "year", ByAmount: "amount", ByNetting: "netting", ByRecovery: "recovery",
 }
 
 // TestReconcile_Examples holds the findings of the worked examples, plain matches in one row each, against the golden file.
@@ -241,11 +244,38 @@ func TestReconcile_AddsUpByPaymentAndInstruction(t *testing.T) {
 	assert.EqualValues(t, 100, report.Findings[0].ReconcileOnly)
 }
 
+func TestFinding_TouchesTheMonthsOfItsLinesAndRows(t *testing.T) {
+	t.Parallel()
+	april := period.NewMonth(2025, 4)
+	report, err := Reconcile(&ReconcileInput{
+		Lines: []ExpectedLine{
+			{LineID: "a", PayeeCode: "P", PaymentCode: "CORE", ForMonth: april, ScheduleMonth: april, Amount: 100},
+			{LineID: "b", PayeeCode: "Q", PaymentCode: "CORE", ForMonth: april, ScheduleMonth: april, Amount: -50, Standing: CauseCarried},
+			{LineID: "c", PayeeCode: "R", PaymentCode: "CORE", ForMonth: april, ScheduleMonth: april, Amount: 7},
+		},
+		Rows: []PaidRow{
+			{Row: 1, PayeeCode: "P", PaymentCode: "CORE", Month: april.Add(1), Amount: 100},
+			{Row: 2, PayeeCode: "Q", PaymentCode: "RECOVERY", Month: april.Add(2), Amount: -50, Recovery: true},
+			{Row: 3, PayeeCode: "R", PaymentCode: "CORE", Year: april.FinancialYear(), Amount: 8},
+		},
+	})
+	require.NoError(t, err)
+	touched := make(map[string]string)
+	for _, f := range report.Findings {
+		for n := -1; n < 4; n++ {
+			if month := april.Add(n); f.Touches(month, month) {
+				touched[f.PayeeCode] += month.String()[5:] + " "
+			}
+		}
+	}
+	assert.Equal(t, map[string]string{"P": "04 05 ", "Q": "04 06 ", "R": "04 05 06 07 "}, touched)
+}
+
 func TestReconcile_RefusesWhatCannotBeCompared(t *testing.T) {
 	t.Parallel()
 	april := period.NewMonth(2025, 4)
 	line := ExpectedLine{LineID: "a", PaymentCode: "CORE", ForMonth: april, ScheduleMonth: april, Amount: 1}
-	row := PaidRow{Row: 1, PayeeCode: "P", Month: april, Amount: 1}
+	row := PaidRow{Row: 1, PayeeCode: "P", PaymentCode: "CORE", Month: april, Amount: 1}
 	lines := func(change func(*ExpectedLine)) *ReconcileInput {
 		changed := line
 		change(&changed)
@@ -269,6 +299,7 @@ func TestReconcile_RefusesWhatCannotBeCompared(t *testing.T) {
 		{"neither month nor year", ReasonPaidRowInvalid, rows(func(r *PaidRow) { r.Month = period.Month{} })},
 		{"month and year", ReasonPaidRowInvalid, rows(func(r *PaidRow) { r.Year = 2025 })},
 		{"nobody", ReasonPaidRowInvalid, rows(func(r *PaidRow) { r.PayeeCode = "" })},
+		{"a row without a payment", ReasonPaidRowInvalid, rows(func(r *PaidRow) { r.PaymentCode = "" })},
 		{"a row twice", ReasonPaidRowTwice, &ReconcileInput{Rows: []PaidRow{row, row}}},
 		{"too much", money.ReasonOverflow, lines(func(l *ExpectedLine) { l.Amount = math.MaxInt64 })},
 		{"too little", money.ReasonOverflow, rows(func(r *PaidRow) { r.Amount = math.MinInt64 })},

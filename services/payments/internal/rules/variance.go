@@ -16,7 +16,7 @@ const (
 	ReasonEntitlementTwice    = "ENTITLEMENT_TWICE"
 )
 
-// VarianceLine is a line of a run, or of a run of the month before.
+// VarianceLine is a line of a month's runs, or of those of the month before.
 type VarianceLine struct {
 	LineID, PCNCode, PracticeCode, PayeeCode, PaymentCode string
 	// Item tells the parts of one payment apart; empty where it has none.
@@ -35,8 +35,10 @@ type VarianceLine struct {
 type VarianceInput struct {
 	// Month of the run.
 	Month period.Month
-	// Lines of the run, and Previous those of the runs of the month before.
+	// Lines of the runs compared, and Previous those of the runs of the month before.
 	Lines, Previous []VarianceLine
+	// First says that the month before has no run, so that there is nothing to compare with.
+	First bool
 	// Entitlements known; those in force in Month say what it is expected to come to.
 	Entitlements []Entitlement
 }
@@ -60,6 +62,8 @@ const (
 	MovedByRounding MovementCause = "ROUNDING"
 	// MovedByPayee is another payee; it moves nothing within the PCN.
 	MovedByPayee MovementCause = "PAYEE"
+	// MovedByFirst is that there is no run of the month before.
+	MovedByFirst MovementCause = "NO_LAST_RUN"
 	// MovedByOther is what none of the others explains.
 	MovedByOther MovementCause = "OTHER"
 )
@@ -107,8 +111,8 @@ type VarianceTotals struct {
 	This, Last, Change, Expected, Difference money.Pence
 	// Movements counted, and how many of them have no entitlement.
 	Movements, WithoutEntitlement int
-	// Causes in order of their name.
-	Causes []CauseTotal
+	// Causes of Change and Reasons for Difference, each in order of their name.
+	Causes, Reasons []CauseTotal
 }
 
 // PaymentVariance is the totals of one payment.
@@ -147,7 +151,7 @@ func Variance(in *VarianceInput) (*VarianceReport, error) {
 	accounts := in.accounts()
 	report := &VarianceReport{Movements: make([]Movement, 0, len(accounts))}
 	for _, a := range accounts {
-		m, err := a.movement(in.Month)
+		m, err := a.movement(in.Month, in.First)
 		if err != nil {
 			return nil, err
 		}
@@ -281,15 +285,21 @@ func (t *VarianceTotals) add(m *Movement) {
 	if !m.Entitled {
 		t.WithoutEntitlement++
 	}
-	for _, effect := range m.Effects {
-		n, found := slices.BinarySearchFunc(t.Causes, effect.Cause, func(c CauseTotal, cause MovementCause) int {
+	t.Causes, t.Reasons = addEffects(t.Causes, m.Effects), addEffects(t.Reasons, m.Reasons)
+}
+
+// addEffects adds effects to the totals of their causes.
+func addEffects(totals []CauseTotal, effects []Effect) []CauseTotal {
+	for _, effect := range effects {
+		n, found := slices.BinarySearchFunc(totals, effect.Cause, func(c CauseTotal, cause MovementCause) int {
 			return cmp.Compare(c.Cause, cause)
 		})
 		if !found {
-			t.Causes = slices.Insert(t.Causes, n, CauseTotal{Cause: effect.Cause})
+			totals = slices.Insert(totals, n, CauseTotal{Cause: effect.Cause})
 		}
-		t.Causes[n].Amount += effect.Amount
+		totals[n].Amount += effect.Amount
 	}
+	return totals
 }
 
 // verify asserts that effects add up to movements, and movements to the lines.

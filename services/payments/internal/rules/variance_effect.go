@@ -30,8 +30,8 @@ type pairOfMonths struct {
 	this, last []*VarianceLine
 }
 
-// movement makes the movement of an account.
-func (a *movementAccount) movement(month period.Month) (Movement, error) {
+// movement makes the movement of an account; first says that there is no month before.
+func (a *movementAccount) movement(month period.Month, first bool) (Movement, error) {
 	m := Movement{PCNCode: a.key.pcn, PaymentCode: a.key.payment}
 	var pairs []*pairOfMonths
 	places := make(map[slot]*pairOfMonths)
@@ -68,6 +68,14 @@ func (a *movementAccount) movement(month period.Month) (Movement, error) {
 	slices.SortFunc(pairs, func(a, b *pairOfMonths) int {
 		return cmp.Or(cmp.Compare(a.practice, b.practice), cmp.Compare(a.item, b.item))
 	})
+	if first && a.regular > 0 {
+		var sum money.Pence
+		for _, pair := range pairs {
+			sum += sumLines(pair.this)
+		}
+		a.effect(MovedByFirst, sum, "There is no run of last month")
+		pairs = nil
+	}
 	for _, pair := range pairs {
 		a.compare(pair)
 	}

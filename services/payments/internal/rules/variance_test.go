@@ -98,13 +98,15 @@ func TestVariance_AddsUpByPaymentAndCause(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, VarianceTotals{
 		This: 147, Last: 150, Change: -3, Expected: 60, Difference: -20, Movements: 4, WithoutEntitlement: 3,
-		Causes: []CauseTotal{{MovedByCorrection, -20}, {MovedByJoiner, 107}, {MovedByLeaver, -100}, {MovedByOther, 10}},
+		Causes:  []CauseTotal{{MovedByCorrection, -20}, {MovedByJoiner, 107}, {MovedByLeaver, -100}, {MovedByOther, 10}},
+		Reasons: []CauseTotal{{MovedByCorrection, -20}},
 	}, report.Totals)
 	assert.Equal(t, []PaymentVariance{
 		{"BEDS", VarianceTotals{This: 7, Last: 100, Change: -93, Movements: 2, WithoutEntitlement: 2, Causes: []CauseTotal{{MovedByJoiner, 7}, {MovedByLeaver, -100}}}},
 		{"CORE", VarianceTotals{
 			This: 140, Last: 50, Change: 90, Expected: 60, Difference: -20, Movements: 2, WithoutEntitlement: 1,
-			Causes: []CauseTotal{{MovedByCorrection, -20}, {MovedByJoiner, 100}, {MovedByOther, 10}},
+			Causes:  []CauseTotal{{MovedByCorrection, -20}, {MovedByJoiner, 100}, {MovedByOther, 10}},
+			Reasons: []CauseTotal{{MovedByCorrection, -20}},
 		}},
 	}, report.Payments)
 	var order []string
@@ -184,7 +186,10 @@ func drawVariance(t *rapid.T) *VarianceInput {
 		}
 		return out
 	}
-	in.Lines, in.Previous = draw("this", may), draw("last", may.Add(-1))
+	in.Lines = draw("this", may)
+	if in.First = rapid.IntRange(0, 5).Draw(t, "first") == 0; !in.First {
+		in.Previous = draw("last", may.Add(-1))
+	}
 	for i, pcn := range []string{"U1", "U2", "U3"} {
 		if rapid.Bool().Draw(t, "entitled") {
 			in.Entitlements = append(in.Entitlements, Entitlement{
@@ -231,6 +236,7 @@ func requireMovements(t require.TestingT, in *VarianceInput, report *VarianceRep
 		for _, e := range m.Effects {
 			effects += e.Amount
 			require.NotEmpty(t, e.Sentence)
+			require.True(t, !in.First || e.Cause == MovedByFirst || e.Cause == MovedByCorrection)
 			if e.Cause == MovedByRounding {
 				require.LessOrEqual(t, distance(e.Amount, 0), money.Pence(1))
 			}
@@ -255,6 +261,11 @@ func requireMovements(t require.TestingT, in *VarianceInput, report *VarianceRep
 	for _, p := range report.Payments {
 		payments += p.Change
 	}
+	var reasons money.Pence
+	for _, c := range report.Totals.Reasons {
+		reasons += c.Amount
+	}
+	require.Equal(t, report.Totals.Difference, reasons)
 	require.Equal(t, change, causes)
 	require.Equal(t, change, payments)
 }
@@ -267,7 +278,7 @@ func TestVariance_EffectsAddUpInAnyOrder(t *testing.T) {
 		require.NoError(t, err)
 		requireMovements(t, in, report)
 		again, err := Variance(&VarianceInput{
-			Month: may, Lines: permuted(t, "this in another order", in.Lines), Previous: permuted(t, "last in another order", in.Previous),
+			Month: may, First: in.First, Lines: permuted(t, "this in another order", in.Lines), Previous: permuted(t, "last in another order", in.Previous),
 			Entitlements: permuted(t, "entitlements in another order", in.Entitlements),
 		})
 		require.NoError(t, err)

@@ -409,7 +409,8 @@ type Reconciliation struct {
 	ToMonth string `protobuf:"bytes,3,opt,name=to_month,json=toMonth,proto3" json:"to_month,omitempty"`
 	// Sums of all rows.
 	Totals []*ReconciliationTotal `protobuf:"bytes,4,rep,name=totals,proto3" json:"totals,omitempty"`
-	// The rows, those that differ first.
+	// The rows that touch the months asked for, those that differ first. One may also hold lines or amounts of a month before or after, or
+	// of the whole financial year that an amount was stated for.
 	Rows []*ReconciliationRow `protobuf:"bytes,5,rep,name=rows,proto3" json:"rows,omitempty"`
 	// Token of the next page; empty at the end. The totals are those of all pages.
 	NextPageToken string `protobuf:"bytes,6,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -592,7 +593,9 @@ type ReconciliationRow struct {
 	PaidPence int64 `protobuf:"varint,8,opt,name=paid_pence,json=paidPence,proto3" json:"paid_pence,omitempty"`
 	// Paid less expected.
 	DifferencePence int64 `protobuf:"varint,9,opt,name=difference_pence,json=differencePence,proto3" json:"difference_pence,omitempty"`
-	// Likely cause, such as ROUNDING, ONE_MONTH_SHIFT, OLD_RATE, ARREARS_LUMP; empty for what matched as expected.
+	// Likely cause, such as ROUNDING, ONE_MONTH_SHIFT, OLD_RATE, ARREARS_LUMP; empty for what matched as expected. What is missing because
+	// of how its lines stand is NOT_SENT, ON_HOLD, AWAITING_CONFIRMATION, REJECTED or CARRIED. RECOVERED is what was taken off payments
+	// for overpayments carried forward; its payment is RECOVERY where those lie in other months.
 	Cause string `protobuf:"bytes,10,opt,name=cause,proto3" json:"cause,omitempty"`
 	// Evidence for the cause, in words and numbers.
 	Evidence string `protobuf:"bytes,11,opt,name=evidence,proto3" json:"evidence,omitempty"`
@@ -725,12 +728,12 @@ func (x *ReconciliationRow) GetInstruction() v1.Instruction {
 	return v1.Instruction(0)
 }
 
-// Variance compares a run with the month before and with the year's amounts. Amounts are pence.
+// Variance compares a month, up to and with a run, with the month before and with the year's amounts. Amounts are pence.
 type Variance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Sums over all rows.
+	// Sums over all rows. Expected, and what stands against it, are those of the rows for which an amount was stated.
 	Total *VarianceRow `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
 	// The largest movements against last month, explained.
 	Largest []*VarianceRow `protobuf:"bytes,3,rep,name=largest,proto3" json:"largest,omitempty"`
@@ -738,6 +741,14 @@ type Variance struct {
 	Rows []*VarianceRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
 	// Token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Runs that this month consists of: this run, those of the commissioner numbered before it that were neither rejected nor withdrawn, and
+	// those of the bodies it took over from.
+	RunIds []string `protobuf:"bytes,6,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	// Runs that last month consists of. Lines on hold, kept back or issued again count where they are now. Empty where there is no run of
+	// last month.
+	LastMonthRunIds []string `protobuf:"bytes,7,rep,name=last_month_run_ids,json=lastMonthRunIds,proto3" json:"last_month_run_ids,omitempty"`
+	// Sums by payment.
+	Payments      []*VarianceRow `protobuf:"bytes,8,rep,name=payments,proto3" json:"payments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -807,31 +818,58 @@ func (x *Variance) GetNextPageToken() string {
 	return ""
 }
 
+func (x *Variance) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+func (x *Variance) GetLastMonthRunIds() []string {
+	if x != nil {
+		return x.LastMonthRunIds
+	}
+	return nil
+}
+
+func (x *Variance) GetPayments() []*VarianceRow {
+	if x != nil {
+		return x.Payments
+	}
+	return nil
+}
+
 // VarianceRow compares one PCN and payment.
 type VarianceRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// PCN; empty in a total.
+	// PCN; empty in a sum.
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Name.
 	PcnName string `protobuf:"bytes,2,opt,name=pcn_name,json=pcnName,proto3" json:"pcn_name,omitempty"`
-	// Payment; empty in a total.
+	// Payment; empty in the total.
 	PaymentCode string `protobuf:"bytes,3,opt,name=payment_code,json=paymentCode,proto3" json:"payment_code,omitempty"`
-	// In this run.
+	// In this month's runs, up to and with this one.
 	ThisMonthPence int64 `protobuf:"varint,4,opt,name=this_month_pence,json=thisMonthPence,proto3" json:"this_month_pence,omitempty"`
 	// In last month's runs.
 	LastMonthPence int64 `protobuf:"varint,5,opt,name=last_month_pence,json=lastMonthPence,proto3" json:"last_month_pence,omitempty"`
 	// This month, less last month.
 	MovementPence int64 `protobuf:"varint,6,opt,name=movement_pence,json=movementPence,proto3" json:"movement_pence,omitempty"`
-	// Expected from the year's amount; absent where none was stated.
+	// Expected from the year's amount; absent where none was stated, in a sum for none of its rows.
 	ExpectedPence *int64 `protobuf:"varint,7,opt,name=expected_pence,json=expectedPence,proto3,oneof" json:"expected_pence,omitempty"`
 	// This month, less expected.
 	AgainstExpectedPence *int64 `protobuf:"varint,8,opt,name=against_expected_pence,json=againstExpectedPence,proto3,oneof" json:"against_expected_pence,omitempty"`
 	// Causes of the movement; their sum is the movement.
 	Causes []*VarianceCause `protobuf:"bytes,9,rep,name=causes,proto3" json:"causes,omitempty"`
-	// The movement in words.
-	Sentence      string `protobuf:"bytes,10,opt,name=sentence,proto3" json:"sentence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The movement in words; empty in a sum.
+	Sentence string `protobuf:"bytes,10,opt,name=sentence,proto3" json:"sentence,omitempty"`
+	// Causes of what stands against expected; their sum is that.
+	AgainstExpectedCauses []*VarianceCause `protobuf:"bytes,11,rep,name=against_expected_causes,json=againstExpectedCauses,proto3" json:"against_expected_causes,omitempty"`
+	// The part of this month that is in this run.
+	ThisRunPence int64 `protobuf:"varint,12,opt,name=this_run_pence,json=thisRunPence,proto3" json:"this_run_pence,omitempty"`
+	// In a sum, the rows for which no amount was stated.
+	RowsWithoutExpected int32 `protobuf:"varint,13,opt,name=rows_without_expected,json=rowsWithoutExpected,proto3" json:"rows_without_expected,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *VarianceRow) Reset() {
@@ -934,12 +972,33 @@ func (x *VarianceRow) GetSentence() string {
 	return ""
 }
 
-// VarianceCause is one cause of a movement.
+func (x *VarianceRow) GetAgainstExpectedCauses() []*VarianceCause {
+	if x != nil {
+		return x.AgainstExpectedCauses
+	}
+	return nil
+}
+
+func (x *VarianceRow) GetThisRunPence() int64 {
+	if x != nil {
+		return x.ThisRunPence
+	}
+	return 0
+}
+
+func (x *VarianceRow) GetRowsWithoutExpected() int32 {
+	if x != nil {
+		return x.RowsWithoutExpected
+	}
+	return 0
+}
+
+// VarianceCause is one cause of a movement, or of what stands against the amount expected.
 type VarianceCause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Cause: LIST, RATE, JOINER, LEAVER, CORRECTION, ROUNDING, PAYEE, OTHER.
+	// Cause: LIST, RATE, JOINER, LEAVER, CORRECTION, ROUNDING, PAYEE, OTHER, and NO_LAST_RUN where last month has no run.
 	Cause string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
-	// Its part of the movement, in pence.
+	// Its part, in pence.
 	EffectPence int64 `protobuf:"varint,2,opt,name=effect_pence,json=effectPence,proto3" json:"effect_pence,omitempty"`
 	// Evidence in words and numbers.
 	Evidence      string `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
@@ -1063,13 +1122,16 @@ const file_pcnfunding_payments_v1_reconcile_proto_rawDesc = "" +
 	" \x01(\tR\x05cause\x12\x1a\n" +
 	"\bevidence\x18\v \x01(\tR\bevidence\x12\x19\n" +
 	"\bline_ids\x18\f \x03(\tR\alineIds\x12A\n" +
-	"\vinstruction\x18\r \x01(\x0e2\x1f.pcnfunding.type.v1.InstructionR\vinstruction\"\xfc\x01\n" +
+	"\vinstruction\x18\r \x01(\x0e2\x1f.pcnfunding.type.v1.InstructionR\vinstruction\"\x83\x03\n" +
 	"\bVariance\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x129\n" +
 	"\x05total\x18\x02 \x01(\v2#.pcnfunding.payments.v1.VarianceRowR\x05total\x12=\n" +
 	"\alargest\x18\x03 \x03(\v2#.pcnfunding.payments.v1.VarianceRowR\alargest\x127\n" +
 	"\x04rows\x18\x04 \x03(\v2#.pcnfunding.payments.v1.VarianceRowR\x04rows\x12&\n" +
-	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"\xd1\x03\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\x12\x17\n" +
+	"\arun_ids\x18\x06 \x03(\tR\x06runIds\x12+\n" +
+	"\x12last_month_run_ids\x18\a \x03(\tR\x0flastMonthRunIds\x12?\n" +
+	"\bpayments\x18\b \x03(\v2#.pcnfunding.payments.v1.VarianceRowR\bpayments\"\x8a\x05\n" +
 	"\vVarianceRow\x12\x19\n" +
 	"\bpcn_code\x18\x01 \x01(\tR\apcnCode\x12\x19\n" +
 	"\bpcn_name\x18\x02 \x01(\tR\apcnName\x12!\n" +
@@ -1081,7 +1143,10 @@ const file_pcnfunding_payments_v1_reconcile_proto_rawDesc = "" +
 	"\x16against_expected_pence\x18\b \x01(\x03H\x01R\x14againstExpectedPence\x88\x01\x01\x12=\n" +
 	"\x06causes\x18\t \x03(\v2%.pcnfunding.payments.v1.VarianceCauseR\x06causes\x12\x1a\n" +
 	"\bsentence\x18\n" +
-	" \x01(\tR\bsentenceB\x11\n" +
+	" \x01(\tR\bsentence\x12]\n" +
+	"\x17against_expected_causes\x18\v \x03(\v2%.pcnfunding.payments.v1.VarianceCauseR\x15againstExpectedCauses\x12$\n" +
+	"\x0ethis_run_pence\x18\f \x01(\x03R\fthisRunPence\x122\n" +
+	"\x15rows_without_expected\x18\r \x01(\x05R\x13rowsWithoutExpectedB\x11\n" +
 	"\x0f_expected_penceB\x19\n" +
 	"\x17_against_expected_pence\"d\n" +
 	"\rVarianceCause\x12\x14\n" +
@@ -1138,12 +1203,14 @@ var file_pcnfunding_payments_v1_reconcile_proto_depIdxs = []int32{
 	8,  // 7: pcnfunding.payments.v1.Variance.total:type_name -> pcnfunding.payments.v1.VarianceRow
 	8,  // 8: pcnfunding.payments.v1.Variance.largest:type_name -> pcnfunding.payments.v1.VarianceRow
 	8,  // 9: pcnfunding.payments.v1.Variance.rows:type_name -> pcnfunding.payments.v1.VarianceRow
-	9,  // 10: pcnfunding.payments.v1.VarianceRow.causes:type_name -> pcnfunding.payments.v1.VarianceCause
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 10: pcnfunding.payments.v1.Variance.payments:type_name -> pcnfunding.payments.v1.VarianceRow
+	9,  // 11: pcnfunding.payments.v1.VarianceRow.causes:type_name -> pcnfunding.payments.v1.VarianceCause
+	9,  // 12: pcnfunding.payments.v1.VarianceRow.against_expected_causes:type_name -> pcnfunding.payments.v1.VarianceCause
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_payments_v1_reconcile_proto_init() }
