@@ -371,6 +371,9 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if err := store.Post(ctx, tx.Tx, tx.By.Subject, effective(tx, run.Month), postings); err != nil {
 		return nil, err
 	}
+	if err := noteParts(ctx, tx, run, payees); err != nil {
+		return nil, err
+	}
 	run.State = approved
 	if run.Totals.GetPayments() == 0 {
 		run.State, run.SettledAt = settled, sqldb.Micros(tx.Now())
@@ -468,6 +471,40 @@ func (s *Service) taken(ctx context.Context, tx *change.Tx, run store.RunRow, p 
 			run.ID, -p.BroughtForward, p.PayeeCode, outstanding).With("outstanding_pence", int64(outstanding)).With("brought_forward_pence", int64(p.BroughtForward))
 	}
 	return rules.Share(-p.BroughtForward, owed)
+}
+
+// noteParts fixes what an approved run comes to for each PCN. What a PCN still owes is known now; later recoveries do not change it.
+func noteParts(ctx context.Context, tx *change.Tx, run store.RunRow, payees []rules.PayeeTotal) error {
+	lines, err := store.LinesByPCN(ctx, tx, run.ID)
+	if err != nil {
+		return err
+	}
+	debtors := []string{}
+	for i := range payees {
+		if payees[i].BroughtForward != 0 {
+			debtors = append(debtors, payees[i].PayeeCode)
+		}
+	}
+	owed := make(store.ByPCN)
+	if len(debtors) > 0 {
+		bodies, err := predecessors(ctx, tx, run.CommissionerCode)
+		if err != nil {
+			return err
+		}
+		if owed, err = store.OwedByPCN(ctx, tx, append(bodies, run.CommissionerCode), debtors); err != nil {
+			return err
+		}
+	}
+	parts := make([]rules.Part, 0, len(payees))
+	for i := range payees {
+		code := payees[i].PayeeCode
+		of, err := rules.PartsOf(&payees[i], lines[code], owed[code])
+		if err != nil {
+			return err
+		}
+		parts = append(parts, of...)
+	}
+	return store.InsertParts(ctx, tx.Tx, run.ID, parts)
 }
 
 // effective is the day on which what belongs to a month takes effect: today, or the month's last day where that has passed.

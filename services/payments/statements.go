@@ -3,9 +3,7 @@ package payments
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -23,9 +21,9 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
 )
 
-// GetStatement tells a PCN what it is paid for a month or a financial year.
+// GetStatement tells a PCN what a commissioner pays it for a month or a financial year.
 func (s *Service) GetStatement(ctx context.Context, req *paymentsv1.GetStatementRequest) (*paymentsv1.Statement, error) {
-	drawn, err := s.drawUp(ctx, req.GetPcnCode(), req.GetPeriod())
+	drawn, err := s.drawUp(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -34,16 +32,16 @@ func (s *Service) GetStatement(ctx context.Context, req *paymentsv1.GetStatement
 
 // DownloadStatement returns a statement as PDF.
 func (s *Service) DownloadStatement(ctx context.Context, req *paymentsv1.DownloadStatementRequest) (*httpbody.HttpBody, error) {
-	return s.download(ctx, req.GetPcnCode(), req.GetPeriod(), typePDF, statement.PDF)
+	return s.download(ctx, req, typePDF, statement.PDF)
 }
 
 // DownloadStatementCsv returns a statement as CSV.
 func (s *Service) DownloadStatementCsv(ctx context.Context, req *paymentsv1.DownloadStatementCsvRequest) (*httpbody.HttpBody, error) {
-	return s.download(ctx, req.GetPcnCode(), req.GetPeriod(), typeCSV, statement.CSV)
+	return s.download(ctx, req, typeCSV, statement.CSV)
 }
 
-func (s *Service) download(ctx context.Context, pcn, when, kind string, render func(*statement.Statement) ([]byte, error)) (*httpbody.HttpBody, error) {
-	drawn, err := s.drawUp(ctx, pcn, when)
+func (s *Service) download(ctx context.Context, req asked, kind string, render func(*statement.Statement) ([]byte, error)) (*httpbody.HttpBody, error) {
+	drawn, err := s.drawUp(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +54,13 @@ func (s *Service) download(ctx context.Context, pcn, when, kind string, render f
 		return nil, err
 	}
 	return &httpbody.HttpBody{ContentType: kind, Data: content}, nil
+}
+
+// asked is a request for a statement.
+type asked interface {
+	GetPcnCode() string
+	GetPeriod() string
+	GetCommissionerCode() string
 }
 
 // monthsOf reads a month, YYYY-MM, or a financial year, YYYY-YY.
@@ -71,213 +76,267 @@ func monthsOf(text string) (from, to period.Month, err error) {
 	return month, month, nil
 }
 
-// drawing is a statement in the making.
+// drawing is a statement in the making: a PCN's account with one commissioner and those it took over from.
 type drawing struct {
 	pcn      string
 	from, to period.Month
 	message  *paymentsv1.Statement
-	lines    []store.LineRow
-	sent     []sentPayment
-	debts    debts
-	payee    *typev1.Payee
-	held     heldTargets
+	// owner is who owes now what the account's commissioners owed; owners remembers who that is for whom.
+	owner  string
+	owners map[[2]string]string
+	// newest is the newest line of the PCN itself in the account.
+	newest *store.LineRow
+	lines  []store.LineRow
+	parts  []store.PartRow
+	debts  map[string]debts       // by payee
+	held   map[string]heldTargets // by commissioner
 	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
 	ownOnly bool
 }
 
-// sentPayment is a payment with the part of it that is for one PCN.
-type sentPayment struct {
-	row   store.PaymentRow
-	month period.Month
-	part  money.Pence
-	taken money.Pence // of the PCN's part of overpayments, taken off
-}
-
-// debts are the overpayments of a PCN over the period. Every amount is above zero where the PCN owes.
+// debts are the overpayments of a PCN's payee for the PCN over the period. Every amount is above zero where the PCN owes.
 type debts struct{ before, arisen, recovered money.Pence }
 
 // left is what the PCN owes at the end.
 func (d debts) left() money.Pence { return d.before + d.arisen - d.recovered }
 
 // drawUp draws a statement up from what payments holds: the fund is not asked.
-func (s *Service) drawUp(ctx context.Context, pcn, when string) (*drawing, error) {
-	from, to, err := monthsOf(when)
+func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
+	from, to, err := monthsOf(req.GetPeriod())
 	if err != nil {
 		return nil, err
 	}
-	d := &drawing{pcn: pcn, from: from, to: to, message: &paymentsv1.Statement{
-		PcnCode: pcn, FromMonth: from.String(), ToMonth: to.String(), DrawnUpAt: timestamp(sqldb.Micros(s.db.Now())),
-	}}
-	principal, _ := auth.From(ctx)
-	var scope []string
-	if d.ownOnly = principal.HoldsPCN(pcn); !d.ownOnly {
-		scope = principal.CommissionerScope()
+	d := &drawing{
+		pcn: req.GetPcnCode(), from: from, to: to, owners: make(map[[2]string]string), debts: make(map[string]debts), held: make(map[string]heldTargets),
+		message: &paymentsv1.Statement{
+			PcnCode: req.GetPcnCode(), FromMonth: from.String(), ToMonth: to.String(), DrawnUpAt: timestamp(sqldb.Micros(s.db.Now())),
+		},
 	}
-	err = s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		d.lines, err = store.Lines(ctx, q, store.LineFilter{PCNCode: pcn, ToMonth: to.String(), Commissioners: scope})
-		if err != nil {
-			return err
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		for _, step := range []func() error{
+			func() error { return d.account(ctx, q, req.GetCommissionerCode()) },
+			func() error { return d.head(ctx, q, req.GetPeriod()) },
+			func() error { return d.shares(ctx, q) },
+			func() error { return d.place(ctx, q) },
+			func() error { return d.remaining(ctx, q) },
+			func() error { return d.recoveries(ctx, q) },
+		} {
+			if err := step(); err != nil {
+				return err
+			}
 		}
-		if len(d.lines) == 0 {
-			return fault.New(fault.NotFound, rules.ReasonStatementEmpty, "nothing is known of %s up to %s", pcn, to)
-		}
-		if err := errors.Join(d.head(ctx, q, when), d.payments(ctx, q)); err != nil {
-			return err
-		}
-		d.place()
-		return errors.Join(d.remaining(ctx, q, scope), d.recoveries(ctx, q))
+		return nil
 	})
 	return d, err
 }
 
-// head names the commissioner that owes the newest line, and loads the holds.
-func (d *drawing) head(ctx context.Context, q sqldb.Querier, when string) (err error) {
-	slices.SortFunc(d.lines, func(a, b store.LineRow) int {
+// ownerOf returns who owes now what a commissioner owed in a place.
+func (d *drawing) ownerOf(ctx context.Context, q sqldb.Querier, code, location string) (string, error) {
+	key := [2]string{code, location}
+	if owner, known := d.owners[key]; known {
+		return owner, nil
+	}
+	owner, err := ownerOf(ctx, q, code, location)
+	d.owners[key] = owner.code
+	return owner.code, err
+}
+
+// account loads the lines of the PCN and keeps those of one account: the one asked for, or that of the PCN's newest line.
+func (d *drawing) account(ctx context.Context, q sqldb.Querier, asked string) error {
+	lines, err := store.Lines(ctx, q, store.LineFilter{PCNCode: d.pcn, ToMonth: d.to.String()})
+	if err != nil {
+		return err
+	}
+	if len(lines) == 0 {
+		return d.empty()
+	}
+	slices.SortFunc(lines, func(a, b store.LineRow) int {
 		x, y := a.Line, b.Line
 		return cmp.Or(cmp.Compare(a.Month, b.Month), cmp.Compare(a.Fund, b.Fund), cmp.Compare(x.GetPaymentCode(), y.GetPaymentCode()),
 			cmp.Compare(x.GetForMonth(), y.GetForMonth()), cmp.Compare(x.GetPracticeCode(), y.GetPracticeCode()), cmp.Compare(x.GetLineId(), y.GetLineId()))
 	})
-	m := d.message
-	for i := range d.lines {
-		line := d.lines[i].Line
-		m.PcnName = line.GetPcnName()
-		if line.GetPracticeCode() == "" {
-			m.CommissionerCode, d.payee = d.lines[i].CommissionerCode, line.GetPayee()
-		}
-	}
-	m.CommissionerCode = cmp.Or(m.GetCommissionerCode(), d.lines[len(d.lines)-1].CommissionerCode)
-	m.StatementId = m.GetCommissionerCode() + "-" + d.pcn + "-" + when
-	if m.CommissionerName, err = knownName(ctx, q, m.GetCommissionerCode()); err != nil {
+	newest := newestOf(lines)
+	if d.owner, err = d.ownerOf(ctx, q, cmp.Or(asked, newest.CommissionerCode), newest.Line.GetLocationCode()); err != nil {
 		return err
 	}
-	d.held, err = holdsByTarget(ctx, q, m.GetCommissionerCode())
+	others := make(map[string]bool)
+	for _, line := range lines {
+		owner, err := d.ownerOf(ctx, q, line.CommissionerCode, line.Line.GetLocationCode())
+		if err != nil {
+			return err
+		}
+		if owner == d.owner {
+			d.lines = append(d.lines, line)
+		} else if line.Month >= d.from.String() {
+			others[line.CommissionerCode] = true
+		}
+	}
+	if len(d.lines) == 0 {
+		return d.empty()
+	}
+	d.newest, d.message.AlsoOwedBy = newestOf(d.lines), sortedKeys(others)
+	if holds(ctx, d.owner) || holds(ctx, d.newest.CommissionerCode) {
+		return nil
+	}
+	if principal, _ := auth.From(ctx); !principal.HoldsPCN(d.pcn) {
+		return d.empty()
+	}
+	d.ownOnly = true
+	return nil
+}
+
+// empty says that there is nothing to draw a statement up from, or nothing that the caller may see.
+func (d *drawing) empty() error {
+	return fault.New(fault.NotFound, rules.ReasonStatementEmpty,
+		"nothing that you may see is known of %s up to %s; where several commissioners owe it, give commissioner_code", d.pcn, d.to)
+}
+
+// newestOf returns the last line of the PCN itself, or else the last.
+func newestOf(lines []store.LineRow) *store.LineRow {
+	for i := range slices.Backward(lines) {
+		if lines[i].Line.GetPracticeCode() == "" {
+			return &lines[i]
+		}
+	}
+	return &lines[len(lines)-1]
+}
+
+// head names the account.
+func (d *drawing) head(ctx context.Context, q sqldb.Querier, when string) (err error) {
+	m := d.message
+	m.PcnName, m.CommissionerCode = d.newest.Line.GetPcnName(), d.newest.CommissionerCode
+	m.StatementId = m.GetCommissionerCode() + "-" + d.pcn + "-" + when
+	m.CommissionerName, err = knownName(ctx, q, m.GetCommissionerCode())
 	return err
 }
 
-// payments finds the payments that carry lines of the PCN, and what part of each is its.
-func (d *drawing) payments(ctx context.Context, q sqldb.Querier) error {
-	own := make(map[string]money.Pence)
-	for i := range d.lines {
-		if id := d.lines[i].PaymentID; id != "" {
-			own[id] += money.Pence(d.lines[i].Line.GetAmountPence())
-		}
+// shares loads the PCN's parts of the account's runs, as they were fixed when the runs were approved.
+func (d *drawing) shares(ctx context.Context, q sqldb.Querier) error {
+	parts, err := store.PartsOfPCN(ctx, q, d.pcn, d.to)
+	if err != nil {
+		return err
 	}
-	for _, id := range sortedKeys(own) {
-		row, err := store.Payment(ctx, q, id)
+	for _, part := range parts {
+		owner, err := d.ownerOf(ctx, q, part.CommissionerCode, d.newest.Line.GetLocationCode())
 		if err != nil {
 			return err
 		}
-		run, err := store.Run(ctx, q, row.RunID)
-		if err != nil {
-			return err
+		if owner == d.owner {
+			d.parts = append(d.parts, part)
 		}
-		if run.Month.After(d.to) {
-			continue
-		}
-		taken, err := d.takenOff(ctx, q, row)
-		if err != nil {
-			return err
-		}
-		d.sent = append(d.sent, sentPayment{row: row, month: run.Month, part: own[id] - taken, taken: taken})
 	}
 	return nil
 }
 
-// takenOff returns the PCN's part of what was taken off a payment for overpayments. A payee that serves several PCNs shares it by
-// what each was overpaid.
-func (d *drawing) takenOff(ctx context.Context, q sqldb.Querier, row store.PaymentRow) (money.Pence, error) {
-	total, err := store.FrozenPayee(ctx, q, row.RunID, row.PayeeCode)
-	if err != nil || total.BroughtForward == 0 {
-		return 0, err
-	}
-	carried, err := store.CarriedByPCN(ctx, q, row.PayeeCode)
-	if err != nil {
-		return 0, err
-	}
-	codes := sortedKeys(carried)
-	weights := make([]*big.Rat, len(codes))
-	for i, code := range codes {
-		weights[i] = new(big.Rat).SetInt64(max(0, -int64(carried[code])))
-	}
-	parts, err := money.Allocate(-total.BroughtForward, weights)
-	if err != nil {
-		return 0, err
-	}
-	if at := slices.Index(codes, d.pcn); at >= 0 {
-		return parts[at], nil
-	}
-	return 0, nil
-}
-
 // place puts lines and payments where they belong and adds up.
-func (d *drawing) place() {
+func (d *drawing) place(ctx context.Context, q sqldb.Querier) error {
 	m := d.message
 	first := d.from.String()
 	for i := range d.lines {
 		row := &d.lines[i]
 		amount := row.Line.GetAmountPence()
-		if row.State == store.Carried {
-			if row.Month < first {
-				d.debts.before -= money.Pence(amount)
-			} else {
-				d.debts.arisen -= money.Pence(amount)
+		if row.Month < first {
+			if row.State != 0 {
+				m.OpeningPence += amount
 			}
+			continue
+		}
+		line, err := d.statementLine(ctx, q, row)
+		if err != nil {
+			return err
 		}
 		switch {
-		case row.State == 0 && row.Month >= first:
-			m.ReconcileOnly = append(m.ReconcileOnly, d.statementLine(row))
 		case row.State == 0:
-		case row.Month < first:
-			m.OpeningPence += amount
+			m.ReconcileOnly = append(m.ReconcileOnly, line)
 		case row.Line.GetAdjustsLineId() != "" || row.Line.GetForMonth() < row.Month:
-			m.Corrections = append(m.Corrections, d.statementLine(row))
+			m.Corrections = append(m.Corrections, line)
 			m.TotalPence += amount
 		default:
-			m.Payments = append(m.Payments, d.statementLine(row))
+			m.Payments = append(m.Payments, line)
 			m.TotalPence += amount
 		}
 	}
-	for _, p := range d.sent {
-		counts := p.counts()
-		switch {
-		case p.month.Before(d.from) && counts:
-			m.OpeningPence -= int64(p.part)
-			d.debts.before -= p.taken
-		case p.month.Before(d.from):
-		default:
-			payment := paymentToProto(p.row)
-			if d.ownOnly {
-				payment.AmountPence = int64(p.part)
-			}
-			m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: payment, PcnPence: int64(p.part)})
-			if counts {
-				m.SentPence += int64(p.part)
-				d.debts.recovered += p.taken
-			}
-		}
+	for i := range d.parts {
+		d.placePart(&d.parts[i])
 	}
 	m.ClosingPence = m.GetOpeningPence() + m.GetTotalPence() - m.GetSentPence()
+	return nil
+}
+
+// placePart puts the PCN's part of a run where it belongs.
+func (d *drawing) placePart(p *store.PartRow) {
+	m := d.message
+	earlier := p.Month.Before(d.from)
+	if owes := d.debts[p.PayeeCode]; !p.Reversed {
+		if earlier {
+			owes.before += p.BroughtForward - p.CarriedForward
+		} else {
+			owes.arisen -= p.CarriedForward
+			owes.recovered -= p.BroughtForward
+		}
+		d.debts[p.PayeeCode] = owes
+	}
+	if p.Payment.ID == "" && (p.Payee.Net != 0 || p.Net() == 0 || p.Reversed) {
+		return // nothing was sent, nor did overpayments for one PCN take up what there was for another
+	}
+	payment := paymentToProto(p.Payment)
+	if p.Payment.ID == "" {
+		payment.State, payment.SentAt, payment.Etag = paymentsv1.PaymentState_PAYMENT_STATE_SETTLED, timestamp(p.ApprovedAt), ""
+	}
+	switch {
+	case earlier && counts(payment.GetState()):
+		m.OpeningPence -= int64(p.Net())
+	case earlier:
+	default:
+		if d.ownOnly {
+			payment.AmountPence = int64(p.Net())
+		}
+		m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: payment, PcnPence: int64(p.Net())})
+		if counts(payment.GetState()) {
+			m.SentPence += int64(p.Net())
+		}
+	}
 }
 
 // counts tells whether a payment reduces what is owed.
-func (p *sentPayment) counts() bool {
-	return p.row.State == paymentsv1.PaymentState_PAYMENT_STATE_SENT || p.row.State == paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
+func counts(state paymentsv1.PaymentState) bool {
+	return state == paymentsv1.PaymentState_PAYMENT_STATE_SENT || state == paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
 }
 
-func (d *drawing) statementLine(row *store.LineRow) *paymentsv1.StatementLine {
-	return &paymentsv1.StatementLine{
+func (d *drawing) statementLine(ctx context.Context, q sqldb.Querier, row *store.LineRow) (*paymentsv1.StatementLine, error) {
+	out := &paymentsv1.StatementLine{
 		Line: row.Line, Fund: typev1.Fund(row.Fund), ScheduleMonth: row.Month, State: paymentsv1.ItemState(row.State), //nolint:gosec // enums
-		Basis: basisText(row.Line), Holds: d.held.of(*row),
+		Basis: basisText(row.Line),
 	}
+	if row.State != store.Open {
+		return out, nil
+	}
+	held, known := d.held[row.CommissionerCode]
+	if !known {
+		var err error
+		if held, err = holdsByTarget(ctx, q, row.CommissionerCode); err != nil {
+			return nil, err
+		}
+		d.held[row.CommissionerCode] = held
+	}
+	out.Holds = held.of(*row)
+	return out, nil
 }
 
 // remaining works out what is left of the amounts that the funds stated for a year or another period.
-func (d *drawing) remaining(ctx context.Context, q sqldb.Querier, scope []string) error {
-	stated, err := store.Entitlements(ctx, q, store.EntitlementFilter{CommissionerCodes: scope, PCNCode: d.pcn, Month: d.to})
+func (d *drawing) remaining(ctx context.Context, q sqldb.Querier) error {
+	stated, err := store.Entitlements(ctx, q, store.EntitlementFilter{PCNCode: d.pcn, Month: d.to})
 	if err != nil {
 		return err
 	}
 	for _, e := range stated {
+		owner, err := d.ownerOf(ctx, q, e.CommissionerCode, d.newest.Line.GetLocationCode())
+		if err != nil {
+			return err
+		}
+		if owner != d.owner {
+			continue
+		}
 		var scheduled money.Pence
 		for i := range d.lines {
 			line := d.lines[i].Line
@@ -294,26 +353,41 @@ func (d *drawing) remaining(ctx context.Context, q sqldb.Querier, scope []string
 	return nil
 }
 
-// recoveries lists what the payee of the PCN still has to give back.
+// recoveries lists what is still to be given back for the PCN, payee by payee.
 func (d *drawing) recoveries(ctx context.Context, q sqldb.Querier) error {
-	if d.payee.GetCode() == "" {
+	var debtors []string
+	for _, payee := range sortedKeys(d.debts) {
+		if d.debts[payee].left() > 0 {
+			debtors = append(debtors, payee)
+		}
+	}
+	if len(debtors) == 0 {
 		return nil
 	}
-	plans, sums, err := store.Recoveries(ctx, q, store.Page{Commissioners: []string{d.message.GetCommissionerCode()}}, []string{d.payee.GetCode()})
+	plans, err := store.NewestPlans(ctx, q, []string{d.owner, d.message.GetCommissionerCode()}, debtors)
 	if err != nil {
 		return err
 	}
-	for _, plan := range plans {
-		recovery, err := recoveryToProto(ctx, q, plan, sums[plan.CommissionerCode+" "+plan.PayeeCode])
+	for _, payee := range debtors {
+		plan := plans[payee]
+		plan.CommissionerCode, plan.PayeeCode, plan.PayeeName = d.owner, payee, d.payeeName(payee)
+		recovery, err := recoveryToProto(ctx, q, plan, d.debts[payee].left())
 		if err != nil {
 			return err
-		}
-		if d.ownOnly {
-			recovery.OutstandingPence = int64(d.debts.left())
 		}
 		d.message.Recoveries = append(d.message.Recoveries, recovery)
 	}
 	return nil
+}
+
+// payeeName returns the name under which a payee was last in a run for the PCN.
+func (d *drawing) payeeName(code string) string {
+	for i := range slices.Backward(d.parts) {
+		if d.parts[i].PayeeCode == code {
+			return d.parts[i].Payee.PayeeName
+		}
+	}
+	return ""
 }
 
 // print writes a statement as it is printed.
@@ -321,10 +395,11 @@ func (d *drawing) print() (*statement.Statement, error) {
 	m := d.message
 	out := &statement.Statement{
 		Commissioner: statement.Party{Code: m.GetCommissionerCode(), Name: m.GetCommissionerName()}, PCN: statement.Party{Code: m.GetPcnCode(), Name: m.GetPcnName()},
-		Payee: statement.Party{Code: d.payee.GetCode(), Name: d.payee.GetName()}, Number: m.GetStatementId(), Period: periodName(d.from, d.to), From: d.from, To: d.to,
-		DrawnUp: m.GetDrawnUpAt().AsTime(), KnownAt: m.GetDrawnUpAt().AsTime(), Opening: money.Pence(m.GetOpeningPence()), Total: money.Pence(m.GetTotalPence()),
+		Number: m.GetStatementId(), Period: periodName(d.from, d.to), From: d.from, To: d.to, DrawnUp: m.GetDrawnUpAt().AsTime(),
+		KnownAt: m.GetDrawnUpAt().AsTime(), Opening: money.Pence(m.GetOpeningPence()), Total: money.Pence(m.GetTotalPence()),
 		Closing: money.Pence(m.GetClosingPence()),
 	}
+	setOff := d.setOff()
 	for _, part := range []struct {
 		from []*paymentsv1.StatementLine
 		to   *[]statement.Line
@@ -334,30 +409,126 @@ func (d *drawing) print() (*statement.Statement, error) {
 			if err != nil {
 				return nil, err
 			}
+			if setOff[line.GetLine().GetLineId()] {
+				printed.State = "recovered"
+			}
 			*part.to = append(*part.to, printed)
-			for _, hold := range line.GetHolds() {
-				out.Held = append(out.Held, statement.HeldLine{Line: printed, Reason: hold.GetReasonCode(), Remedy: hold.GetReason()})
+			if len(line.GetHolds()) > 0 {
+				out.Held = append(out.Held, heldLine(printed, line.GetHolds()))
 			}
 		}
 	}
-	for _, p := range d.sent {
-		if !p.month.Before(d.from) {
-			out.Settled = append(out.Settled, statement.Settlement{
-				Date: period.DateOf(sqldb.FromMicros(p.row.SentAt)), Reference: p.row.ID, Amount: p.part, Counts: p.counts(),
-				State: strings.ToLower(strings.TrimPrefix(p.row.State.String(), "PAYMENT_STATE_")),
+	for _, p := range m.GetSent() {
+		settlement, err := printedPayment(p)
+		if err != nil {
+			return nil, err
+		}
+		out.Settled = append(out.Settled, settlement)
+	}
+	for _, payee := range sortedKeys(d.debts) {
+		if owes := d.debts[payee]; owes != (debts{}) {
+			out.Recoveries = append(out.Recoveries, statement.Recovery{
+				Payee: statement.Party{Code: payee, Name: d.payeeName(payee)}, BroughtForward: owes.before, Arisen: owes.arisen,
+				Recovered: owes.recovered, CarriedForward: owes.left(),
 			})
 		}
 	}
-	if d.debts != (debts{}) {
-		out.Recoveries = append(out.Recoveries, statement.Recovery{
-			Reference: d.payee.GetCode(), Reason: "paid too much in earlier runs", BroughtForward: d.debts.before, Arisen: d.debts.arisen,
-			Recovered: d.debts.recovered, CarriedForward: d.debts.left(),
-		})
+	if others := m.GetAlsoOwedBy(); len(others) > 0 {
+		out.Notes = append(out.Notes, fmt.Sprintf("This is the account with %s alone. Lines of the period are also owed by %s, with a statement of each.",
+			m.GetCommissionerCode(), strings.Join(others, ", ")))
 	}
+	out.Payee = d.paidTo(out)
 	out.Entitlements = printedRemaining(m.GetRemaining())
 	for i := range out.Entitlements {
 		out.Entitlements[i].PaymentName = d.nameOf(out.Entitlements[i].PaymentCode)
 	}
+	return out, nil
+}
+
+// setOff returns the lines of which nothing was sent because all of it was taken off for earlier overpayments.
+func (d *drawing) setOff() map[string]bool {
+	taken := make(map[[2]string]bool)
+	for i := range d.parts {
+		if p := &d.parts[i]; p.Payee.Net == 0 && p.Payee.CarriedForward == 0 {
+			taken[[2]string{p.RunID, p.PayeeCode}] = true
+		}
+	}
+	out := make(map[string]bool)
+	for i := range d.lines {
+		if row := &d.lines[i]; row.State == store.Carried && taken[[2]string{row.RunID, row.Line.GetPayee().GetCode()}] {
+			out[row.Line.GetLineId()] = true
+		}
+	}
+	return out
+}
+
+// paidTo names the one payee of a statement; without a code where there are several.
+func (d *drawing) paidTo(s *statement.Statement) statement.Party {
+	payees := make(map[string]statement.Party)
+	for _, lines := range [][]statement.Line{s.Payments, s.Corrections} {
+		for i := range lines {
+			payees[lines[i].Payee.Code] = lines[i].Payee
+		}
+	}
+	for i := range s.Settled {
+		payees[s.Settled[i].Payee.Code] = s.Settled[i].Payee
+	}
+	delete(payees, "")
+	switch len(payees) {
+	case 0:
+		return party(d.newest.Line.GetPayee())
+	case 1:
+		for _, only := range payees {
+			return only
+		}
+	}
+	return statement.Party{Name: "Several payees"}
+}
+
+func party(p *typev1.Payee) statement.Party {
+	return statement.Party{Code: p.GetCode(), Name: p.GetName()}
+}
+
+// heldLine writes why a line may not be sent, each reason once.
+func heldLine(line statement.Line, holds []*paymentsv1.Hold) statement.HeldLine {
+	var codes, reasons, remedies []string
+	for _, hold := range holds {
+		code, reason, remedy := hold.GetReasonCode(), hold.GetReason(), ""
+		if code != reasonPlaced {
+			// A fund gives its reason as a code, and says what to do about it.
+			reason, remedy = strings.ToLower(strings.ReplaceAll(code, "_", " ")), reason
+		}
+		codes, reasons, remedies = append(codes, code), append(reasons, reason), append(remedies, remedy)
+	}
+	return statement.HeldLine{Line: line, Codes: distinct(codes, " "), Reason: distinct(reasons, "; "), Remedy: distinct(remedies, "; ")}
+}
+
+// distinct joins texts that are not empty, each once.
+func distinct(texts []string, separator string) string {
+	var kept []string
+	for _, text := range texts {
+		if text != "" && !slices.Contains(kept, text) {
+			kept = append(kept, text)
+		}
+	}
+	return strings.Join(kept, separator)
+}
+
+func printedPayment(p *paymentsv1.StatementPayment) (statement.Settlement, error) {
+	payment := p.GetPayment()
+	out := statement.Settlement{
+		Date: period.DateOf(payment.GetSentAt().AsTime()), Reference: payment.GetPaymentId(), Payee: party(payment.GetPayee()), Amount: money.Pence(p.GetPcnPence()),
+		Counts: counts(payment.GetState()), State: strings.ToLower(strings.TrimPrefix(payment.GetState().String(), "PAYMENT_STATE_")),
+	}
+	if out.Reference == "" {
+		out.Reference = payment.GetRunId() + ", nothing was sent"
+		return out, nil
+	}
+	sentOn, err := period.ParseDate(payment.GetSentOn())
+	if err != nil {
+		return out, fault.Bug("payment %s: %v", payment.GetPaymentId(), err)
+	}
+	out.Date = sentOn
 	return out, nil
 }
 
@@ -381,7 +552,8 @@ func printedLine(l *paymentsv1.StatementLine) (statement.Line, error) {
 	}
 	out := statement.Line{
 		LineID: line.GetLineId(), PaymentCode: line.GetPaymentCode(), PaymentName: paymentName(basis.GetClause(), line.GetPaymentCode()), Month: scheduled,
-		ForMonth: forMonth, Fund: fundName(int(l.GetFund())), PracticeCode: line.GetPracticeCode(), Instalments: int(basis.GetInstalments()),
+		ForMonth: forMonth, Fund: fundName(int(l.GetFund())), FundingSource: line.GetFundingSource(), Payee: party(line.GetPayee()),
+		PracticeCode: line.GetPracticeCode(), Instalments: int(basis.GetInstalments()),
 		Convention: basis.GetConvention(), Clause: basis.GetClause(), Amount: money.Pence(line.GetAmountPence()), Adjusts: line.GetAdjustsLineId(),
 		Cause: strings.ToLower(strings.ReplaceAll(causeName(line.GetAdjustmentCause()), "_", " ")), Confidence: confidenceName(line.GetConfidence()),
 	}

@@ -402,7 +402,7 @@ func (s *suite) count(t require.TestingT, from string, args ...any) (n int) {
 
 // tables are those of payments itself.
 var tables = []string{
-	"schedules", "schedule_parts", "lines", "items", "entitlements", "runs", "approvals", "run_lines", "run_payees", "holds", "payments", "exports",
+	"schedules", "schedule_parts", "lines", "items", "entitlements", "runs", "approvals", "run_lines", "run_payees", "run_parts", "holds", "payments", "exports",
 	"recovery_plans", "settings", "code_mappings", "suppliers", "imports", "imported_rows", "moves", "postings", "entries",
 }
 

@@ -16,8 +16,9 @@ import (
 // columns are the columns of the CSV, in order.
 var columns = []string{
 	"section", "item", "statement_number", "commissioner_code", "pcn_code", "payee_code", "run_month", "for_month", "date", "reference",
-	"line_id", "payment_code", "payment_name", "practice_code", "funding_source", "state", "confidence", "rate_gbp", "rate_per", "quantity",
-	"quantity_unit", "instalments", "convention", "clause", "source", "adjusts_line_id", "cause", "reason", "remedy", "text", "amount_gbp",
+	"line_id", "payment_code", "payment_name", "practice_code", "fund", "funding_source", "state", "confidence", "rate_gbp", "rate_per", "quantity",
+	"quantity_unit", "instalments", "convention", "clause", "source", "adjusts_line_id", "cause", "hold_codes", "reason", "remedy", "text",
+	"amount_gbp",
 }
 
 // CSV returns the statement as one flat table in UTF-8 with CRLF line ends, as RFC 4180 has it. The column section says what a
@@ -29,7 +30,7 @@ func CSV(s *Statement) ([]byte, error) {
 		return nil, err
 	}
 	t := &table{common: record{
-		"statement_number": s.Number, "commissioner_code": s.Commissioner.Code, "pcn_code": s.PCN.Code, "payee_code": s.Payee.Code,
+		"statement_number": s.Number, "commissioner_code": s.Commissioner.Code, "pcn_code": s.PCN.Code,
 	}}
 	t.w = csv.NewWriter(&t.text)
 	t.w.UseCRLF = true
@@ -45,7 +46,7 @@ func CSV(s *Statement) ([]byte, error) {
 	}
 	for i := range s.Held {
 		held := &s.Held[i]
-		t.line("held", &held.Line, record{"reason": held.Reason, "remedy": held.Remedy})
+		t.line("held", &held.Line, record{"hold_codes": held.Codes, "reason": held.Reason, "remedy": held.Remedy})
 	}
 	t.lines("reconcile_only", s.ReconcileOnly)
 	for i := range s.Entitlements {
@@ -105,7 +106,6 @@ func (t *table) head(s *Statement, f figures) {
 		{"payments", f.payments},
 		{"corrections", f.corrections},
 		{"total", s.Total},
-		{"repaid", f.repaid},
 		{"paid", f.paid},
 		{"closing", s.Closing},
 	} {
@@ -124,7 +124,7 @@ func (t *table) lines(section string, lines []Line) {
 func (t *table) line(section string, l *Line, r record) {
 	r["run_month"], r["for_month"], r["line_id"] = l.Month.String(), l.ForMonth.String(), l.LineID
 	r["payment_code"], r["payment_name"], r["practice_code"] = l.PaymentCode, l.PaymentName, l.PracticeCode
-	r["funding_source"], r["state"], r["confidence"] = l.Fund, l.State, l.Confidence
+	r["payee_code"], r["fund"], r["funding_source"], r["state"], r["confidence"] = l.Payee.Code, l.Fund, l.FundingSource, l.State, l.Confidence
 	r["convention"], r["clause"], r["adjusts_line_id"], r["cause"] = l.Convention, l.Clause, l.Adjusts, l.Cause
 	r["amount_gbp"] = l.Amount.Plain()
 	if l.Instalments > 1 {
@@ -145,7 +145,7 @@ func (t *table) settlement(s *Settlement) {
 		item = "not_counted"
 	}
 	t.write("settlement", item, record{
-		"date": s.Date.String(), "reference": s.Reference, "state": s.State, "amount_gbp": s.Amount.Plain(),
+		"payee_code": s.Payee.Code, "date": s.Date.String(), "reference": s.Reference, "state": s.State, "amount_gbp": s.Amount.Plain(),
 	})
 }
 
@@ -157,10 +157,9 @@ func (t *table) recovery(r *Recovery) {
 		{"brought_forward", r.BroughtForward},
 		{"arisen", r.Arisen},
 		{"recovered", r.Recovered},
-		{"repaid", r.Repaid},
 		{"carried_forward", r.CarriedForward},
 	} {
-		t.write("recovery", movement.item, record{"reference": r.Reference, "reason": r.Reason, "amount_gbp": movement.amount.Plain()})
+		t.write("recovery", movement.item, record{"payee_code": r.Payee.Code, "text": r.Payee.Name, "amount_gbp": movement.amount.Plain()})
 	}
 }
 

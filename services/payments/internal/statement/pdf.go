@@ -130,11 +130,9 @@ func (d *document) summary() {
 		{"Payments", d.f.payments, false},
 		{"Corrections", d.f.corrections, false},
 		{"Total of the period", s.Total, true},
+		{"Sent to payees", -d.f.paid, false},
+		{"Balance carried forward", s.Closing, true},
 	}
-	if d.f.repaid != 0 {
-		account = append(account, entry{"Repaid by the PCN, or forgiven", d.f.repaid, false})
-	}
-	account = append(account, entry{"Paid to the payee", -d.f.paid, false}, entry{"Balance carried forward", s.Closing, true})
 	aside := []entry{
 		{"To be recovered, brought forward", r.BroughtForward, false},
 		{"Arisen in the period", r.Arisen, false},
@@ -245,7 +243,7 @@ func totalRow(label string, total money.Pence) row {
 func lineRow(l *Line) row {
 	return row{
 		cells: []cellText{
-			{{plain, or(l.PaymentName, l.PaymentCode)}, {small, join(" ", l.PracticeCode, l.PracticeName)}},
+			{{plain, or(l.PaymentName, l.PaymentCode)}, {small, l.PracticeCode}},
 			{{plain, shortMonth(l.ForMonth)}},
 			{{small, l.Fund}},
 			{{small, l.State}, {caution, label(l.Confidence)}},
@@ -274,7 +272,11 @@ func lineWorking(l *Line) []styled {
 		if i == len(l.Factors)-1 {
 			sentence = join(" ", sentence, l.spread())
 		}
-		out = append(out, styled{small, join(" · ", sentence, f.Clause, f.Source)})
+		clause := f.Clause
+		if clause == l.Clause {
+			clause = ""
+		}
+		out = append(out, styled{small, join(" · ", sentence, clause, f.Source)})
 		if note := label(f.Confidence); note != "" && f.Confidence != l.Confidence {
 			out = append(out, styled{caution, note})
 		}
@@ -286,7 +288,7 @@ func (d *document) settled() {
 	if len(d.st.Settled) == 0 {
 		return
 	}
-	d.section("Sent to the payee", "What counts reduces the balance; a sum that was rejected, or not sent yet, does not.")
+	d.section("Sent to payees", "The PCN's part of each payment. What counts reduces the balance; a sum that was rejected does not.")
 	rows := make([]row, 0, len(d.st.Settled)+1)
 	for i := range d.st.Settled {
 		s := &d.st.Settled[i]
@@ -295,48 +297,46 @@ func (d *document) settled() {
 			counts = amount(s.Amount)
 		}
 		rows = append(rows, row{cells: []cellText{
-			{{plain, day(s.Date)}}, {{plain, s.Reference}}, {{plain, s.State}}, {{plain, amount(s.Amount)}}, {{plain, counts}},
+			{{plain, day(s.Date)}}, {{plain, s.Reference}}, {{plain, join(" ", s.Payee.Code, s.Payee.Name)}}, {{plain, s.State}}, {{plain, amount(s.Amount)}}, {{plain, counts}},
 		}})
 	}
 	d.table([]column{
 		{"Date", 9500, false},
-		{"Reference", right - left - 36700, false},
-		{"State", 10000, false},
-		{"Amount", 8600, true},
-		{"Counts", 8600, true},
-	}, append(rows, totalRow("Paid to the payee", d.f.paid)))
+		{"Reference", 11000, false},
+		{"Payee", right - left - 42000, false},
+		{"State", 5500, false},
+		{"Amount", 8000, true},
+		{"Counts", 8000, true},
+	}, append(rows, row{total: true, cells: []cellText{{{strong, "Sent to payees"}}, nil, nil, nil, nil, {{strong, amount(d.f.paid)}}}}))
 }
 
 func (d *document) recoveries() {
 	if len(d.st.Recoveries) == 0 {
 		return
 	}
-	d.section("Recoveries", "What the PCN owes. Recovered was taken out of payments; repaid was received from the PCN, or forgiven.")
+	d.section("Recoveries", "What payees were paid too much for the PCN in earlier runs. Recovered was taken out of payments.")
 	rows := make([]row, 0, len(d.st.Recoveries)+1)
 	for i := range d.st.Recoveries {
 		r := &d.st.Recoveries[i]
-		rows = append(rows, recoveryRow(plain, r.Reference, r))
-		rows[i].below = []styled{{small, r.Reason}}
+		rows = append(rows, recoveryRow(plain, join(" ", r.Payee.Code, r.Payee.Name), r))
 	}
 	total := recoveryRow(strong, "All", &d.f.recovery)
 	total.total = true
 	d.table([]column{
-		{"Reference", right - left - 39000, false},
+		{"Payee", right - left - 31200, false},
 		{"Brought forward", 7800, true},
 		{"Arisen", 7800, true},
 		{"Recovered", 7800, true},
-		{"Repaid", 7800, true},
 		{"Carried forward", 7800, true},
 	}, append(rows, total))
 }
 
-func recoveryRow(f face, reference string, r *Recovery) row {
+func recoveryRow(f face, payee string, r *Recovery) row {
 	return row{cells: []cellText{
-		{{f, reference}},
+		{{f, payee}},
 		{{f, amount(r.BroughtForward)}},
 		{{f, amount(r.Arisen)}},
 		{{f, amount(r.Recovered)}},
-		{{f, amount(r.Repaid)}},
 		{{f, amount(r.CarriedForward)}},
 	}}
 }
@@ -350,7 +350,7 @@ func (d *document) held() {
 	for i := range d.st.Held {
 		h := &d.st.Held[i]
 		rows[i] = lineRow(&h.Line)
-		rows[i].below = append([]styled{{caution, join(": ", h.Reason, h.Remedy)}}, rows[i].below...)
+		rows[i].below = append([]styled{{caution, join(": ", h.Reason, h.Remedy)}, {small, h.Codes}}, rows[i].below...)
 	}
 	d.table(lineColumns, append(rows, totalRow("Held back", d.f.held)))
 }

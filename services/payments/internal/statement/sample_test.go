@@ -17,11 +17,14 @@ func empty() *statement.Statement {
 	return &statement.Statement{
 		Commissioner: statement.Party{Code: "16C", Name: "NHS Tees Valley CCG"},
 		PCN:          statement.Party{Code: "U89141", Name: "STOCKTON PCN"},
-		Payee:        statement.Party{Code: "A81002", Name: "Queens Park Medical Centre"},
+		Payee:        payee,
 		Number:       "16C-U89141-2022-04", Period: "April 2022", From: april, To: april,
 		DrawnUp: time.Date(2022, time.May, 5, 9, 30, 0, 0, time.UTC), KnownAt: time.Date(2022, time.May, 3, 17, 0, 0, 0, time.UTC),
 	}
 }
+
+// payee is who receives what the PCN is paid.
+var payee = statement.Party{Code: "A81002", Name: "Queens Park Medical Centre"}
 
 func lineID(n int) string { return "core-" + fmt.Sprintf("%032x", 0x7f0c2b9a41d85e63+n) }
 
@@ -29,7 +32,7 @@ func lineID(n int) string { return "core-" + fmt.Sprintf("%032x", 0x7f0c2b9a41d8
 func pcnLines(month period.Month, first int) []statement.Line {
 	of := func(n int, code, name, fund, rate, clause, confidence string, pence money.Pence) statement.Line {
 		return statement.Line{
-			LineID: lineID(first + n), PaymentCode: code, PaymentName: name, Month: month, ForMonth: month, Fund: fund,
+			LineID: lineID(first + n), PaymentCode: code, PaymentName: name, Month: month, ForMonth: month, Fund: "core", FundingSource: fund, Payee: payee,
 			Factors: []statement.Factor{{
 				RateGBP: rate, Per: "registered patient", Quantity: "53674", Unit: "registered patients", Source: "Network Contract DES 2022/23",
 				Confidence: confidence,
@@ -57,7 +60,8 @@ func practiceLines(month period.Month, first int) []statement.Line {
 	} {
 		out = append(out, statement.Line{
 			LineID: lineID(first + i), PaymentCode: "NPP", PaymentName: "Network participation payment", Month: month, ForMonth: month,
-			Fund: "PRIMARY_MEDICAL_ALLOCATION", PracticeCode: practice.code, PracticeName: practice.name,
+			Fund: "core", FundingSource: "PRIMARY_MEDICAL_ALLOCATION", PracticeCode: practice.code,
+			Payee: statement.Party{Code: practice.code, Name: practice.name},
 			Factors: []statement.Factor{{
 				RateGBP: "1.761", Per: "weighted patient", Quantity: practice.weighted, Unit: "weighted patients", Clause: "SFE Part 7",
 				Source: "Statement of Financial Entitlements", Confidence: "inferred",
@@ -70,7 +74,8 @@ func practiceLines(month period.Month, first int) []statement.Line {
 
 func correction(run, forMonth period.Month, n int, pence money.Pence) statement.Line {
 	return statement.Line{
-		LineID: lineID(n), PaymentCode: "CORE_PCN", PaymentName: "Core PCN funding", Month: run, ForMonth: forMonth, Fund: "CCG_CORE_ALLOCATION",
+		LineID: lineID(n), PaymentCode: "CORE_PCN", PaymentName: "Core PCN funding", Month: run, ForMonth: forMonth, Fund: "core", FundingSource: "CCG_CORE_ALLOCATION",
+		Payee: payee,
 		Factors: []statement.Factor{
 			{RateGBP: "1.50", Per: "registered patient", Quantity: "114", Unit: "registered patients", Source: "list of 1 January 2021", Confidence: "official"},
 		},
@@ -83,6 +88,7 @@ func correction(run, forMonth period.Month, n int, pence money.Pence) statement.
 func filled() *statement.Statement {
 	s := empty()
 	s.Opening = -12000
+	s.Payee = statement.Party{Name: "Several payees"}
 	s.Payments = append(pcnLines(april, 0), practiceLines(april, 10)...)
 	s.Corrections = []statement.Line{
 		correction(april, april.Add(-1), 1001, 1425),
@@ -90,17 +96,17 @@ func filled() *statement.Statement {
 	}
 	s.ReconcileOnly = practiceLines(april, 50)[:1]
 	s.Recoveries = []statement.Recovery{
-		{Reference: "REC-2022-0007", Reason: "Core PCN funding of February 2022 was paid twice", BroughtForward: 12000, Recovered: 10000, Repaid: 500, CarriedForward: 1500},
-		{Reference: "REC-2022-0011", Reason: "Population of February 2022 corrected", Arisen: 2850, CarriedForward: 2850},
+		{Payee: payee, BroughtForward: 12000, Recovered: 10000, CarriedForward: 2000},
+		{Payee: statement.Party{Code: "A81034", Name: "Thornaby and Barwick Medical Group"}, Arisen: 2850, CarriedForward: 2850},
 	}
 	s.Held = []statement.HeldLine{{
-		Line:   practiceLines(april, 10)[2],
-		Reason: "PAYEE_NOT_RECORDED", Remedy: "Record who receives the money for A81039, with the bank details that Finance holds.",
+		Line:  practiceLines(april, 10)[2],
+		Codes: "PAYEE_NOT_RECORDED PLACED", Reason: "payee not recorded; the practice asked to wait", Remedy: "Record who receives the money for A81039, with the bank details that Finance holds.",
 	}}
 	s.Settled = []statement.Settlement{
-		{Date: period.NewDate(2022, time.April, 27), Reference: "BACS 2022-04-0019", State: "rejected", Amount: 1634463},
-		{Date: period.NewDate(2022, time.April, 29), Reference: "BACS 2022-04-0023", State: "paid", Amount: 1634463, Counts: true},
-		{Date: period.NewDate(2022, time.April, 29), Reference: "BACS 2022-04-0024", State: "sent", Amount: 571674, Counts: true},
+		{Date: period.NewDate(2022, time.April, 27), Reference: "BACS 2022-04-0019", Payee: payee, State: "rejected", Amount: 1634463},
+		{Date: period.NewDate(2022, time.April, 29), Reference: "BACS 2022-04-0023", Payee: payee, State: "paid", Amount: 1634463, Counts: true},
+		{Date: period.NewDate(2022, time.April, 29), Reference: "BACS 2022-04-0024", Payee: statement.Party{Code: "A81034", Name: "Thornaby and Barwick Medical Group"}, State: "sent", Amount: 571674, Counts: true},
 	}
 	s.Entitlements = []statement.Entitlement{
 		{PaymentCode: "CORE_PCN", PaymentName: "Core PCN funding", Period: "2022/23", Known: true, Year: 8051100, Scheduled: 670925, Remaining: 7380175, Confidence: "official"},
@@ -130,7 +136,7 @@ func year() *statement.Statement {
 			s.Corrections = append(s.Corrections, correction(month, month.Add(-1), 2000+i, 1425))
 		}
 		s.Settled = append(s.Settled, statement.Settlement{
-			Date: month.Last(), Reference: fmt.Sprintf("BACS %s-0023", month), State: "paid", Amount: 2433000, Counts: true,
+			Date: month.Last(), Reference: fmt.Sprintf("BACS %s-0023", month), Payee: payee, State: "paid", Amount: 2433000, Counts: true,
 		})
 	}
 	s.Entitlements = []statement.Entitlement{
@@ -150,9 +156,6 @@ func settle(s *statement.Statement) *statement.Statement {
 		s.Total += s.Corrections[i].Amount
 	}
 	s.Closing = s.Opening + s.Total
-	for i := range s.Recoveries {
-		s.Closing += s.Recoveries[i].Repaid
-	}
 	for i := range s.Settled {
 		if s.Settled[i].Counts {
 			s.Closing -= s.Settled[i].Amount

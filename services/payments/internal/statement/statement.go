@@ -14,12 +14,12 @@ import (
 // Statement is a PCN's account with one commissioner over a period. Its sums must agree:
 //
 //	Payments + Corrections = Total
-//	Opening + Total + what was repaid of Recoveries − what counts of Settled = Closing
+//	Opening + Total − what counts of Settled = Closing
 //
 // Opening and Closing are owed to the PCN where positive, and to be recovered from it where negative. ReconcileOnly and Held
 // are shown for information and are in neither sum: a line held is also among the lines of the period that scheduled it.
 type Statement struct {
-	// Commissioner owes the money, PCN earns it, Payee receives it.
+	// Commissioner owes the money, PCN earns it, Payee receives it; without a code where there are several payees.
 	Commissioner, PCN, Payee Party
 	// Number names the statement, such as 16C-U89141-2022-04.
 	Number string
@@ -41,7 +41,7 @@ type Statement struct {
 	Recoveries []Recovery
 	// Settled is what was sent to the payee in the period, or tried.
 	Settled []Settlement
-	// Held are lines, of this period or an earlier one, that may not be sent yet.
+	// Held are lines of the period that may not be sent yet, each once.
 	Held []HeldLine
 	// Total is what the period's lines come to.
 	Total money.Pence
@@ -64,12 +64,14 @@ type Line struct {
 	LineID string
 	// PaymentCode and PaymentName say what is paid, such as CORE_PCN.
 	PaymentCode, PaymentName string
+	// Payee receives the amount.
+	Payee Party
 	// Month is the run that scheduled the line; ForMonth is the month the amount is for.
 	Month, ForMonth period.Month
-	// Fund is the account the money comes from.
-	Fund string
-	// PracticeCode and PracticeName name the practice the payment arises from, if any.
-	PracticeCode, PracticeName string
+	// Fund scheduled the line, such as core; FundingSource is the account the money comes from.
+	Fund, FundingSource string
+	// PracticeCode names the practice the payment arises from, if any.
+	PracticeCode string
 	// Factors are the rates and quantities the amount is computed from, in order.
 	Factors []Factor
 	// Instalments is the number of months the product of the factors is spread over; 0 and 1 mean that it is not.
@@ -100,31 +102,29 @@ type Factor struct {
 	Clause, Source, Confidence string
 }
 
-// Recovery is a debt of the PCN. Every amount is positive where the PCN owes:
+// Recovery is what a payee was overpaid for the PCN. Every amount is positive where the PCN owes:
 //
-//	BroughtForward + Arisen − Recovered − Repaid = CarriedForward
+//	BroughtForward + Arisen − Recovered = CarriedForward
 type Recovery struct {
-	// Reference names the debt, and Reason says what it is for.
-	Reference, Reason string
+	Payee Party
 	// BroughtForward is what was owed at the beginning of the period.
 	BroughtForward money.Pence
 	// Arisen is what the period added.
 	Arisen money.Pence
 	// Recovered was taken out of payments; it leaves the balance as it is, because less was sent.
 	Recovered money.Pence
-	// Repaid was received from the PCN, or forgiven; it raises the balance.
-	Repaid money.Pence
 	// CarriedForward is what is owed at the end.
 	CarriedForward money.Pence
 }
 
-// Settlement is one sum sent to the payee, or tried.
+// Settlement is the PCN's part of one sum sent to a payee, or tried.
 type Settlement struct {
 	Date      period.Date
 	Reference string
+	Payee     Party
 	// State is approved, sent, paid or rejected.
 	State string
-	// Amount is positive where money goes to the payee.
+	// Amount is positive where money goes to the payee, and negative where overpayments were taken off what it got for other PCNs.
 	Amount money.Pence
 	// Counts says whether Amount reduces what is owed; a rejected one does not.
 	Counts bool
@@ -133,8 +133,8 @@ type Settlement struct {
 // HeldLine is a line that may not be sent yet.
 type HeldLine struct {
 	Line
-	// Reason is a stable code, and Remedy says what to do about it.
-	Reason, Remedy string
+	// Codes are stable, with a blank between. Reason says why in words, and Remedy what to do about it, if that is known.
+	Codes, Reason, Remedy string
 }
 
 // Entitlement is what a payment comes to in its year.
@@ -152,8 +152,8 @@ type Entitlement struct {
 
 // figures are the sums of a statement's parts.
 type figures struct {
-	payments, corrections, reconcileOnly, held, repaid, paid money.Pence
-	recovery                                                 Recovery
+	payments, corrections, reconcileOnly, held, paid money.Pence
+	recovery                                         Recovery
 }
 
 // check returns the sums, or a bug if a part does not add up to what the statement says.
@@ -167,7 +167,7 @@ func (s *Statement) check() (f figures, err error) {
 	if total, err := money.Sum(f.payments, f.corrections); err != nil || total != s.Total {
 		return f, disagree(s.Number, "total", total, s.Total, err)
 	}
-	owed, err := money.Sum(s.Opening, s.Total, f.repaid)
+	owed, err := s.Opening.Add(s.Total)
 	if err != nil {
 		return f, err
 	}
@@ -209,7 +209,6 @@ func (s *Statement) sums() (f figures, err error) {
 	if f.recovery, err = s.recoveries(); err != nil {
 		return f, err
 	}
-	f.repaid = f.recovery.Repaid
 	return f, nil
 }
 
@@ -219,7 +218,7 @@ func (s *Statement) recoveries() (total Recovery, err error) {
 		r := &s.Recoveries[i]
 		carried, err := r.left()
 		if err != nil || carried != r.CarriedForward {
-			return total, disagree(s.Number, "debt "+r.Reference, carried, r.CarriedForward, err)
+			return total, disagree(s.Number, "debt of "+r.Payee.Code, carried, r.CarriedForward, err)
 		}
 	}
 	for _, part := range []struct {
@@ -229,7 +228,6 @@ func (s *Statement) recoveries() (total Recovery, err error) {
 		{&total.BroughtForward, func(r *Recovery) money.Pence { return r.BroughtForward }},
 		{&total.Arisen, func(r *Recovery) money.Pence { return r.Arisen }},
 		{&total.Recovered, func(r *Recovery) money.Pence { return r.Recovered }},
-		{&total.Repaid, func(r *Recovery) money.Pence { return r.Repaid }},
 		{&total.CarriedForward, func(r *Recovery) money.Pence { return r.CarriedForward }},
 	} {
 		if *part.sum, err = sum(s.Recoveries, part.of); err != nil {
@@ -244,10 +242,7 @@ func (r *Recovery) left() (money.Pence, error) {
 	if err != nil {
 		return 0, err
 	}
-	if owed, err = owed.Sub(r.Recovered); err != nil {
-		return 0, err
-	}
-	return owed.Sub(r.Repaid)
+	return owed.Sub(r.Recovered)
 }
 
 func sum[T any](items []T, of func(*T) money.Pence) (total money.Pence, err error) {

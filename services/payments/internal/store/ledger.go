@@ -295,18 +295,3 @@ func Accruals(ctx context.Context, q sqldb.Querier, commissioner string, day per
 		) AS open_lines GROUP BY payee_code, fund, payment_code, for_month HAVING SUM(total) <> 0 ORDER BY payee_code, fund, payment_code, for_month`,
 		commissioner, day.String(), knownAt)
 }
-
-// CarriedByPCN adds up, PCN by PCN, the lines of a payee that were set against overpayments; below zero where the PCN was overpaid.
-func CarriedByPCN(ctx context.Context, q sqldb.Querier, payee string) (map[string]money.Pence, error) {
-	out := make(map[string]money.Pence)
-	type row struct {
-		pcn string
-		sum money.Pence
-	}
-	err := sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
-		err = rows.Scan(&r.pcn, &r.sum)
-		return r, err
-	}, func(r row) error { out[r.pcn] = r.sum; return nil }, `SELECT l.pcn_code, CAST(SUM(l.amount_pence) AS BIGINT) FROM items i
-		JOIN lines l ON l.line_id = i.line_id WHERE i.payee_code = $1 AND i.state = 6 GROUP BY l.pcn_code`, payee)
-	return out, err
-}

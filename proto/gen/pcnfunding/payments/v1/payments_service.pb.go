@@ -3106,15 +3106,18 @@ func (x *ListAccrualsRequest) GetPageToken() string {
 	return ""
 }
 
-// GetStatementRequest names a PCN and a period.
+// GetStatementRequest names a PCN, a period and a commissioner.
 type GetStatementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PCN.
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
-	Period        string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own. One that
+	// was succeeded, and its successor, have one account.
+	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetStatementRequest) Reset() {
@@ -3161,15 +3164,25 @@ func (x *GetStatementRequest) GetPeriod() string {
 	return ""
 }
 
-// DownloadStatementRequest names a PCN and a period.
+func (x *GetStatementRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+// DownloadStatementRequest names a PCN, a period and a commissioner.
 type DownloadStatementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PCN.
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
-	Period        string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own. One that
+	// was succeeded, and its successor, have one account.
+	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DownloadStatementRequest) Reset() {
@@ -3216,15 +3229,25 @@ func (x *DownloadStatementRequest) GetPeriod() string {
 	return ""
 }
 
-// DownloadStatementCsvRequest names a PCN and a period.
+func (x *DownloadStatementRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+// DownloadStatementCsvRequest names a PCN, a period and a commissioner.
 type DownloadStatementCsvRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// PCN.
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
-	Period        string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own. One that
+	// was succeeded, and its successor, have one account.
+	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DownloadStatementCsvRequest) Reset() {
@@ -3267,6 +3290,13 @@ func (x *DownloadStatementCsvRequest) GetPcnCode() string {
 func (x *DownloadStatementCsvRequest) GetPeriod() string {
 	if x != nil {
 		return x.Period
+	}
+	return ""
+}
+
+func (x *DownloadStatementCsvRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
 	}
 	return ""
 }
@@ -5086,16 +5116,19 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x04 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x7f\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\xc5\x01\n" +
 	"\x13GetStatementRequest\x124\n" +
 	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x122\n" +
-	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\"\x84\x01\n" +
+	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\x12D\n" +
+	"\x11commissioner_code\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\"\xca\x01\n" +
 	"\x18DownloadStatementRequest\x124\n" +
 	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x122\n" +
-	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\"\x87\x01\n" +
+	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\x12D\n" +
+	"\x11commissioner_code\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\"\xcd\x01\n" +
 	"\x1bDownloadStatementCsvRequest\x124\n" +
 	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x122\n" +
-	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\"\x81\x01\n" +
+	"\x06period\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\x06period\x12D\n" +
+	"\x11commissioner_code\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\"\x81\x01\n" +
 	"\rImportRequest\x12>\n" +
 	"\x06header\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportHeaderH\x00R\x06header\x12!\n" +
 	"\x05chunk\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05chunkB\r\n" +

@@ -144,8 +144,8 @@ type PaymentsServiceClient interface {
 	ListPostings(ctx context.Context, in *ListPostingsRequest, opts ...grpc.CallOption) (*ListPostingsResponse, error)
 	// ListAccruals returns what had been earned and not paid at the end of a month.
 	ListAccruals(ctx context.Context, in *ListAccrualsRequest, opts ...grpc.CallOption) (*Accruals, error)
-	// GetStatement tells a PCN what it is paid for a month (YYYY-MM) or a financial year (YYYY-YY), line by line, with corrections apart
-	// and what remains of the year's amounts.
+	// GetStatement tells a PCN what one commissioner pays it for a month (YYYY-MM) or a financial year (YYYY-YY), line by line, with
+	// corrections apart and what remains of the year's amounts.
 	GetStatement(ctx context.Context, in *GetStatementRequest, opts ...grpc.CallOption) (*Statement, error)
 	// DownloadStatement returns a statement as PDF.
 	DownloadStatement(ctx context.Context, in *DownloadStatementRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
@@ -725,8 +725,8 @@ type PaymentsServiceServer interface {
 	ListPostings(context.Context, *ListPostingsRequest) (*ListPostingsResponse, error)
 	// ListAccruals returns what had been earned and not paid at the end of a month.
 	ListAccruals(context.Context, *ListAccrualsRequest) (*Accruals, error)
-	// GetStatement tells a PCN what it is paid for a month (YYYY-MM) or a financial year (YYYY-YY), line by line, with corrections apart
-	// and what remains of the year's amounts.
+	// GetStatement tells a PCN what one commissioner pays it for a month (YYYY-MM) or a financial year (YYYY-YY), line by line, with
+	// corrections apart and what remains of the year's amounts.
 	GetStatement(context.Context, *GetStatementRequest) (*Statement, error)
 	// DownloadStatement returns a statement as PDF.
 	DownloadStatement(context.Context, *DownloadStatementRequest) (*httpbody.HttpBody, error)

@@ -23,12 +23,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Statement tells a PCN what it is paid for a month or a financial year, and how each amount came about. Amounts are pence.
+// Statement tells a PCN what one commissioner pays it for a month or a financial year, and how each amount came about. Amounts are
+// pence. Its sums do not depend on who asks.
 type Statement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number: commissioner, PCN and period.
 	StatementId string `protobuf:"bytes,1,opt,name=statement_id,json=statementId,proto3" json:"statement_id,omitempty"`
-	// Commissioner that pays.
+	// Commissioner that owes the newest line of the account. The account is one with those it took over from.
 	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Name of the commissioner.
 	CommissionerName string `protobuf:"bytes,3,opt,name=commissioner_name,json=commissionerName,proto3" json:"commissioner_name,omitempty"`
@@ -50,18 +51,21 @@ type Statement struct {
 	Corrections []*StatementLine `protobuf:"bytes,11,rep,name=corrections,proto3" json:"corrections,omitempty"`
 	// Lines that another system pays; not in the sums.
 	ReconcileOnly []*StatementLine `protobuf:"bytes,12,rep,name=reconcile_only,json=reconcileOnly,proto3" json:"reconcile_only,omitempty"`
-	// Payments sent in the period that carry lines of this PCN, with the part that is this PCN's.
+	// Payments of the period's runs in which this PCN has a part: lines, or what was taken off for its overpayments.
 	Sent []*StatementPayment `protobuf:"bytes,13,rep,name=sent,proto3" json:"sent,omitempty"`
 	// Sum of payments and corrections.
 	TotalPence int64 `protobuf:"varint,14,opt,name=total_pence,json=totalPence,proto3" json:"total_pence,omitempty"`
-	// Sum of what was sent, less what was rejected.
+	// Sum of the PCN's parts of what was sent and not rejected.
 	SentPence int64 `protobuf:"varint,15,opt,name=sent_pence,json=sentPence,proto3" json:"sent_pence,omitempty"`
 	// Owed at the end: opening + total − sent.
 	ClosingPence int64 `protobuf:"varint,16,opt,name=closing_pence,json=closingPence,proto3" json:"closing_pence,omitempty"`
 	// What remains of the year's amounts.
 	Remaining []*Remaining `protobuf:"bytes,17,rep,name=remaining,proto3" json:"remaining,omitempty"`
-	// Overpayments to be recovered from this PCN's payee, with their plan.
-	Recoveries    []*Recovery `protobuf:"bytes,18,rep,name=recoveries,proto3" json:"recoveries,omitempty"`
+	// Overpayments for this PCN that are to be recovered after the period, payee by payee, with their plan. Outstanding is the PCN's
+	// part.
+	Recoveries []*Recovery `protobuf:"bytes,18,rep,name=recoveries,proto3" json:"recoveries,omitempty"`
+	// Other commissioners that owe lines of the period. Each has a statement of its own.
+	AlsoOwedBy    []string `protobuf:"bytes,19,rep,name=also_owed_by,json=alsoOwedBy,proto3" json:"also_owed_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,6 +226,13 @@ func (x *Statement) GetRecoveries() []*Recovery {
 	return nil
 }
 
+func (x *Statement) GetAlsoOwedBy() []string {
+	if x != nil {
+		return x.AlsoOwedBy
+	}
+	return nil
+}
+
 // StatementLine is one line of a statement.
 type StatementLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -313,12 +324,14 @@ func (x *StatementLine) GetHolds() []*Hold {
 	return nil
 }
 
-// StatementPayment is a payment that carries lines of a PCN.
+// StatementPayment is a payment in which a PCN has a part.
 type StatementPayment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Payment. To a caller who holds the PCN alone its amount is the PCN's part too.
+	// Payment. To a caller who holds the PCN alone its amount is the PCN's part too. Where overpayments took up all that a run had for
+	// the payee, it is settled, has no payment_id and comes to nothing.
 	Payment *Payment `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
-	// Part of it that is for lines of this PCN, in pence.
+	// The PCN's part, in pence: its lines, less what was taken off for its overpayments. Below zero, its overpayments were taken off
+	// what the payee gets for other PCNs. The parts of all PCNs sum to the payment.
 	PcnPence      int64 `protobuf:"varint,2,opt,name=pcn_pence,json=pcnPence,proto3" json:"pcn_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -490,7 +503,7 @@ var File_pcnfunding_payments_v1_statement_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_statement_proto_rawDesc = "" +
 	"\n" +
-	"&pcnfunding/payments/v1/statement.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a pcnfunding/payments/v1/run.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xd9\x06\n" +
+	"&pcnfunding/payments/v1/statement.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a pcnfunding/payments/v1/run.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xfb\x06\n" +
 	"\tStatement\x12!\n" +
 	"\fstatement_id\x18\x01 \x01(\tR\vstatementId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12+\n" +
@@ -515,7 +528,9 @@ const file_pcnfunding_payments_v1_statement_proto_rawDesc = "" +
 	"\tremaining\x18\x11 \x03(\v2!.pcnfunding.payments.v1.RemainingR\tremaining\x12@\n" +
 	"\n" +
 	"recoveries\x18\x12 \x03(\v2 .pcnfunding.payments.v1.RecoveryR\n" +
-	"recoveries\"\x9c\x02\n" +
+	"recoveries\x12 \n" +
+	"\falso_owed_by\x18\x13 \x03(\tR\n" +
+	"alsoOwedBy\"\x9c\x02\n" +
 	"\rStatementLine\x123\n" +
 	"\x04line\x18\x01 \x01(\v2\x1f.pcnfunding.type.v1.PaymentLineR\x04line\x12,\n" +
 	"\x04fund\x18\x02 \x01(\x0e2\x18.pcnfunding.type.v1.FundR\x04fund\x12%\n" +

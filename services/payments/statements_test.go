@@ -1,0 +1,403 @@
+package payments_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/inbox"
+	"github.com/pcnfunding/pcnfunding/pkg/schedule"
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+)
+
+// payFor makes a line of a PCN that a payee gets.
+func payFor(pcn, payee string, pence int64) *typev1.PaymentLine {
+	line := pay(payee, pence)
+	line.PcnCode, line.PcnName = pcn, "Network "+pcn
+	return line
+}
+
+func (s *suite) statement(t testing.TB, pcn, period string) *paymentsv1.Statement {
+	t.Helper()
+	out, err := s.payments.GetStatement(s.as(t.Context(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: pcn, Period: period})
+	require.NoError(t, err)
+	return out
+}
+
+// figures are those of a statement that nothing later may change.
+func figures(s *paymentsv1.Statement) *paymentsv1.Statement {
+	return &paymentsv1.Statement{
+		StatementId: s.GetStatementId(), OpeningPence: s.GetOpeningPence(), TotalPence: s.GetTotalPence(), SentPence: s.GetSentPence(),
+		ClosingPence: s.GetClosingPence(), Sent: s.GetSent(), Recoveries: s.GetRecoveries(),
+	}
+}
+
+// recovers has a payee of two PCNs be overpaid for the first, and earn for the second.
+func recovers(t *testing.T, s *suite) {
+	t.Helper()
+	s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", -6000), payFor("U2", "P1", 1000), payFor("U3", "P3", 10))
+	s.pays(t, "15N-2022-04-1")
+	s.closes(t, "15N", "2022-05", 1, payFor("U2", "P1", 8000))
+	s.pays(t, "15N-2022-05-1")
+}
+
+func TestStatement_PartsSumToWhatWasSent(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		recovers(t, s)
+		first, second := s.statement(t, "U1", "2022-05"), s.statement(t, "U2", "2022-05")
+		require.Equal(t, int64(3000), s.payment(t, "15N-2022-05-1-P1").GetAmountPence())
+		require.Len(t, first.GetSent(), 1, "a PCN without a line has a part in the payment")
+		require.Len(t, second.GetSent(), 1)
+		require.Equal(t, int64(-6000), first.GetSent()[0].GetPcnPence())
+		require.Equal(t, int64(9000), second.GetSent()[0].GetPcnPence())
+		require.Zero(t, first.GetClosingPence(), "the debt was taken off")
+		require.Zero(t, second.GetClosingPence())
+	})
+}
+
+func TestStatement_OfAnEarlierMonthStays(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		recovers(t, s)
+		before := make(map[string]*paymentsv1.Statement)
+		for _, pcn := range []string{"U1", "U2"} {
+			for _, month := range []string{"2022-04", "2022-05"} {
+				before[pcn+" "+month] = figures(s.statement(t, pcn, month))
+			}
+		}
+		s.closes(t, "QJK", "2022-05", 1, payFor("U9", "P1", -5000), payFor("U9", "P9", 1))
+		s.pays(t, "QJK-2022-05-1")
+		for key, was := range before {
+			var pcn, month string
+			_, err := fmt.Sscan(key, &pcn, &month)
+			require.NoError(t, err)
+			now := figures(s.statement(t, pcn, month))
+			require.True(t, proto.Equal(was, now), "%s was %v and is %v", key, was, now)
+		}
+	})
+}
+
+func TestStatement_ShowsTheDebtOfEachPayee(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		practice := payFor("U1", "A1", -700)
+		practice.PracticeCode = "A1"
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", -6000), practice, payFor("U2", "P1", -50), payFor("U2", "P2", 1))
+		s.pays(t, "15N-2022-04-1")
+		owed := make(map[string]int64)
+		for _, recovery := range s.statement(t, "U1", "2022-04").GetRecoveries() {
+			owed[recovery.GetPayee().GetCode()] = recovery.GetOutstandingPence()
+		}
+		require.Equal(t, map[string]int64{"P1": 6000, "A1": 700}, owed)
+	})
+}
+
+func TestStatement_TellsWhatIsRecoveredFromWhatArises(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", -6000), payFor("U3", "P3", 10))
+		s.pays(t, "15N-2022-04-1")
+		s.closes(t, "15N", "2022-05", 1, payFor("U1", "P1", 2000), payFor("U2", "P1", 500), payFor("U3", "P3", 10))
+		s.pays(t, "15N-2022-05-1")
+		rows := make(map[string]string)
+		for _, row := range s.printed(t, "U1", "2022-05") {
+			if row["section"] == "recovery" {
+				rows[row["item"]] = row["amount_gbp"]
+			}
+			if row["item"] == "line" {
+				require.Equal(t, "recovered", row["state"])
+			}
+		}
+		require.Equal(t, map[string]string{"brought_forward": "60.00", "arisen": "0.00", "recovered": "25.00", "carried_forward": "35.00"}, rows)
+		other := s.statement(t, "U2", "2022-05")
+		require.Zero(t, other.GetClosingPence(), "what was due for U2 made up for what its payee had got for U1")
+		require.Len(t, other.GetSent(), 1)
+		require.Empty(t, other.GetSent()[0].GetPayment().GetPaymentId())
+		require.Equal(t, int64(500), other.GetSent()[0].GetPcnPence())
+		require.Empty(t, other.GetRecoveries())
+	})
+}
+
+// printed reads a statement's CSV, row by row.
+func (s *suite) printed(t testing.TB, pcn, period string) []map[string]string {
+	t.Helper()
+	file, err := s.payments.DownloadStatementCsv(s.as(t.Context(), "auditor"), &paymentsv1.DownloadStatementCsvRequest{PcnCode: pcn, Period: period})
+	require.NoError(t, err)
+	rows, err := csv.NewReader(bytes.NewReader(file.GetData())).ReadAll()
+	require.NoError(t, err)
+	out := make([]map[string]string, len(rows)-1)
+	for i, row := range rows[1:] {
+		out[i] = make(map[string]string)
+		for n, cell := range row {
+			out[i][rows[0][n]] = cell
+		}
+	}
+	return out
+}
+
+func TestStatement_PrintsALineOnHoldOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		doubtful := payFor("U1", "P1", 2000)
+		doubtful.Holds = []*typev1.Hold{{Reason: "RATE_DOUBTFUL", Remedy: "ask for the rate"}}
+		s.closes(t, "15N", "2022-04", 1, doubtful, payFor("U1", "P2", 5))
+		for range 2 {
+			_, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
+				RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", Reason: "account in doubt",
+			})
+			require.NoError(t, err)
+		}
+		var held []map[string]string
+		for _, row := range s.printed(t, "U1", "2022-04") {
+			if row["section"] == "held" {
+				held = append(held, row)
+			}
+		}
+		require.Len(t, held, 1)
+		require.Equal(t, "20.00", held[0]["amount_gbp"])
+		require.Equal(t, "RATE_DOUBTFUL PLACED", held[0]["hold_codes"])
+		require.Equal(t, "rate doubtful; account in doubt", held[0]["reason"])
+		require.Equal(t, "ask for the rate", held[0]["remedy"])
+		require.Equal(t, "core", held[0]["fund"])
+		require.Equal(t, "CORE", held[0]["funding_source"])
+		require.Equal(t, "P1", held[0]["payee_code"])
+	})
+}
+
+// TestStatement_IsOneCommissionersWhoeverAsks has two commissioners owe a PCN.
+func TestStatement_IsOneCommissionersWhoeverAsks(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", 100))
+		s.closes(t, "QJK", "2022-04", 1, payFor("U1", "P1", 7), payFor("U2", "P1", 9))
+		ask := func(who auth.Principal, code string) (*paymentsv1.Statement, error) {
+			s.clock.Advance(time.Second)
+			return s.payments.GetStatement(testkit.As(t.Context(), who), &paymentsv1.GetStatementRequest{PcnCode: "U1", Period: "2022-04", CommissionerCode: code})
+		}
+		for code, total := range map[string]int64{"15N": 100, "QJK": 7, "": 7} {
+			for name, who := range map[string]auth.Principal{"England": person("auditor"), "PCN": testkit.PCNManager("U1"), "QJK": testkit.Auditor("QJK"), "15N": testkit.Auditor("15N")} {
+				got, err := ask(who, code)
+				if name != "England" && name != "PCN" && name != cmp.Or(code, "QJK") {
+					require.Equal(t, "STATEMENT_EMPTY", reason(err), "%s asks for %q", name, code)
+					continue
+				}
+				if assert.NoError(t, err) {
+					other := map[string]string{"15N": "QJK", "QJK": "15N"}[got.GetCommissionerCode()]
+					assert.Equal(t, cmp.Or(code, "QJK")+"-U1-2022-04", got.GetStatementId())
+					assert.Equal(t, total, got.GetTotalPence(), "%s asks for %q", name, code)
+					assert.Equal(t, []string{other}, got.GetAlsoOwedBy())
+				}
+			}
+		}
+		notes := 0
+		for _, row := range s.printed(t, "U1", "2022-04") {
+			if row["section"] == "note" {
+				notes++
+				require.Contains(t, row["text"], "15N")
+			}
+		}
+		require.Equal(t, 1, notes)
+	})
+}
+
+func TestStatement_OfASuccessorGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", 100), payFor("U2", "P2", -40), payFor("U3", "P3", 1))
+		s.pays(t, "15N-2022-04-1")
+		_, err := s.confirm(t.Context(), s.next(), "15N", confirmations([3]string{"15N-2022-04-1-P1", "PAID", "1.00"}))
+		require.NoError(t, err)
+		april := figures(s.statement(t, "U1", "2022-04"))
+		s.closes(t, "15N", "2022-06", 1, payFor("U1", "P1", 30), payFor("U2", "P2", 25))
+		_, err = s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
+			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01", Reason: "abolished",
+		})
+		require.NoError(t, err)
+		s.closes(t, "QJK", "2022-07", 1, payFor("U3", "P3", 1))
+		now := figures(s.statement(t, "U1", "2022-04"))
+		require.True(t, proto.Equal(april, now), "%v was %v", now, april)
+		require.Equal(t, "15N-U1-2022-04", now.GetStatementId())
+		s.pays(t, "QJK-2022-07-1")
+		year := s.statement(t, "U1", "2022-23")
+		require.Equal(t, "QJK", year.GetCommissionerCode())
+		require.Equal(t, int64(130), year.GetSentPence())
+		require.Zero(t, year.GetClosingPence())
+		require.Equal(t, int64(-15), s.statement(t, "U2", "2022-07").GetClosingPence(), "of 40 that one was owed, the other has recovered 25")
+	})
+}
+
+// accounts is a random course for two commissioners, three PCNs and two payees who serve them all.
+type accounts struct {
+	*rapid.T
+
+	s        *suite
+	month    int
+	sequence map[string]int32
+}
+
+func (a *accounts) current() string { return fmt.Sprintf("2022-%02d", 4+a.month) }
+
+// may makes a call that may be refused.
+func (a *accounts) may(_ any, err error) bool {
+	if err != nil {
+		require.NotEmpty(a, reason(err), err)
+	}
+	return err == nil
+}
+
+func (a *accounts) pick(label string, of ...string) string {
+	return rapid.SampledFrom(of).Draw(a.T, label)
+}
+
+func (a *accounts) close() {
+	code := a.pick("commissioner", "15N", "QJK")
+	lines := make([]*typev1.PaymentLine, rapid.IntRange(1, 5).Draw(a.T, "lines"))
+	for i := range lines {
+		pence := rapid.Int64Range(-800, 1000).Filter(func(n int64) bool { return n != 0 }).Draw(a.T, "pence")
+		lines[i] = payFor(a.pick("pcn", "U1", "U2", "U3"), a.pick("payee", "P1", "P2"), pence)
+	}
+	a.sequence[code+a.current()]++
+	of := closed(a, code, a.current(), a.sequence[code+a.current()], lines...)
+	for _, part := range parts(of, schedule.MaxEventBytes) {
+		require.Equal(a, []inbox.Verdict{inbox.Settled}, a.s.service.Inbox().Take(context.Background(), []inbox.Delivery{a.s.delivery(a, code, part)}))
+	}
+}
+
+// pay takes a run to an export, with a payee on hold at times once it is approved.
+func (a *accounts) pay() {
+	ctx := context.Background()
+	for _, found := range a.s.texts(a, `SELECT run_id || '|' || version FROM runs WHERE state = 1 ORDER BY run_id`) {
+		id, tag, _ := strings.Cut(found, "|")
+		run, err := a.s.payments.SubmitRun(a.s.as(ctx, "maker"), &paymentsv1.SubmitRunRequest{
+			RequestId: a.s.next(), RunId: id, Etag: tag, MissingFunds: []*paymentsv1.MissingFund{{Fund: typev1.Fund_FUND_CORE, Reason: "later"}},
+		})
+		if !a.may(run, err) {
+			continue
+		}
+		_, err = a.s.payments.ApproveRun(a.s.as(ctx, "ann"), &paymentsv1.ApproveRunRequest{RequestId: a.s.next(), RunId: id, Etag: run.GetEtag()})
+		require.NoError(a, err)
+		if rapid.Bool().Draw(a.T, "held") {
+			a.may(a.s.payments.PlaceHold(a.s.as(ctx, "maker"), &paymentsv1.PlaceHoldRequest{
+				RequestId: a.s.next(), CommissionerCode: id[:3], PayeeCode: a.pick("payee", "P1", "P2"), Reason: "asked",
+			}))
+		}
+		a.hold()
+		a.may(a.s.payments.ExportRun(a.s.as(ctx, "maker"), &paymentsv1.ExportRunRequest{RequestId: a.s.next(), RunId: id, Format: variation}))
+	}
+}
+
+func (a *accounts) release() {
+	for _, found := range a.s.texts(a, `SELECT hold_id || '|' || version FROM holds WHERE released_at = 0 ORDER BY hold_id`) {
+		id, tag, _ := strings.Cut(found, "|")
+		a.may(a.s.payments.ReleaseHold(a.s.as(context.Background(), "ann"), &paymentsv1.ReleaseHoldRequest{RequestId: a.s.next(), HoldId: id, Etag: tag, Reason: "answered"}))
+	}
+}
+
+// confirm has the payer pay or reject everything that waits, and issues again what was rejected.
+func (a *accounts) confirm() {
+	ctx := context.Background()
+	for _, found := range a.s.texts(a, `SELECT payment_id || '|' || commissioner_code || '|' || amount_pence FROM payments WHERE state = 1 ORDER BY payment_id`) {
+		cells := strings.Split(found, "|")
+		pence, err := strconv.Atoi(cells[2])
+		require.NoError(a, err)
+		status := a.pick("status", "PAID", "PAID", "REJECTED")
+		_, err = a.s.confirm(ctx, a.s.next(), cells[1], confirmations([3]string{cells[0], status, fmt.Sprintf("%d.%02d", pence/100, pence%100)}))
+		require.NoError(a, err)
+		if status == "PAID" {
+			continue
+		}
+		a.hold()
+		p, err := a.s.payments.GetPayment(a.s.as(ctx, "auditor"), &paymentsv1.GetPaymentRequest{PaymentId: cells[0]})
+		require.NoError(a, err)
+		_, err = a.s.payments.ReissuePayment(a.s.as(ctx, "maker"), &paymentsv1.ReissuePaymentRequest{RequestId: a.s.next(), PaymentId: cells[0], Etag: p.GetEtag(), Reason: "again"})
+		require.NoError(a, err)
+	}
+}
+
+func (a *accounts) plan() {
+	a.may(a.s.payments.PlanRecovery(a.s.as(context.Background(), "ann"), &paymentsv1.PlanRecoveryRequest{
+		RequestId: a.s.next(), CommissionerCode: a.pick("commissioner", "15N", "QJK"), FromMonth: "2022-04", PayeeCode: a.pick("payee", "P1", "P2"),
+		InstalmentPence: rapid.Int64Range(0, 300).Draw(a.T, "instalment"), Reason: "agreed",
+	}))
+}
+
+func (a *accounts) move() {
+	a.may(a.s.payments.MoveOpenItems(a.s.as(context.Background(), "ann"), &paymentsv1.MoveOpenItemsRequest{
+		RequestId: a.s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: a.current() + "-01", Reason: "abolished",
+	}))
+}
+
+// hold holds the statements against the ledger.
+func (a *accounts) hold() {
+	sums, amounts := make(map[string]int64), make(map[string]int64)
+	drawn := make(map[string]bool)
+	var closing, outstanding int64
+	for _, pcn := range []string{"U1", "U2", "U3"} {
+		for _, code := range []string{"15N", "QJK"} {
+			got, err := a.s.payments.GetStatement(a.s.as(context.Background(), "auditor"), &paymentsv1.GetStatementRequest{
+				PcnCode: pcn, CommissionerCode: code, Period: "2022-23",
+			})
+			if err != nil {
+				require.Equal(a, "STATEMENT_EMPTY", reason(err), err)
+				continue
+			}
+			if drawn[got.GetStatementId()] {
+				continue
+			}
+			drawn[got.GetStatementId()] = true
+			closing += got.GetClosingPence()
+			for _, r := range got.GetRecoveries() {
+				outstanding += r.GetOutstandingPence()
+			}
+			for _, p := range got.GetSent() {
+				key := p.GetPayment().GetRunId() + "-" + p.GetPayment().GetPayee().GetCode()
+				sums[key], amounts[key] = sums[key]+p.GetPcnPence(), p.GetPayment().GetAmountPence()
+			}
+		}
+	}
+	require.Equal(a, amounts, sums, "the PCNs' parts are not the payments")
+	var open, debts int64
+	for account, balance := range a.s.books(a).balances() {
+		switch account.stage {
+		case recovered:
+			debts += balance
+			open -= balance
+		case accrued, toPay:
+			open -= balance
+		}
+	}
+	require.Equal(a, open, closing, "the PCNs' balances are not the ledger's")
+	require.GreaterOrEqual(a, outstanding, debts, "less is shown to be recovered than is")
+}
+
+// TestStatement_AgreesWithTheLedger plays out random courses.
+func TestStatement_AgreesWithTheLedger(t *testing.T) {
+	t.Parallel()
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(rt *rapid.T) {
+				s := openSuite(t, open)
+				defer func() { require.NoError(t, s.db.Close()) }()
+				a := &accounts{T: rt, s: s, sequence: make(map[string]int32)}
+				actions := map[string]func(){
+					"close": a.close, "pay": a.pay, "release": a.release, "confirm": a.confirm, "plan": a.plan, "move": a.move,
+					"turn": func() { a.month = min(a.month+1, 5) },
+				}
+				order := strings.Split("close,close,close,pay,pay,release,confirm,confirm,plan,turn,turn,close,pay,move", ",")
+				for range 20 {
+					actions[a.pick("action", order...)]()
+					a.hold()
+				}
+			})
+		})
+	}
+}
