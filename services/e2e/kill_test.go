@@ -67,7 +67,7 @@ func (m *mortal) start(more ...string) {
 	log, err := os.OpenFile(filepath.Join(h.dir, "stderr.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(m.t, err)
 	defer func() { _ = log.Close() }()
-	h.process = exec.Command(h.binary, append(m.args, more...)...) //nolint:gosec // the binary under test
+	h.process = exec.Command(h.binary, append(m.args, more...)...)
 	h.process.Stderr = log
 	stdout, err := h.process.StdoutPipe()
 	require.NoError(m.t, err)
@@ -221,9 +221,9 @@ func TestMonth_SurvivesKills(t *testing.T) {
 	undisturbed := outcome(t, "", nil, nil)
 	for name, address := range stores {
 		t.Run(name, func(t *testing.T) {
-			seed := uint64(time.Now().UnixNano()) //nolint:gosec // only to differ from run to run
+			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
-			chance := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // guards nothing
+			chance := rand.New(rand.NewPCG(seed, 0))
 			deadly := make(map[int]bool)
 			for _, at := range chance.Perm(len(wholeMonth()))[:min(kills, len(wholeMonth()))] {
 				deadly[at] = true

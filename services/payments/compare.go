@@ -577,6 +577,8 @@ func unpaid(l store.LineRow, held []*paymentsv1.Hold) (cause rules.ReconcileCaus
 		return rules.CauseAwaiting, "payment " + l.PaymentID + " waits to be confirmed"
 	case store.Rejected:
 		return rules.CauseRejected, "the payer rejected payment " + l.PaymentID
+	case store.Cancelled:
+		return rules.CauseNotSent, "nobody could be paid, and another line takes it back"
 	case store.Carried:
 		return rules.CauseCarried, "run " + l.RunID + " set it against overpayments, and sent nothing for it"
 	case store.Settled:
@@ -637,7 +639,7 @@ func reconcileTotals(found []rules.Finding) []*paymentsv1.ReconciliationTotal {
 // or row tells findings apart.
 func (c *comparison) key(f *rules.Finding) string {
 	const most = 64
-	first := ""
+	var first string
 	if len(f.LineIDs) > 0 {
 		first = f.LineIDs[0]
 	} else {

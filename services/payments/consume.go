@@ -159,7 +159,7 @@ func (s *Service) store(ctx context.Context, tx *change.Tx, eventID string, whol
 		}
 		owner, known := owners[line.GetLocationCode()]
 		if !known {
-			if owner, err = ownerOf(ctx, tx, whole.GetCommissionerCode(), line.GetLocationCode()); err != nil {
+			if owner, err = lockedOwner(ctx, tx, whole.GetCommissionerCode(), line.GetLocationCode()); err != nil {
 				return err
 			}
 			owners[line.GetLocationCode()] = owner

@@ -3475,7 +3475,7 @@ type ImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The file.
 	File *ImportedFile `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
-	// True if the same bytes had been imported before; nothing was done again.
+	// True if the same bytes had been imported before and every row of them had found its payment; nothing was done again.
 	AlreadyImported bool `protobuf:"varint,2,opt,name=already_imported,json=alreadyImported,proto3" json:"already_imported,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
