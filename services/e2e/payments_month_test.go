@@ -259,7 +259,7 @@ func (v *april2022Of) confirmed(t *testing.T) {
 	require.Equal(t, turned.AmountPence, v.accrued(t, thisMonth(), ""), "what was rejected is still owed")
 	require.Equal(t, total, v.accrued(t, thisMonth(), v.run.ExportedAt), "all of it was when the run was sent")
 	require.Equal(t, map[string]int64{"EXPENSE": total, "SENT": -total}, v.stages(t, "&known_at="+v.run.ExportedAt))
-	require.Equal(t, map[string]int64{"EXPENSE": total, "ACCRUED": -total}, v.stages(t, "&effective_to=2022-04-30"), "what was done since counts since")
+	require.Equal(t, map[string]int64{"EXPENSE": total, "PAYABLE": -total}, v.stages(t, "&effective_to=2022-04-30"), "sending takes effect on its accounting date")
 	require.Equal(t, v.stages(t, ""), v.stages(t, "&by_payee=true"))
 	v.onlooking.get(t, "/v1/payments/commissioners/13T/trial-balance?known_at=2999-01-01T00:00:00Z").refused(t, http.StatusBadRequest, "KNOWN_AT_IN_FUTURE")
 	require.Equal(t, total, v.accrued(t, "2022-04", ""), "and at the end of April, whatever was paid since")
