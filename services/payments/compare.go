@@ -637,7 +637,7 @@ func reconcileTotals(found []rules.Finding) []*paymentsv1.ReconciliationTotal {
 // or row tells findings apart.
 func (c *comparison) key(f *rules.Finding) string {
 	const most = 64
-	first := ""
+	var first string
 	if len(f.LineIDs) > 0 {
 		first = f.LineIDs[0]
 	} else {
