@@ -744,8 +744,8 @@ type Variance struct {
 	// Runs that this month consists of: this run, those of the commissioner numbered before it that were neither rejected nor withdrawn, and
 	// those of the bodies it took over from.
 	RunIds []string `protobuf:"bytes,6,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// Runs that last month consists of. Lines on hold, kept back or issued again count where they are now. Empty where there is no run of
-	// last month.
+	// Runs that last month consists of; empty where there is none. Lines kept back or issued again count in the run they are in now, and
+	// lines on hold in no run but this one.
 	LastMonthRunIds []string `protobuf:"bytes,7,rep,name=last_month_run_ids,json=lastMonthRunIds,proto3" json:"last_month_run_ids,omitempty"`
 	// Sums by payment.
 	Payments      []*VarianceRow `protobuf:"bytes,8,rep,name=payments,proto3" json:"payments,omitempty"`
