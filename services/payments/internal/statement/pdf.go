@@ -301,12 +301,12 @@ func (d *document) settled() {
 		}})
 	}
 	d.table([]column{
-		{"Date", 9500, false},
-		{"Reference", 11000, false},
-		{"Payee", right - left - 42000, false},
-		{"State", 5500, false},
-		{"Amount", 8000, true},
-		{"Counts", 8000, true},
+		{"Date", 7600, false},
+		{"Reference", 10400, false},
+		{"Payee", right - left - 37000, false},
+		{"State", 5000, false},
+		{"Amount", 7000, true},
+		{"Counts", 7000, true},
 	}, append(rows, row{total: true, cells: []cellText{{{strong, "Sent to payees"}}, nil, nil, nil, nil, {{strong, amount(d.f.paid)}}}}))
 }
 
@@ -361,11 +361,11 @@ func (d *document) entitlements() {
 	}
 	d.section("What remains of each entitlement", "The year's amount, what was scheduled of it so far, and what is still to come.")
 	columns := []column{
-		{"Payment", right - left - 41500, false},
-		{"Year", 7000, false},
-		{"Year's amount", 8500, true},
-		{"Scheduled", 8500, true},
-		{"Remaining", 8500, true},
+		{"Payment", right - left - 39500, false},
+		{"Year", 8000, false},
+		{"Year's amount", 7500, true},
+		{"Scheduled", 7500, true},
+		{"Remaining", 7500, true},
 		{"Scheduled so far", 9000, true},
 	}
 	rows := make([]row, len(d.st.Entitlements))
