@@ -88,8 +88,10 @@ type drawing struct {
 	newest *store.LineRow
 	lines  []store.LineRow
 	parts  []store.PartRow
-	debts  map[string]debts       // by payee
-	held   map[string]heldTargets // by commissioner
+	// reversed are the sources of approvals that were undone, of those parts that recover or carry something.
+	reversed map[string]bool
+	debts    map[string]debts       // by payee
+	held     map[string]heldTargets // by commissioner
 	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
 	ownOnly bool
 }
@@ -115,8 +117,8 @@ func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		for _, step := range []func() error{
 			func() error { return d.account(ctx, q, req.GetCommissionerCode()) },
-			func() error { return d.head(ctx, q, req.GetPeriod()) },
 			func() error { return d.shares(ctx, q) },
+			func() error { return d.head(ctx, q, req.GetPeriod()) },
 			func() error { return d.place(ctx, q) },
 			func() error { return d.remaining(ctx, q) },
 			func() error { return d.recoveries(ctx, q) },
@@ -206,6 +208,12 @@ func (d *drawing) head(ctx context.Context, q sqldb.Querier, when string) (err e
 	m := d.message
 	m.PcnName, m.CommissionerCode = d.newest.Line.GetPcnName(), d.newest.CommissionerCode
 	m.StatementId = m.GetCommissionerCode() + "-" + d.pcn + "-" + when
+	for i := range slices.Backward(d.parts) {
+		if run := d.parts[i].Run; run.CommissionerCode == m.GetCommissionerCode() {
+			m.CommissionerName = run.CommissionerName
+			return nil
+		}
+	}
 	m.CommissionerName, err = knownName(ctx, q, m.GetCommissionerCode())
 	return err
 }
@@ -216,16 +224,22 @@ func (d *drawing) shares(ctx context.Context, q sqldb.Querier) error {
 	if err != nil {
 		return err
 	}
+	var sources []string
 	for _, part := range parts {
 		owner, err := d.ownerOf(ctx, q, part.CommissionerCode, d.newest.Line.GetLocationCode())
 		if err != nil {
 			return err
 		}
-		if owner == d.owner {
-			d.parts = append(d.parts, part)
+		if owner != d.owner {
+			continue
+		}
+		d.parts = append(d.parts, part)
+		if part.BroughtForward != 0 || part.CarriedForward != 0 || part.Payee.Net == 0 {
+			sources = append(sources, payeeSource(part.Run.ID, part.PayeeCode))
 		}
 	}
-	return nil
+	d.reversed, err = store.Reversed(ctx, q, sources)
+	return err
 }
 
 // place puts lines and payments where they belong and adds up.
@@ -266,8 +280,8 @@ func (d *drawing) place(ctx context.Context, q sqldb.Querier) error {
 // placePart puts the PCN's part of a run where it belongs.
 func (d *drawing) placePart(p *store.PartRow) {
 	m := d.message
-	earlier := p.Month.Before(d.from)
-	if owes := d.debts[p.PayeeCode]; !p.Reversed {
+	earlier, undone := p.Run.Month.Before(d.from), d.reversed[payeeSource(p.Run.ID, p.PayeeCode)]
+	if owes := d.debts[p.PayeeCode]; !undone {
 		if earlier {
 			owes.before += p.BroughtForward - p.CarriedForward
 		} else {
@@ -276,7 +290,7 @@ func (d *drawing) placePart(p *store.PartRow) {
 		}
 		d.debts[p.PayeeCode] = owes
 	}
-	if p.Payment.ID == "" && (p.Payee.Net != 0 || p.Net() == 0 || p.Reversed) {
+	if p.Payment.ID == "" && (p.Payee.Net != 0 || p.Net() == 0 || undone) {
 		return // nothing was sent, nor did overpayments for one PCN take up what there was for another
 	}
 	payment := paymentToProto(p.Payment)
@@ -450,7 +464,7 @@ func (d *drawing) setOff() map[string]bool {
 	taken := make(map[[2]string]bool)
 	for i := range d.parts {
 		if p := &d.parts[i]; p.Payee.Net == 0 && p.Payee.CarriedForward == 0 {
-			taken[[2]string{p.RunID, p.PayeeCode}] = true
+			taken[[2]string{p.Run.ID, p.PayeeCode}] = true
 		}
 	}
 	out := make(map[string]bool)

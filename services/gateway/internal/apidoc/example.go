@@ -384,10 +384,10 @@ var files = map[protoreflect.FullName]map[string]string{
 	"pcnfunding.payments.v1.PaymentsService.DownloadStatement": {"application/pdf": "%PDF-1.7 …"},
 	"pcnfunding.payments.v1.PaymentsService.DownloadStatementCsv": {
 		"text/csv": "section,item,statement_number,commissioner_code,pcn_code,payee_code,run_month,for_month,date,reference,line_id,payment_code," +
-			"payment_name,practice_code,funding_source,state,confidence,rate_gbp,rate_per,quantity,quantity_unit,instalments,convention,clause,source," +
-			"adjusts_line_id,cause,reason,remedy,text,amount_gbp\r\n" +
-			"payment,line,16C-U89141-2022-04,16C,U89141,U89141,2022-04,2022-04,,,core-cd47096c6725dc5a5b27873c435ea5fa,CORE_PCN,Core PCN funding,," +
-			"core,settled,official,,,,,12,PCN_ANNUAL,,,,,,,,6695.00\r\n",
+			"payment_name,practice_code,fund,funding_source,state,confidence,rate_gbp,rate_per,quantity,quantity_unit,instalments,convention,clause," +
+			"source,adjusts_line_id,cause,hold_codes,reason,remedy,text,amount_gbp\r\n" +
+			"payment,line,16C-U89141-2022-04,16C,U89141,A81017,2022-04,2022-04,,,core-cd47096c6725dc5a5b27873c435ea5fa,CORE_PCN,Core PCN funding,," +
+			"core,PRIMARY_MEDICAL_ALLOCATION,settled,official,,,,,12,PCN_ANNUAL,,,,,,,,,6695.00\r\n",
 	},
 }
 

@@ -297,16 +297,16 @@ func (d *document) settled() {
 			counts = amount(s.Amount)
 		}
 		rows = append(rows, row{cells: []cellText{
-			{{plain, day(s.Date)}}, {{plain, s.Reference}}, {{plain, join(" ", s.Payee.Code, s.Payee.Name)}}, {{plain, s.State}}, {{plain, amount(s.Amount)}}, {{plain, counts}},
+			{{plain, day(s.Date)}}, {{plain, s.Reference}}, {{small, join(" ", s.Payee.Code, s.Payee.Name)}}, {{plain, s.State}}, {{plain, amount(s.Amount)}}, {{plain, counts}},
 		}})
 	}
 	d.table([]column{
-		{"Date", 9500, false},
-		{"Reference", 11000, false},
-		{"Payee", right - left - 42000, false},
-		{"State", 5500, false},
-		{"Amount", 8000, true},
-		{"Counts", 8000, true},
+		{"Date", 7600, false},
+		{"Reference", 10400, false},
+		{"Payee", right - left - 36000, false},
+		{"State", 5000, false},
+		{"Amount", 6500, true},
+		{"Counts", 6500, true},
 	}, append(rows, row{total: true, cells: []cellText{{{strong, "Sent to payees"}}, nil, nil, nil, nil, {{strong, amount(d.f.paid)}}}}))
 }
 
@@ -361,12 +361,12 @@ func (d *document) entitlements() {
 	}
 	d.section("What remains of each entitlement", "The year's amount, what was scheduled of it so far, and what is still to come.")
 	columns := []column{
-		{"Payment", right - left - 41500, false},
+		{"Payment", right - left - 36500, false},
 		{"Year", 7000, false},
-		{"Year's amount", 8500, true},
-		{"Scheduled", 8500, true},
-		{"Remaining", 8500, true},
-		{"Scheduled so far", 9000, true},
+		{"Year's amount", 7000, true},
+		{"Scheduled", 7000, true},
+		{"Remaining", 7000, true},
+		{"Scheduled so far", 8500, true},
 	}
 	rows := make([]row, len(d.st.Entitlements))
 	for i := range d.st.Entitlements {

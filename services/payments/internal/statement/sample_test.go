@@ -121,6 +121,22 @@ func filled() *statement.Statement {
 	return settle(s)
 }
 
+// month is one as a PCN of seven practices mostly has it.
+func month() *statement.Statement {
+	s := empty()
+	s.Payee = statement.Party{Name: "Several payees"}
+	s.Payments = pcnLines(april, 0)
+	for i := range 7 {
+		line := practiceLines(april, 10+i)[0]
+		s.Payments = append(s.Payments, line)
+		s.Settled = append(s.Settled, statement.Settlement{
+			Date: april.Last(), Reference: fmt.Sprintf("16C-2022-04-1-A8100%d", i), Payee: line.Payee, State: "sent", Amount: line.Amount, Counts: true,
+		})
+	}
+	s.Entitlements = filled().Entitlements
+	return settle(s)
+}
+
 // year is a financial year with a run in every month.
 func year() *statement.Statement {
 	s := empty()

@@ -233,7 +233,7 @@ type styled struct {
 // cellText is what stands in one cell, each part on a line of its own.
 type cellText []styled
 
-// row is a row of a table: its cells, and below them texts as wide as all columns but the last.
+// row is a row of a table: its cells, and below them texts as wide as the table.
 type row struct {
 	cells  []cellText
 	below  []styled
@@ -325,7 +325,7 @@ func (s *sheet) lay(columns []column, r *row) []drawn {
 		}
 		x += c.width
 	}
-	width := right - left - columns[len(columns)-1].width - 2*rowPadding
+	width := right - left - 2*rowPadding
 	for _, part := range r.below {
 		for _, text := range s.wrap(part.face, part.text, width) {
 			out = append(out, drawn{part.face.leading(), []span{{left + rowPadding, false, styled{part.face, text}}}})

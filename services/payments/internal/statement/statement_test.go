@@ -100,6 +100,7 @@ func TestPDF_GoesOverPages(t *testing.T) {
 		return bytes.Count(content, []byte("/Type /Page\n"))
 	}
 	require.Equal(t, 1, pages(empty()))
+	require.Equal(t, 2, pages(month()))
 	require.Greater(t, pages(year()), 5)
 }
 

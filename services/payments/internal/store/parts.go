@@ -10,10 +10,6 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 )
 
-// reversed tells whether what an approval posted for a payee was undone: the payment was issued again, or kept back.
-const reversed = `EXISTS (SELECT 1 FROM postings a JOIN postings b ON b.reverses = a.posting_id
-	WHERE a.source = 'run/' || t.run_id || '/' || t.payee_code)`
-
 // ByPCN holds amounts by payee and PCN.
 type ByPCN map[string]map[string]money.Pence
 
@@ -51,8 +47,11 @@ func OwedByPCN(ctx context.Context, q sqldb.Querier, commissioners, payees []str
 		f.In("t.payee_code", batch)
 		f.In("r.commissioner_code", commissioners)
 		f.Where("(t.brought_forward_pence <> 0 OR t.carried_forward_pence <> 0)")
+		// What was issued again or kept back is undone.
+		f.Where(`NOT EXISTS (SELECT 1 FROM postings a JOIN postings b ON b.reverses = a.posting_id
+			WHERE a.source = 'run/' || t.run_id || '/' || t.payee_code)`)
 		return collectByPCN(ctx, q, out, `SELECT t.payee_code, t.pcn_code, CAST(SUM(t.brought_forward_pence - t.carried_forward_pence) AS BIGINT)
-			FROM run_parts t JOIN runs r ON r.run_id = t.run_id`+f.String()+` AND NOT `+reversed+` GROUP BY t.payee_code, t.pcn_code`, f.Args()...)
+			FROM run_parts t JOIN runs r ON r.run_id = t.run_id`+f.String()+` GROUP BY t.payee_code, t.pcn_code`, f.Args()...)
 	})
 }
 
@@ -70,14 +69,13 @@ func InsertParts(ctx context.Context, tx *sqldb.Tx, runID string, parts []rules.
 // PartRow is a PCN's part of what an approved run comes to for a payee.
 type PartRow struct {
 	rules.Part
-	RunID string
+	// Run has its id, commissioner and month.
+	Run RunRow
 	// CommissionerCode is the one that owes the payment now, or else the run's.
 	CommissionerCode string
-	Month            period.Month // of the run
-	ApprovedAt       int64        // microseconds
-	Payee            rules.PayeeTotal
-	// Reversed is set where the approval was undone for the payee; only where there is a recovery or nothing is sent is it looked for.
-	Reversed bool
+	ApprovedAt       int64 // microseconds
+	// Payee is what was frozen for the payee: name, what is carried, and what is sent.
+	Payee rules.PayeeTotal
 	// Payment has no ID where none was sent.
 	Payment PaymentRow
 }
@@ -87,23 +85,33 @@ func PartsOfPCN(ctx context.Context, q sqldb.Querier, pcn string, upTo period.Mo
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (p PartRow, err error) {
 		var text string
 		y := &p.Payment
-		if err := rows.Scan(&p.RunID, &p.PayeeCode, &p.LinesTotal, &p.BroughtForward, &p.CarriedForward, &p.ApprovedAt, &p.CommissionerCode, &text,
-			&p.Payee.PayeeName, &p.Payee.CarriedForward, &p.Payee.Net, &p.Reversed, &y.ID, &y.Amount, &y.State, &y.SentAt, &y.SentOn,
+		if err := rows.Scan(&p.Run.ID, &p.PayeeCode, &p.LinesTotal, &p.BroughtForward, &p.CarriedForward, &p.ApprovedAt, &p.CommissionerCode,
+			&p.Run.CommissionerCode, &p.Run.CommissionerName, &text, &p.Payee.PayeeName, &p.Payee.CarriedForward, &p.Payee.Net, &y.ID, &y.Amount, &y.State, &y.SentAt, &y.SentOn,
 			&y.ConfirmedOn, &y.PayerReference, &y.RejectReason, &y.Version); err != nil {
 			return p, err
 		}
 		p.PCNCode, p.Payee.PayeeCode = pcn, p.PayeeCode
-		y.RunID, y.CommissionerCode, y.PayeeCode, y.PayeeName = p.RunID, p.CommissionerCode, p.PayeeCode, p.Payee.PayeeName
-		p.Month, err = month(text)
+		y.RunID, y.CommissionerCode, y.PayeeCode, y.PayeeName = p.Run.ID, p.CommissionerCode, p.PayeeCode, p.Payee.PayeeName
+		p.Run.Month, err = month(text)
 		return p, err
 	}, `SELECT t.run_id, t.payee_code, t.lines_pence, t.brought_forward_pence, t.carried_forward_pence, t.approved_at,
-		COALESCE(y.commissioner_code, r.commissioner_code), r.month, p.payee_name, p.carried_forward_pence, p.net_pence,
-		(t.brought_forward_pence <> 0 OR t.carried_forward_pence <> 0 OR p.net_pence = 0) AND `+reversed+`,
+		COALESCE(y.commissioner_code, r.commissioner_code), r.commissioner_code, r.commissioner_name, r.month, p.payee_name, p.carried_forward_pence, p.net_pence,
 		COALESCE(y.payment_id, ''), COALESCE(y.amount_pence, 0), COALESCE(y.state, 0), COALESCE(y.sent_at, 0), COALESCE(y.sent_on, ''),
 		COALESCE(y.confirmed_on, ''), COALESCE(y.payer_reference, ''), COALESCE(y.reject_reason, ''), COALESCE(y.version, 0)
 		FROM run_parts t JOIN runs r ON r.run_id = t.run_id JOIN run_payees p ON p.run_id = t.run_id AND p.payee_code = t.payee_code
 		LEFT JOIN payments y ON y.run_id = t.run_id AND y.payee_code = t.payee_code
 		WHERE t.pcn_code = $1 AND r.month <= $2 ORDER BY r.month, t.run_id, t.payee_code`, pcn, upTo.String())
+}
+
+// Reversed returns which of some sources caused postings that were undone.
+func Reversed(ctx context.Context, q sqldb.Querier, sources []string) (map[string]bool, error) {
+	out := make(map[string]bool)
+	return out, inBatches(sources, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("a.source", batch)
+		return sqldb.Each(ctx, q, text, func(source string) error { out[source] = true; return nil },
+			`SELECT DISTINCT a.source FROM postings a JOIN postings b ON b.reverses = a.posting_id`+f.String(), f.Args()...)
+	})
 }
 
 // NewestPlans returns the instalments last agreed with some payees, by payee.
