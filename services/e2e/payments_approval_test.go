@@ -98,7 +98,8 @@ func TestPaymentsApproval_FollowsThePolicy(t *testing.T) {
 	twice := policy.with("approval_policy", fields{"limits": []fields{{"subject": "a", "limit_pence": "1"}, {"subject": "a", "limit_pence": "2"}}})
 	o.approver.post(t, "/v1/payments/settings", twice).refused(t, http.StatusBadRequest, "SETTING_INVALID")
 	o.approver.post(t, "/v1/payments/settings", policy.with("commissioner_code", "")).refused(t, http.StatusForbidden, "ENGLAND_REQUIRED")
-	write[map[string]any](t, o.approver, "/v1/payments/settings", policy)
+	director := person(t, "01d.director", "01D", "finance_approver")
+	write[map[string]any](t, director, "/v1/payments/settings", policy)
 
 	submitted := o.submit(t, run)
 	require.Equal(t, 2, submitted.ApprovalsNeeded)
@@ -106,6 +107,7 @@ func TestPaymentsApproval_FollowsThePolicy(t *testing.T) {
 		p := decide(t, person(t, name, "01D", "finance_approver"), submitted, "approve").refused(t, http.StatusForbidden, "APPROVER_LIMIT_EXCEEDED")
 		require.Equal(t, fmt.Sprint(net), p.Metadata["net_pence"])
 	}
+	decide(t, director, submitted, "approve").refused(t, http.StatusForbidden, "APPROVER_SET_POLICY")
 	partly := o.approve(t, submitted)
 	require.Equal(t, "RUN_STATE_SUBMITTED", partly.State)
 	require.Len(t, partly.Approvals, 1)
