@@ -318,12 +318,6 @@ type keyedFinding struct {
 	finding *rules.Finding
 }
 
-// statedRow is what a file says was paid.
-type statedRow struct {
-	store.FileRow
-	importID string
-}
-
 // paidSource is where a paid row comes from.
 type paidSource struct {
 	id        string // of its own
@@ -366,7 +360,8 @@ func newComparison(code string, from, to period.Month) *comparison {
 // gather reads the lines, and what was paid for them: by the files of paid amounts, and, where these do not name a payee's payment of
 // a month, by the confirmations of the payments that were sent.
 func (c *comparison) gather(ctx context.Context, q sqldb.Querier) error {
-	rows, err := statedAmounts(ctx, q, c.code)
+	// An amount for a year is compared with all of the year, and so with all that is stated for it.
+	rows, err := store.PaidAmounts(ctx, q, c.code, c.from.FinancialYear().First().Add(-1), c.to.FinancialYear().Last().Add(1))
 	if err != nil {
 		return err
 	}
@@ -389,46 +384,12 @@ func (c *comparison) gather(ctx context.Context, q sqldb.Querier) error {
 	return err
 }
 
-// statedAmounts returns what files say was paid; of one payee, payment and period what the newest file says.
-func statedAmounts(ctx context.Context, q sqldb.Querier, code string) ([]statedRow, error) {
-	files, err := store.Imports(ctx, q, store.Page{Commissioners: []string{code}})
-	if err != nil {
-		return nil, err
-	}
-	type key struct {
-		payee, payment string
-		from, to       period.Month
-	}
-	newest := make(map[key]string)
-	var out []statedRow
-	for _, file := range files {
-		if file.Kind != paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS {
-			continue
-		}
-		rows, err := store.FileRows(ctx, q, store.FileRowFilter{ImportID: file.ID})
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			k := key{row.PayeeCode, row.PaymentCode, row.From, row.To}
-			if newest[k] == "" {
-				newest[k] = file.ID
-			}
-			if newest[k] == file.ID {
-				out = append(out, statedRow{row, file.ID})
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b statedRow) int {
-		return cmp.Or(cmp.Compare(a.importID, b.importID), cmp.Compare(a.Line, b.Line))
-	})
-	return out, nil
-}
-
 // state takes the rows of files that touch the months read. A row for a year that the months asked for are not in is left out, with
 // the lines it is about.
-func (c *comparison) state(rows []statedRow) {
-	touches := func(row *statedRow, from, to period.Month) bool { return !row.From.After(to) && !row.To.Before(from) }
+func (c *comparison) state(rows []store.PaidAmount) {
+	touches := func(row *store.PaidAmount, from, to period.Month) bool {
+		return !row.From.After(to) && !row.To.Before(from)
+	}
 	for i := range rows {
 		if row := &rows[i]; touches(row, c.from, c.to) {
 			if row.From.Before(c.first) {
@@ -462,7 +423,7 @@ func (c *comparison) state(rows []statedRow) {
 		if row.Reference != "" {
 			c.stated[referredKey(row.Reference, row.PaymentCode)] = true
 		}
-		c.add(paid, paidSource{fmt.Sprintf("%s/%06d", row.importID, row.Line), row.Reference})
+		c.add(paid, paidSource{fmt.Sprintf("%s/%06d", row.ImportID, row.Line), row.Reference})
 	}
 }
 

@@ -179,9 +179,27 @@ func scanFileRow(rows *sql.Rows) (r FileRow, err error) {
 	return r, err
 }
 
-// PaidAmounts returns the amounts said to be paid for periods that touch some months.
-func PaidAmounts(ctx context.Context, q sqldb.Querier, commissioner string, from, to period.Month) ([]FileRow, error) {
-	return sqldb.Collect(ctx, q, scanFileRow, `SELECT `+fileRowColumns+` FROM imported_rows WHERE commissioner_code = $1 AND kind = $2
-		AND from_month <= $3 AND to_month >= $4 ORDER BY import_id, line`, commissioner, int64(paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS),
-		to.String(), from.String())
+// PaidAmount is what a file says was paid.
+type PaidAmount struct {
+	FileRow
+	ImportID string
+}
+
+// PaidAmounts returns the amounts said to be paid for periods that touch some months, in order of file and row. Of one payee, payment and
+// period the newest file speaks.
+func PaidAmounts(ctx context.Context, q sqldb.Querier, commissioner string, from, to period.Month) ([]PaidAmount, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (p PaidAmount, err error) {
+		var first, last string
+		if err := rows.Scan(&p.ImportID, &p.Line, &p.Reference, &p.PayeeCode, &p.Period, &first, &last, &p.PaymentCode, &p.Amount); err != nil {
+			return p, err
+		}
+		if p.From, err = month(first); err == nil {
+			p.To, err = month(last)
+		}
+		return p, err
+	}, `SELECT r.import_id, r.line, r.reference, r.payee_code, r.period, r.from_month, r.to_month, r.payment_code, r.amount_pence
+		FROM imported_rows r WHERE r.commissioner_code = $1 AND r.kind = $2 AND r.from_month <= $3 AND r.to_month >= $4
+		AND NOT EXISTS (SELECT 1 FROM imported_rows n WHERE n.commissioner_code = $1 AND n.kind = $2 AND n.payee_code = r.payee_code
+			AND n.payment_code = r.payment_code AND n.from_month = r.from_month AND n.to_month = r.to_month AND n.import_id > r.import_id)
+		ORDER BY r.import_id, r.line`, commissioner, int64(paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS), to.String(), from.String())
 }

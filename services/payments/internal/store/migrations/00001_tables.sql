@@ -274,6 +274,7 @@ CREATE TABLE imported_rows (
     PRIMARY KEY (import_id, line)
 );
 CREATE INDEX imported_rows_by_commissioner ON imported_rows (commissioner_code, kind, from_month);
+CREATE INDEX imported_rows_by_payee ON imported_rows (commissioner_code, kind, payee_code, payment_code, from_month);
 
 CREATE TABLE moves (
     move_id            TEXT PRIMARY KEY,
