@@ -51,10 +51,10 @@ func orCancelled(ctx context.Context, err error) error {
 	return err
 }
 
-// Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if
-// they ran one after another: on SQLite they do, on Postgres they are SERIALIZABLE and fn is run again, at most five times in all,
-// when it met another at the wrong moment, also where that shows as a row that is there already. Errors of fn come back wrapped as they are; a database that is out of reach,
-// locked or full gives a Busy fault.
+// Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if they ran
+// one after another: on SQLite they do; on Postgres they are SERIALIZABLE, or rest on locks (TrustLocks). There fn is run again, at
+// most five times in all, when it met another at the wrong moment, also where that shows as a row that is there already. Errors of
+// fn come back wrapped as they are; a database that is out of reach, locked or full gives a Busy fault.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	conn, err := acquire(ctx, db.writer)
 	if err != nil {
