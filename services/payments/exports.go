@@ -83,15 +83,9 @@ func sheetOf(ctx context.Context, tx *change.Tx, run store.RunRow, req *payments
 	today := period.DateOf(tx.Now())
 	out := sheet{format: req.GetFormat(), on: today, payOn: today}
 	if req.GetAccountingDate() != "" {
-		approvals, err := store.Approvals(ctx, tx, run.ID)
+		first, err := approvedOn(ctx, tx, run)
 		if err != nil {
 			return out, err
-		}
-		first := run.Month.Last()
-		if n := len(approvals); n > 0 {
-			if day := period.DateOf(sqldb.FromMicros(approvals[n-1].ApprovedAt)); day.Before(first) {
-				first = day
-			}
 		}
 		if out.on, err = parseDateWithin("accounting_date", req.GetAccountingDate(), first, today); err != nil {
 			return out, err

@@ -368,7 +368,11 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, run store.RunRow) 
 	if _, err := outbox.AddAll(ctx, tx.Tx, events); err != nil {
 		return nil, err
 	}
-	if err := store.Post(ctx, tx.Tx, tx.By.Subject, effective(tx, run.Month), postings); err != nil {
+	takes, err := approvalDay(ctx, tx, run)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Post(ctx, tx.Tx, tx.By.Subject, takes, postings); err != nil {
 		return nil, err
 	}
 	if err := noteParts(ctx, tx, run, payees); err != nil {
@@ -513,6 +517,40 @@ func effective(tx *change.Tx, month period.Month) period.Date {
 		return today
 	}
 	return month.Last()
+}
+
+// approvalDay is the day on which an approval takes effect: in the month of the run, but not before its lines passed to the commissioner,
+// came back, or debts it takes off arose. No account may hold less than nothing in between.
+func approvalDay(ctx context.Context, tx *change.Tx, run store.RunRow) (period.Date, error) {
+	takes := effective(tx, run.Month)
+	arrival, err := store.NewestArrival(ctx, tx, run.CommissionerCode, run.ID)
+	if err != nil || arrival <= takes.String() {
+		return takes, err
+	}
+	if takes, err = period.ParseDate(arrival); err != nil {
+		return takes, fault.Bug("books of %s up to %q", run.CommissionerCode, arrival)
+	}
+	return takes, nil
+}
+
+// approvedOn returns the day on which the approval of a run took effect.
+func approvedOn(ctx context.Context, q sqldb.Querier, run store.RunRow) (period.Date, error) {
+	payees, err := store.FrozenPayees(ctx, q, run.ID)
+	if err != nil {
+		return period.Date{}, err
+	}
+	for i := range payees {
+		postings, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(run.ID, payees[i].PayeeCode)}})
+		if err != nil {
+			return period.Date{}, err
+		}
+		for _, p := range postings {
+			if p.Kind == rules.Approval {
+				return period.ParseDate(p.EffectiveDate)
+			}
+		}
+	}
+	return period.Date{}, fault.Bug("run %s was approved and nothing posted", run.ID)
 }
 
 // payeeSource names the cause of what is posted for one payee of a run.

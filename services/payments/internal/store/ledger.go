@@ -173,6 +173,18 @@ func Balances(ctx context.Context, q sqldb.Querier, by BalanceFilter) ([]Balance
 		` GROUP BY `+group+` HAVING SUM(amount_pence) <> 0 ORDER BY `+group, f.Args()...)
 }
 
+// NewestArrival returns the latest day on which lines of a frozen run came into the commissioner's books other than with their schedule,
+// or debts of which it takes something off did; empty if none.
+func NewestArrival(ctx context.Context, q sqldb.Querier, commissioner, runID string) (day string, err error) {
+	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(day), '') FROM (
+			SELECT MAX(p.effective_date) AS day FROM postings p JOIN entries e ON e.posting_id = p.posting_id WHERE p.commissioner_code = $1
+				AND p.kind IN ($3, $4) AND e.line_id IN (SELECT line_id FROM run_lines WHERE run_id = $2)
+			UNION ALL SELECT MAX(effective_date) FROM entries WHERE commissioner_code = $1 AND stage = 6
+				AND payee_code IN (SELECT payee_code FROM run_payees WHERE run_id = $2 AND brought_forward_pence <> 0)
+		) AS arrivals`, commissioner, runID, int64(rules.Reversal), int64(rules.Transfer)).Scan(&day)
+	return day, err
+}
+
 // Debts returns what each payee has been overpaid and has not given back, with the instalment planned for a month.
 func Debts(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]rules.Debt, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (d rules.Debt, err error) {
