@@ -533,14 +533,15 @@ func approvalDay(ctx context.Context, tx *change.Tx, run store.RunRow) (period.D
 	return takes, nil
 }
 
-// approvedOn returns the day on which the approval of a run took effect.
-func approvedOn(ctx context.Context, q sqldb.Querier, run store.RunRow) (period.Date, error) {
-	payees, err := store.FrozenPayees(ctx, q, run.ID)
+// approvedOn returns the day on which the approval of a run took effect. One that came to nothing in every stage left no posting to
+// wait for.
+func approvedOn(ctx context.Context, tx *change.Tx, run store.RunRow) (period.Date, error) {
+	payees, err := store.FrozenPayees(ctx, tx, run.ID)
 	if err != nil {
 		return period.Date{}, err
 	}
 	for i := range payees {
-		postings, err := store.Postings(ctx, q, store.PostingFilter{Sources: []string{payeeSource(run.ID, payees[i].PayeeCode)}})
+		postings, err := store.Postings(ctx, tx, store.PostingFilter{Sources: []string{payeeSource(run.ID, payees[i].PayeeCode)}})
 		if err != nil {
 			return period.Date{}, err
 		}
@@ -550,7 +551,7 @@ func approvedOn(ctx context.Context, q sqldb.Querier, run store.RunRow) (period.
 			}
 		}
 	}
-	return period.Date{}, fault.Bug("run %s was approved and nothing posted", run.ID)
+	return effective(tx, run.Month), nil
 }
 
 // payeeSource names the cause of what is posted for one payee of a run.
