@@ -46,17 +46,23 @@ func figures(s *paymentsv1.Statement) *paymentsv1.Statement {
 	}
 }
 
-// recovers has a payee of two PCNs be overpaid for the first, and earn for the second.
-func recovers(t *testing.T, s *suite) {
+// overpays has a payee of two PCNs be overpaid for the first.
+func overpays(t *testing.T, s *suite) {
 	t.Helper()
 	s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", -6000), payFor("U2", "P1", 1000), payFor("U3", "P3", 10))
 	s.pays(t, "15N-2022-04-1")
+}
+
+// recovers has that payee earn for the second.
+func recovers(t *testing.T, s *suite) {
+	t.Helper()
 	s.closes(t, "15N", "2022-05", 1, payFor("U2", "P1", 8000))
 	s.pays(t, "15N-2022-05-1")
 }
 
 func TestStatement_PartsSumToWhatWasSent(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
+		overpays(t, s)
 		recovers(t, s)
 		first, second := s.statement(t, "U1", "2022-05"), s.statement(t, "U2", "2022-05")
 		require.Equal(t, int64(3000), s.payment(t, "15N-2022-05-1-P1").GetAmountPence())
@@ -71,13 +77,17 @@ func TestStatement_PartsSumToWhatWasSent(t *testing.T) {
 
 func TestStatement_OfAnEarlierMonthStays(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
-		recovers(t, s)
 		before := make(map[string]*paymentsv1.Statement)
-		for _, pcn := range []string{"U1", "U2"} {
-			for _, month := range []string{"2022-04", "2022-05"} {
+		note := func(month string) {
+			for _, pcn := range []string{"U1", "U2"} {
 				before[pcn+" "+month] = figures(s.statement(t, pcn, month))
 			}
 		}
+		overpays(t, s)
+		note("2022-04")
+		require.Equal(t, int64(6000), before["U1 2022-04"].GetRecoveries()[0].GetOutstandingPence())
+		recovers(t, s)
+		note("2022-05")
 		s.closes(t, "QJK", "2022-05", 1, payFor("U9", "P1", -5000), payFor("U9", "P9", 1))
 		s.pays(t, "QJK-2022-05-1")
 		for key, was := range before {
