@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"google.golang.org/genproto/googleapis/api/httpbody"
+
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -143,29 +145,41 @@ func (r *runExportCommand) Run(ctx context.Context) error {
 }
 
 type statementCommand struct {
-	client `embed:""`
-	PCN    string `arg:"" name:"pcn" help:"PCN, such as U89141."`
-	Period string `arg:"" help:"Month, YYYY-MM, or financial year, YYYY-YY."`
-	CSV    bool   `name:"csv" help:"CSV in place of PDF."`
-	Out    string `help:"File to write; without one, PCN and period in this folder." type:"path"`
+	client       `embed:""`
+	PCN          string `arg:"" name:"pcn" help:"PCN, such as U89141."`
+	Period       string `arg:"" help:"Month, YYYY-MM, or financial year, YYYY-YY."`
+	Commissioner string `help:"Commissioner whose account with the PCN is wanted; without one, that of its newest line." placeholder:"CODE"`
+	CSV          bool   `name:"csv" help:"CSV in place of PDF."`
+	Out          string `help:"File to write; without one, PCN and period in this folder." type:"path"`
 }
 
 // Run writes the statement out.
 func (s *statementCommand) Run(ctx context.Context) error {
 	return s.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
-		file, err := suite.payments.DownloadStatement(ctx, &paymentsv1.DownloadStatementRequest{PcnCode: s.PCN, Period: s.Period})
-		name := s.PCN + "-" + s.Period + "-statement.pdf"
-		if s.CSV {
-			file, err = suite.payments.DownloadStatementCsv(ctx, &paymentsv1.DownloadStatementCsvRequest{PcnCode: s.PCN, Period: s.Period})
-			name = s.PCN + "-" + s.Period + "-statement.csv"
-		}
+		name := cmp.Or(s.Out, s.PCN+"-"+s.Period+"-statement"+s.extension())
+		file, err := s.download(ctx, suite.payments)
 		if err != nil {
 			return err
 		}
-		name = cmp.Or(s.Out, name)
 		fmt.Println(name)
 		return os.WriteFile(name, file.GetData(), 0o600)
 	})
+}
+
+func (s *statementCommand) extension() string {
+	if s.CSV {
+		return ".csv"
+	}
+	return ".pdf"
+}
+
+func (s *statementCommand) download(ctx context.Context, payments paymentsv1.PaymentsServiceClient) (*httpbody.HttpBody, error) {
+	if s.CSV {
+		return payments.DownloadStatementCsv(ctx, &paymentsv1.DownloadStatementCsvRequest{
+			PcnCode: s.PCN, Period: s.Period, CommissionerCode: s.Commissioner,
+		})
+	}
+	return payments.DownloadStatement(ctx, &paymentsv1.DownloadStatementRequest{PcnCode: s.PCN, Period: s.Period, CommissionerCode: s.Commissioner})
 }
 
 // awaitSchedules waits until payments has taken schedules of a month in.
