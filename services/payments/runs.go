@@ -598,6 +598,9 @@ func (s *Service) WithdrawRun(ctx context.Context, req *paymentsv1.WithdrawRunRe
 			if err := s.withdraw(ctx, tx, run, req.GetReason()); err != nil {
 				return nil, err
 			}
+			if err := s.gatherLatest(ctx, tx, run.CommissionerCode); err != nil {
+				return nil, err
+			}
 			if run, err = visibleRun(ctx, tx, run.ID); err != nil {
 				return nil, err
 			}

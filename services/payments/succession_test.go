@@ -236,14 +236,20 @@ func (s *suite) coreClosed(t testing.TB, id string) bool {
 
 func TestClosers_OfAPlaceAreTheSuccessorToo(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
-		s.closes(t, "15N", "2022-07", 1, in("L1", pay("P1", 1000)), in("L2", pay("P2", 500)))
+		for _, month := range []string{"2022-06", "2022-07"} {
+			s.closes(t, "15N", month, 1, in("L1", pay("P1", 1000)), in("L2", pay("P2", 500)))
+		}
 		s.succeeds(t, "15N", "QJK", "2022-07-01", "L1")
-		require.False(t, s.coreClosed(t, "QJK-2022-07-1"), "the close of the body that gave up a place is not its own")
-		_, err := s.submit(t, "maker", "QJK-2022-07-1")
-		require.Equal(t, "FUND_NOT_CLOSED", reason(err))
-		s.closes(t, "QJK", "2022-07", 1, pay("P7", 1))
-		require.True(t, s.coreClosed(t, "QJK-2022-07-1"))
-		require.True(t, s.coreClosed(t, "15N-2022-07-1"))
+		for _, month := range []string{"2022-06", "2022-07"} {
+			run, err := s.assemble(t, "QJK", month)
+			require.NoError(t, err)
+			require.False(t, s.coreClosed(t, run.GetRunId()), "the close of the body that gave up a place is not its own")
+			_, err = s.submit(t, "maker", run.GetRunId())
+			require.Equal(t, "FUND_NOT_CLOSED", reason(err))
+			s.closes(t, "QJK", month, 1, pay("P7", 1))
+			require.True(t, s.coreClosed(t, run.GetRunId()))
+			require.True(t, s.coreClosed(t, "15N-"+month+"-1"))
+		}
 	})
 }
 
