@@ -14,6 +14,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/schedule"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -239,6 +240,11 @@ func TestPostgres_CommissionersDoNotUndoEachOther(t *testing.T) {
 		}
 		s.closes(t, code, "2022-04", 1, lines...)
 	}
+	var isolation string
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+		return tx.QueryRow(t.Context(), `SELECT current_setting('transaction_isolation')`).Scan(&isolation)
+	}))
+	require.Equal(t, "read committed", isolation, "retries would hide a few failures, and not those of a busy day")
 	s.blunt.Store(true)
 	var wg sync.WaitGroup
 	for _, id := range ids {
