@@ -43,12 +43,13 @@ func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	return explain(orCancelled(ctx, fn(querier{tx})))
 }
 
-// orCancelled names the true cause when database/sql has ended a transaction, or its connection, because its context ended.
+// orCancelled names the true cause when database/sql has ended a transaction, a statement or a connection because its context ended: it
+// has several errors for that, not all exported. What fn refused stays what it is.
 func orCancelled(ctx context.Context, err error) error {
-	if (errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone)) && ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	if _, refused := fault.As(err); err == nil || refused || ctx.Err() == nil {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }
 
 // Write runs fn in one transaction and commits it; if fn fails or panics, nothing of it stays. Transactions behave as if they ran

@@ -137,6 +137,25 @@ func TestWrite_LeavesNothingOfAFailure(t *testing.T) {
 	})
 }
 
+func TestWrite_NamesTheEndOfItsContext(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		refused := fault.New(fault.Refused, "NO", "no")
+		for of, want := range map[error]error{
+			errors.New("sql: statement is closed"): context.Canceled, // what database/sql says, and does not export
+			sql.ErrTxDone:                          context.Canceled,
+			refused:                                refused,
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			err := db.Write(ctx, func(*sqldb.Tx) error {
+				cancel()
+				return of
+			})
+			require.ErrorIs(t, err, want)
+			require.Equal(t, want == context.Canceled, errors.Is(err, context.Canceled))
+		}
+	})
+}
+
 func TestTypes_ReadBackAsWritten(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		type thing struct {

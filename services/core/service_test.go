@@ -126,7 +126,10 @@ func as(t *testing.T, p auth.Principal) context.Context {
 
 func (s *suite) close(t *testing.T, commissioner, month, requestID string) *typev1.PaymentSchedule {
 	t.Helper()
-	schedule, err := s.core.CloseMonth(as(t, testkit.Preparer("*")), &corev1.CloseMonthRequest{RequestId: requestID, CommissionerCode: commissioner, Month: month})
+	// The largest months here are ten times those of a commissioner, and the race detector slows them further.
+	ctx, cancel := context.WithTimeout(as(t, testkit.Preparer("*")), time.Minute)
+	defer cancel()
+	schedule, err := s.core.CloseMonth(ctx, &corev1.CloseMonthRequest{RequestId: requestID, CommissionerCode: commissioner, Month: month})
 	require.NoError(t, err)
 	return schedule
 }

@@ -178,10 +178,10 @@ func Balances(ctx context.Context, q sqldb.Querier, by BalanceFilter) ([]Balance
 func NewestArrival(ctx context.Context, q sqldb.Querier, commissioner, runID string) (day string, err error) {
 	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(day), '') FROM (
 			SELECT MAX(p.effective_date) AS day FROM postings p JOIN entries e ON e.posting_id = p.posting_id WHERE p.commissioner_code = $1
-				AND p.kind IN ($3, $4) AND e.line_id IN (SELECT line_id FROM run_lines WHERE run_id = $2)
+				AND p.kind IN (7, 8) AND e.line_id IN (SELECT line_id FROM run_lines WHERE run_id = $2)
 			UNION ALL SELECT MAX(effective_date) FROM entries WHERE commissioner_code = $1 AND stage = 6
 				AND payee_code IN (SELECT payee_code FROM run_payees WHERE run_id = $2 AND brought_forward_pence <> 0)
-		) AS arrivals`, commissioner, runID, int64(rules.Reversal), int64(rules.Transfer)).Scan(&day)
+		) AS arrivals`, commissioner, runID).Scan(&day)
 	return day, err
 }
 

@@ -302,6 +302,8 @@ CREATE TABLE postings (
 CREATE INDEX postings_by_source ON postings (source);
 CREATE INDEX postings_by_commissioner ON postings (commissioner_code, posting_id);
 CREATE UNIQUE INDEX postings_reversed_once ON postings (reverses) WHERE reverses <> '';
+-- Few postings are reversals or transfers, and every approval asks for those of its lines.
+CREATE INDEX postings_returned ON postings (commissioner_code) WHERE kind IN (7, 8);
 CREATE TABLE entries (
     posting_id         TEXT NOT NULL REFERENCES postings (posting_id) DEFERRABLE INITIALLY DEFERRED,
     number             BIGINT NOT NULL,
