@@ -185,6 +185,7 @@ func wholeMonth() []change {
 	}
 	export := `{"format": "FORMAT_REMITTANCE", "accounting_date": "2022-05-31"}`
 	instruct := `{"format": "FORMAT_JOURNAL", "accounting_date": "2022-05-31"}`
+	again := `{"format": "FORMAT_JOURNAL"}` // of today: what came back is not sent again before it did
 	profile := fmt.Sprintf(`{"commissioner_code": %q, "from_month": "2022-04", "reason": "test", "export_profile":
 		{"format": "FORMAT_JOURNAL", "texts": {"journal_source": "TEST", "journal_category": "PCN"}}}`, killOf)
 	runs := "/v1/payments/runs/"
@@ -201,7 +202,7 @@ func wholeMonth() []change {
 		{name: "reissue", role: "finance_preparer", path: "/v1/payments/payments/" + run + "-" + killRejects + ":reissue", body: fixed(`{"etag": "2", "reason": "new account"}`)},
 		{name: "submit again", role: "finance_preparer", path: runs + next + ":submit", body: tag(next, "1", "")},
 		{name: "approve again", role: "finance_approver", path: runs + next + ":approve", body: tag(next, "2", "")},
-		{name: "export again", role: "finance_preparer", path: runs + next + ":export", body: fixed(instruct)},
+		{name: "export again", role: "finance_preparer", path: runs + next + ":export", body: fixed(again)},
 	}
 }
 
