@@ -151,7 +151,7 @@ func TestWrite_NamesTheEndOfItsContext(t *testing.T) {
 				return of
 			})
 			require.ErrorIs(t, err, want)
-			require.Equal(t, want == context.Canceled, errors.Is(err, context.Canceled))
+			require.Equal(t, errors.Is(want, context.Canceled), errors.Is(err, context.Canceled))
 		}
 	})
 }
