@@ -180,7 +180,7 @@ func (c *confirming) noteOf(outcome string) string {
 		}
 		return note
 	case outcomeDateDiffers:
-		return "the payment was sent after this day: ask the payer"
+		return "the payment was sent, or paid, after this day: ask the payer"
 	case outcomeAmountDiffers:
 		return "the payment was sent with another amount: ask the payer"
 	case outcomeStateDiffers:
@@ -251,7 +251,7 @@ func confirmable(p *store.PaymentRow, row *fileRow) string {
 	switch {
 	case p.Amount != row.Amount:
 		return outcomeAmountDiffers
-	case row.confirmedOn < p.SentOn:
+	case row.confirmedOn < p.SentOn, p.State == paid && row.rejected && row.confirmedOn < p.ConfirmedOn:
 		return outcomeDateDiffers
 	case p.State == sent, p.State == paid && row.rejected:
 		return ""

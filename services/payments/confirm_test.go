@@ -133,6 +133,23 @@ func TestConfirm_PostsNothingOfADayBeforeThePaymentWasSent(t *testing.T) {
 	})
 }
 
+func TestConfirm_ReturnsNothingBeforeItWasPaid(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000))
+		s.pays(t, "15N-2022-04-1")
+		s.clock.Advance(2 * day)
+		_, got := s.confirms(t, "15N", "15N-2022-04-1-P1,,PAID,2026-01-17,10.00,")
+		require.Equal(t, []string{"SETTLED"}, got)
+		postings := s.count(t, "postings")
+		_, got = s.confirms(t, "15N", "15N-2022-04-1-P1,,RETURNED,2026-01-16,10.00,account closed")
+		require.Equal(t, []string{"DATE_DIFFERS"}, got)
+		require.Equal(t, postings, s.count(t, "postings"), "in between, more would be settled than was sent")
+		_, got = s.confirms(t, "15N", "15N-2022-04-1-P1,,RETURNED,2026-01-17,10.00,account closed")
+		require.Equal(t, []string{"REJECTED"}, got)
+		s.books(t).hold(t)
+	})
+}
+
 func TestImport_TriesAgainWhatWasUnmatched(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000))
