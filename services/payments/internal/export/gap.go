@@ -233,25 +233,57 @@ func (p *Payment) beneficiary(l *Line) string {
 	return cmp.Or(l.PracticeCode, l.PCN.Code, p.Payee.Code)
 }
 
-// blocked returns the fault of a file with gaps, naming the first ones and the number of all.
+// blocked returns the fault of a file with gaps. It names all of them: those that one person mends in one go in one sentence.
 func blocked(p *Profile, found []Gap) error {
-	const named = 20
-	onlyRates, lines := true, 0
+	reason := ReasonVATRateNotStated
 	kinds := make(map[string]bool)
 	for i := range found {
-		onlyRates = onlyRates && found[i].Kind == GapVATRate
-		lines = max(lines, found[i].Lines)
+		if found[i].Kind != GapVATRate {
+			reason = ReasonIncomplete
+		}
 		kinds[string(found[i].Kind)] = true
 	}
-	reason := ReasonIncomplete
-	if onlyRates {
-		reason = ReasonVATRateNotStated
-	}
-	f := fault.New(fault.Refused, reason, "the %s file is not written: %d things are missing, the first: %s", p.Format, len(found), found[0]).
-		With("format", p.Format).With("gaps", len(found)).With("lines", lines).
-		With("kinds", strings.Join(slices.Sorted(maps.Keys(kinds)), " "))
-	for _, gap := range found[:min(named, len(found))] {
+	groups := grouped(found)
+	f := fault.New(fault.Refused, reason, "the %s file is not written: %d things are missing, the first: %s", p.Format, len(found), groups[0]).
+		With("format", p.Format).With("gaps", len(found)).With("kinds", strings.Join(slices.Sorted(maps.Keys(kinds)), " "))
+	for _, gap := range groups {
 		f = f.At(strings.ToLower(string(gap.Kind)), gap.String())
 	}
 	return f
+}
+
+// grouped puts together what is missing of one kind: settings, the segments of a stream, payees without a number, a site or an account.
+// Segments wait for the same lines, payees each for their own payments.
+func grouped(found []Gap) []Gap {
+	type group struct{ kind, what, fund, paymentCode, source, year string }
+	at := make(map[group]int)
+	var out []Gap
+	for _, gap := range found {
+		key := group{kind: string(gap.Kind)}
+		switch gap.Kind {
+		case GapSetting, GapAccount:
+		case GapSupplier:
+			key.what = gap.What
+		case GapSegment, GapVATTreatment, GapVATRate:
+			key.fund, key.paymentCode, key.source, key.year = gap.Fund, gap.PaymentCode, gap.FundingSource, gap.Year.String()
+		}
+		n, known := at[key]
+		if !known {
+			at[key] = len(out)
+			out = append(out, gap)
+			continue
+		}
+		all := &out[n]
+		if all.What != gap.What {
+			all.What += ", " + gap.What
+		}
+		if gap.Payee.Code != "" {
+			all.Payee.Code += ", " + gap.Payee.Code
+			all.Lines += gap.Lines
+			all.Amount = waits(all.Amount, gap.Amount)
+		} else if gap.Lines > all.Lines {
+			all.Lines, all.Amount = gap.Lines, gap.Amount
+		}
+	}
+	return out
 }

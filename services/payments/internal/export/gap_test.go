@@ -3,6 +3,9 @@ package export_test
 import (
 	"bytes"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -71,7 +74,13 @@ func TestMissing_NamesEverythingAtOnce(t *testing.T) {
 			if assert.True(t, ok) {
 				require.Equal(t, fault.Refused, f.Kind)
 				require.Equal(t, export.ReasonIncomplete, f.Reason)
-				require.Len(t, f.Violations, min(20, len(gaps)))
+				require.Equal(t, strconv.Itoa(len(gaps)), f.Meta["gaps"])
+				for _, gap := range gaps {
+					require.True(t, slices.ContainsFunc(f.Violations, func(v fault.Violation) bool {
+						return v.Field == strings.ToLower(string(gap.Kind)) && strings.Contains(v.Description, gap.What) &&
+							strings.Contains(v.Description, gap.PaymentCode) && strings.Contains(v.Description, gap.Payee.Code)
+					}), "%s is not named", gap)
+				}
 			}
 			require.Empty(t, out.Bytes())
 		})
