@@ -88,6 +88,7 @@ func profileFromProto(in *paymentsv1.ExportProfile) (export.Profile, error) {
 
 // layout is how a commissioner's files of one format are laid out and coded on a day.
 type layout struct {
+	format    paymentsv1.Format
 	profile   export.Profile
 	coding    export.Coding
 	mappings  []*paymentsv1.CodeMapping
@@ -95,8 +96,14 @@ type layout struct {
 	on        period.Date
 }
 
+// asOf is a day whose codes and suppliers hold, and the moment up to which they are known: 0 is now.
+type asOf struct {
+	on    period.Date
+	known int64 // microseconds
+}
+
 // layoutFor loads the profile that holds in a month, and the codes and suppliers that hold on a day.
-func layoutFor(ctx context.Context, q sqldb.Querier, code string, format paymentsv1.Format, month period.Month, on period.Date) (*layout, error) {
+func layoutFor(ctx context.Context, q sqldb.Querier, code string, format paymentsv1.Format, month period.Month, as asOf) (*layout, error) {
 	setting, err := store.SettingFor(ctx, q, code, kindExportProfile+formatName(format), month)
 	if err != nil {
 		return nil, err
@@ -105,14 +112,14 @@ func layoutFor(ctx context.Context, q sqldb.Querier, code string, format payment
 	if stated == nil {
 		stated = &paymentsv1.ExportProfile{Format: format}
 	}
-	out := &layout{suppliers: make(map[string]*paymentsv1.Supplier), on: on}
+	out := &layout{format: format, suppliers: make(map[string]*paymentsv1.Supplier), on: as.on}
 	if out.profile, err = profileFromProto(stated); err != nil {
 		return nil, err
 	}
-	if out.mappings, err = store.Mappings(ctx, q, code, "", 0); err != nil {
+	if out.mappings, err = store.Mappings(ctx, q, store.MappingFilter{CommissionerCode: code, Known: as.known}); err != nil {
 		return nil, err
 	}
-	suppliers, err := store.Suppliers(ctx, q, store.SupplierFilter{CommissionerCode: code, On: on.String()})
+	suppliers, err := store.Suppliers(ctx, q, store.SupplierFilter{CommissionerCode: code, On: as.on.String(), Known: as.known})
 	if err != nil {
 		return nil, err
 	}

@@ -166,14 +166,16 @@ func paymentToProto(p store.PaymentRow) *paymentsv1.Payment {
 	return &paymentsv1.Payment{
 		PaymentId: p.ID, RunId: p.RunID, CommissionerCode: p.CommissionerCode, Payee: &typev1.Payee{Code: p.PayeeCode, Name: p.PayeeName},
 		AmountPence: int64(p.Amount), State: p.State, SentAt: timestamp(p.SentAt), SentOn: p.SentOn, ConfirmedOn: p.ConfirmedOn, PayerReference: p.PayerReference,
-		RejectReason: p.RejectReason, Etag: versionTag(p.Version),
+		RejectReason: p.RejectReason, TakenBackBy: p.TakenBackBy, Etag: versionTag(p.Version),
 	}
 }
 
 func exportToProto(e store.ExportRow) *paymentsv1.Export {
 	return &paymentsv1.Export{
 		ExportId: e.ID, RunId: e.RunID, CommissionerCode: e.CommissionerCode, Format: e.Format, Instructs: e.Instructs,
-		Payments: int32(e.Payments), AmountPence: int64(e.Amount), Sha256: e.SHA256, SizeBytes: e.Size, FileName: e.FileName, //nolint:gosec // a count
+		Payments: int32(e.Payments), AmountPence: int64(e.Amount), //nolint:gosec // a count
+		Reversals: int32(e.Reversals), ReversedPence: int64(e.Reversed), //nolint:gosec // a count
+		Sha256: e.SHA256, SizeBytes: e.Size, FileName: e.FileName,
 		ExportedBy: e.ExportedBy, ExportedAt: timestamp(e.ExportedAt),
 	}
 }

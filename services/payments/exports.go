@@ -136,10 +136,10 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, r
 	if err != nil {
 		return nil, err
 	}
-	if err := store.InsertExport(ctx, tx.Tx, file); err != nil {
+	if err := store.InsertExport(ctx, tx.Tx, file.ExportRow); err != nil {
 		return nil, err
 	}
-	return exportToProto(file), tx.Record(ctx, "payments/exports/"+file.ID, run.CommissionerCode, fmt.Sprintf("made %s of run %s", file.FileName, run.ID))
+	return exportToProto(file.ExportRow), tx.Record(ctx, "payments/exports/"+file.ID, run.CommissionerCode, fmt.Sprintf("made %s of run %s", file.FileName, run.ID))
 }
 
 // instruct sends the payments of a run: once, and for payees that are not on hold. A run that its approval settled sends nothing,
@@ -165,7 +165,10 @@ func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow,
 	if err != nil {
 		return nil, err
 	}
-	if err := store.InsertExport(ctx, tx.Tx, file); err != nil {
+	if err := store.InsertExport(ctx, tx.Tx, file.ExportRow); err != nil {
+		return nil, err
+	}
+	if err := store.TakeBack(ctx, tx.Tx, file.takesBack, file.ID); err != nil {
 		return nil, err
 	}
 	run.ExportID, run.ExportedAt = file.ID, file.ExportedAt
@@ -181,8 +184,11 @@ func (s *Service) instruct(ctx context.Context, tx *change.Tx, run store.RunRow,
 	if err := saved(store.UpdateRun(ctx, tx.Tx, &run)); err != nil {
 		return nil, err
 	}
-	out := exportToProto(file)
+	out := exportToProto(file.ExportRow)
 	summary := fmt.Sprintf("sent %d payments of run %s, %s, by %s", file.Payments, run.ID, file.Amount, file.FileName)
+	if file.Reversals > 0 {
+		summary += fmt.Sprintf(", which takes %d earlier payments back, %s", file.Reversals, file.Reversed)
+	}
 	if err := s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunExported{Run: r, Export: out} }); err != nil {
 		return nil, err
 	}
@@ -368,17 +374,23 @@ func recovered(ctx context.Context, q sqldb.Querier, runID string, p rules.Payee
 // exportID names the file of a format of a run.
 func exportID(runID string, format paymentsv1.Format) string { return runID + "-" + formatName(format) }
 
+// rendered is a file before it is stored.
+type rendered struct {
+	store.ExportRow
+	takesBack []string // payments
+}
+
 // render writes the file of a run. One of nothing is empty, whatever its format.
-func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, wanted sheet) (store.ExportRow, error) {
-	row := store.ExportRow{
+func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, wanted sheet) (rendered, error) {
+	row := rendered{ExportRow: store.ExportRow{
 		ID: exportID(run.ID, wanted.format), RunID: run.ID, CommissionerCode: run.CommissionerCode, Format: wanted.format,
 		Instructs: instructs(wanted.format), ExportedBy: tx.By.Subject, ExportedAt: sqldb.Micros(tx.Now()), SHA256: hashOf(nil), Content: []byte{},
-	}
+	}}
 	row.FileName = row.ID + ".csv"
 	if wanted.format == paymentsv1.Format_FORMAT_PAIN_001 {
 		row.FileName = row.ID + ".xml"
 	}
-	layout, err := layoutFor(ctx, tx, run.CommissionerCode, wanted.format, run.Month, wanted.on)
+	layout, err := layoutFor(ctx, tx, run.CommissionerCode, wanted.format, run.Month, asOf{on: wanted.on})
 	if err != nil {
 		return row, err
 	}
@@ -397,6 +409,18 @@ func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, w
 			return row, err
 		}
 	}
+	reversals, err := s.reversals(ctx, tx, run, layout)
+	if err != nil {
+		return row, err
+	}
+	for i := range reversals {
+		row.takesBack = append(row.takesBack, reversals[i].Reference)
+		row.Reversals++
+		if row.Reversed, err = row.Reversed.Sub(reversals[i].Net); err != nil {
+			return row, err
+		}
+	}
+	batch.Payments = append(batch.Payments, reversals...)
 	var content bytes.Buffer
 	if err := export.Render(&content, &layout.profile, &batch, &layout.coding); err != nil {
 		return row, err
@@ -486,6 +510,59 @@ func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRo
 	return out, nil
 }
 
+// reversals returns what takes back the payments that an earlier file of the same kind booked and that were issued again since: their
+// lines are due in a run once more, and a ledger that keeps both has them twice. A bank or PCSE is told to pay, and has nothing to
+// take back.
+func (s *Service) reversals(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout) (out []export.Payment, err error) {
+	format := layout.format
+	if format != paymentsv1.Format_FORMAT_JOURNAL && format != paymentsv1.Format_FORMAT_PAYABLES_INVOICES {
+		return nil, nil
+	}
+	rows, err := store.ToTakeBack(ctx, q, run.CommissionerCode, format)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		was, err := store.Run(ctx, q, row.RunID)
+		if err != nil {
+			return nil, err
+		}
+		coded := layout
+		if was.CommissionerCode == run.CommissionerCode {
+			on, err := period.ParseDate(row.SentOn)
+			if err != nil {
+				return nil, fault.Bug("payment %s sent on %q", row.ID, row.SentOn)
+			}
+			if coded, err = layoutFor(ctx, q, was.CommissionerCode, format, was.Month, asOf{on: on, known: was.ExportedAt}); err != nil {
+				return nil, err
+			}
+		}
+		first, err := s.paymentOf(ctx, q, was, coded, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		back, err := first.Reversed()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, back)
+	}
+	return out, nil
+}
+
+// paymentOf returns one payment of a run as a file shows it.
+func (s *Service) paymentOf(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout, id string) (export.Payment, error) {
+	payments, err := s.payments(ctx, q, run, layout, nil)
+	if err != nil {
+		return export.Payment{}, err
+	}
+	at := slices.IndexFunc(payments, func(p export.Payment) bool { return p.Reference == id })
+	if at < 0 {
+		return export.Payment{}, fault.Bug("payment %s is not in run %s", id, run.ID)
+	}
+	return payments[at], nil
+}
+
 // visibleExport loads an export that the caller may see.
 func visibleExport(ctx context.Context, q sqldb.Querier, id string) (store.ExportRow, error) {
 	row, err := store.Export(ctx, q, id)
@@ -562,7 +639,7 @@ func (s *Service) DownloadTransparencyList(ctx context.Context, req *paymentsv1.
 	var content bytes.Buffer
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		code := req.GetCommissionerCode()
-		layout, err := layoutFor(ctx, q, code, paymentsv1.Format_FORMAT_TRANSPARENCY, month, month.Last())
+		layout, err := layoutFor(ctx, q, code, paymentsv1.Format_FORMAT_TRANSPARENCY, month, asOf{on: month.Last()})
 		if err != nil {
 			return err
 		}

@@ -401,3 +401,108 @@ func TestSetSetting_RefusesWhatAFormatDoesNotHave(t *testing.T) {
 		require.NoError(t, s.setProfile(t, &paymentsv1.ExportProfile{Format: journal, SignRule: paymentsv1.SignRule_SIGN_RULE_DEBIT_POSITIVE, Delimiter: ";"}))
 	})
 }
+
+// issuedAgain has a payment of a run rejected and issued again, and returns the run that holds its lines.
+func (s *suite) issuedAgain(t testing.TB, id, amount string) string {
+	t.Helper()
+	_, err := s.confirm(t.Context(), s.next(), "15N", confirmations([3]string{id, "REJECTED", amount}))
+	require.NoError(t, err)
+	again, err := s.reissue(t, id)
+	require.NoError(t, err)
+	return again.GetRunId()
+}
+
+func TestExport_TakesAPaymentBackThatIsIssuedAgain(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000), pay("P2", 500))
+		s.passes(t, april1)
+		first, err := s.export(t, april1, journal)
+		require.NoError(t, err)
+		again := s.issuedAgain(t, april1+"-P1", "100.00")
+		require.NoError(t, s.addCodes(t, "ann", []*paymentsv1.CodeMapping{mapping("CORE_PCN", "", "RECODED")}))
+		s.closes(t, "15N", "2022-04", 2, pay("P3", 70))
+		s.passes(t, again)
+		second, err := s.export(t, again, journal)
+		require.NoError(t, err)
+		require.Equal(t, []int64{2, 10070, 1, 10000},
+			[]int64{int64(second.GetPayments()), second.GetAmountPence(), int64(second.GetReversals()), second.GetReversedPence()})
+		require.Equal(t, map[string]int64{"EXPENSE": -10000, "RECODED": 10070, "CONTROL": -70}, debits(t, s.file(t, second.GetExportId())),
+			"what the first journal booked goes back by the codes it was booked by")
+		for _, row := range table(t, s.file(t, second.GetExportId())) {
+			back := row["Reference"] == april1+"-P1"
+			require.Equal(t, map[bool]string{true: "Y", false: "N"}[back], row["Reversal"], row)
+			require.Equal(t, back, strings.HasSuffix(row["Line Description"], " reversal"), row)
+		}
+		both := debits(t, s.file(t, first.GetExportId()))
+		for subjective, pence := range debits(t, s.file(t, second.GetExportId())) {
+			both[subjective] += pence
+		}
+		require.Equal(t, map[string]int64{"EXPENSE": 500, "RECODED": 10070, "CONTROL": -10570}, both, "each line once")
+		require.Equal(t, second.GetExportId(), s.payment(t, april1+"-P1").GetTakenBackBy())
+
+		third := s.issuedAgain(t, again+"-P1", "100.00")
+		s.passes(t, third)
+		file, err := s.export(t, third, journal)
+		require.NoError(t, err)
+		require.Equal(t, map[string]int64{"RECODED": 0, "CONTROL": 0}, debits(t, s.file(t, file.GetExportId())), "each payment is taken back once")
+		require.Len(t, table(t, s.file(t, file.GetExportId())), 4)
+		s.books(t).hold(t)
+	})
+}
+
+func TestExport_CreditsAnInvoiceThatIsIssuedAgain(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		require.NoError(t, s.setProfile(t, &paymentsv1.ExportProfile{Format: invoices, Texts: map[string]string{"approver": "A. Body"}}))
+		was, now := supplier("P1", "acc-one"), supplier("P1", "acc-two")
+		was.SupplierSite, now.SupplierSite = "OLD", "NEW"
+		require.NoError(t, s.addCodes(t, "ann", nil, was))
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.passes(t, april1)
+		_, err := s.export(t, april1, invoices)
+		require.NoError(t, err)
+		again := s.issuedAgain(t, april1+"-P1", "100.00")
+		require.NoError(t, s.addCodes(t, "ann", nil, now))
+		s.passes(t, again)
+		file, err := s.export(t, again, invoices)
+		require.NoError(t, err)
+		var got []string
+		for _, row := range table(t, s.file(t, file.GetExportId())) {
+			got = append(got, strings.Join([]string{row["Row Type"], row["Invoice Number"], row["Supplier Site"], row["Gross"], row["Description"]}, "|"))
+		}
+		require.Equal(t, []string{
+			"HEADER|" + april1 + "-P1-R|OLD|-100.00|Credit note for " + april1 + "-P1",
+			"LINE|" + april1 + "-P1-R|OLD|-100.00|CORE_PCN 2022-04 UP1 reversal",
+			"HEADER|" + again + "-P1|NEW|100.00|PCN funding " + again,
+			"LINE|" + again + "-P1|NEW|100.00|CORE_PCN 2022-04 UP1",
+		}, got)
+	})
+}
+
+func TestExport_TakesNothingBackOfWhatNoLedgerBooked(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.pays(t, april1)
+		again := s.issuedAgain(t, april1+"-P1", "100.00")
+		s.passes(t, again)
+		file, err := s.export(t, again, journal)
+		require.NoError(t, err)
+		require.Zero(t, file.GetReversals(), "PCSE was told to pay, and no journal of it was loaded")
+		require.Equal(t, map[string]int64{"EXPENSE": 10000, "CONTROL": -10000}, debits(t, s.file(t, file.GetExportId())))
+	})
+}
+
+func TestExport_NamesThePeriodOfItsAccountingDate(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.passes(t, april1)
+		_, err := s.exportBy(t, "bob", &paymentsv1.ExportRunRequest{RunId: april1, Format: journal, AccountingDate: "2022-05-02"})
+		require.NoError(t, err)
+		for _, row := range table(t, s.file(t, april1+"-journal")) {
+			require.Equal(t, []string{"MAY-22", "2022-05-02"}, []string{row["Period"], row["Accounting Date"]})
+		}
+	})
+}

@@ -224,7 +224,7 @@ func (s *Service) ListCodeMappings(ctx context.Context, req *paymentsv1.ListCode
 	}
 	var rows []*paymentsv1.CodeMapping
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.Mappings(ctx, q, req.GetCommissionerCode(), by.Before, by.Limit)
+		rows, err = store.Mappings(ctx, q, store.MappingFilter{CommissionerCode: req.GetCommissionerCode(), Before: by.Before, Limit: by.Limit})
 		return err
 	})
 	if err != nil {

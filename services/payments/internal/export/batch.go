@@ -26,14 +26,34 @@ type Batch struct {
 }
 
 // Payment is what one payee gets. Its lines sum to Net, which is above zero; in a JOURNAL it may be zero, of lines that are carried
-// forward or taken off in full.
+// forward or taken off in full. In the files that a ledger takes there may be reversals too.
 type Payment struct {
 	Reference string // unique invoice number, as in 16C-2022-04-1-U89141
 	Payee     Party
 	Supplier  Supplier
 	Lines     []Line
 	Net       money.Pence
+	// Reversal takes back the payment of this reference, which an earlier file booked and the payer rejected: Net and the lines are what
+	// they were, with the opposite sign.
+	Reversal bool
 }
+
+// Reversed returns the payment that takes one back.
+func (p *Payment) Reversed() (Payment, error) {
+	out := *p
+	out.Reversal, out.Lines = true, slices.Clone(p.Lines)
+	var err error
+	for i := range out.Lines {
+		if out.Lines[i].Amount, err = money.Pence(0).Sub(p.Lines[i].Amount); err != nil {
+			return out, err
+		}
+	}
+	out.Net, err = money.Pence(0).Sub(p.Net)
+	return out, err
+}
+
+// booked tells whether a ledger takes the files of a format as what it owes, and so their reversals too.
+func (f Format) booked() bool { return f == Journal || f == PayablesInvoices }
 
 // Supplier is how the ledger and the bank know a payee.
 type Supplier struct {
@@ -140,8 +160,11 @@ func arranged(format Format, payments []Payment) ([]Payment, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sum != p.Net || p.Net < 0 || len(p.Lines) == 0 || (p.Net == 0 && format != Journal) {
+		if sum != p.Net || (p.Net < 0) != p.Reversal || len(p.Lines) == 0 || (p.Net == 0 && format != Journal) {
 			return nil, fault.Bug("lines of %s sum to %s, the payment is %s", p.Reference, sum, p.Net)
+		}
+		if p.Reversal && !format.booked() {
+			return nil, fault.Bug("a %s file takes %s back", format, p.Reference)
 		}
 	}
 	return out, nil

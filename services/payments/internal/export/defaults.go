@@ -43,7 +43,7 @@ func DefaultJournal(rule SignRule) Profile {
 	columns = append(columns,
 		Column{Header: "Line Description", Field: FieldDescription},
 		Column{Header: "Reference", Field: FieldReference},
-		Column{Header: "Reversal", Constant: "N"},
+		Column{Header: "Reversal", Field: FieldReversal},
 	)
 	out := plain(Journal, columns...)
 	out.SignRule = rule

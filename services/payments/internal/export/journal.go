@@ -56,7 +56,7 @@ func renderJournal(w io.Writer, profile *Profile, b *Batch, c *Coding) error {
 				control.Entity = entity
 				r.code(&control)
 				r[FieldRowType], r[FieldRowNumber] = text("CONTROL"), text(fmt.Sprint(number))
-				r[FieldDescription] = text("Payables " + p.Reference)
+				r[FieldDescription] = text(p.described("Payables " + p.Reference))
 				if err := post(r, entity, owed); err != nil {
 					return err
 				}

@@ -71,7 +71,7 @@ const (
 	FieldCommissionerCode Field = "commissioner_code"
 	FieldCommissionerName Field = "commissioner_name"
 	FieldMonth            Field = "month"          // 2022-04
-	FieldPeriodName       Field = "period_name"    // APR-22
+	FieldPeriodName       Field = "period_name"    // of the date, APR-22
 	FieldFinancialYear    Field = "financial_year" // 2022/23
 	FieldDate             Field = "date"           // accounting or, in TRANSPARENCY, transaction date
 	FieldCurrency         Field = "currency"       // GBP
@@ -91,6 +91,7 @@ const (
 	FieldPaymentGroup   Field = "payment_group"
 	FieldPONumber       Field = "po_number"
 	FieldAttachment     Field = "attachment"
+	FieldReversal       Field = "reversal" // Y or N: JOURNAL, PAYABLES_INVOICES
 )
 
 // The fields of a line.
@@ -156,9 +157,9 @@ var moneyFields = []Field{
 func Fields(format Format) []Field {
 	own, known := map[Format][]Field{
 		Journal: {
-			FieldJournalSource, FieldJournalCategory, FieldRowType, FieldRowNumber, FieldAmount, FieldDebit, FieldCredit,
+			FieldJournalSource, FieldJournalCategory, FieldRowType, FieldRowNumber, FieldAmount, FieldDebit, FieldCredit, FieldReversal,
 		},
-		PayablesInvoices: {FieldRowType, FieldRowNumber, FieldGross, FieldNet, FieldVATAmount},
+		PayablesInvoices: {FieldRowType, FieldRowNumber, FieldGross, FieldNet, FieldVATAmount, FieldReversal},
 		PCSEVariation:    {FieldAmount, FieldParticipationMonth, FieldParticipationYear},
 		Remittance:       {FieldRowType, FieldAmount, FieldScheduled, FieldAdjustment, FieldRecovered, FieldPayeeTotal},
 		Transparency:     {FieldAmount},

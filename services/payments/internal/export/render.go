@@ -60,12 +60,12 @@ func (b *Batch) payment(c *Coding, p *Payment) record {
 	return record{
 		FieldExportID: text(b.ExportID), FieldBatchName: text(b.name()),
 		FieldCommissionerCode: text(b.Commissioner.Code), FieldCommissionerName: text(b.Commissioner.Name),
-		FieldMonth: text(b.Month.String()), FieldPeriodName: text(periodName(b.Month)),
+		FieldMonth: text(b.Month.String()), FieldPeriodName: text(periodName(b.AccountingDate.Month())),
 		FieldFinancialYear: text(b.Month.FinancialYear().String()), FieldDate: day(b.AccountingDate), FieldCurrency: text(currency),
 		FieldJournalSource: text(c.JournalSource), FieldJournalCategory: text(c.JournalCategory),
 		FieldDepartmentFamily: text(c.DepartmentFamily), FieldApprover: text(c.Approver),
 		FieldReference: text(p.Reference), FieldPayeeCode: text(p.Payee.Code), FieldPayeeName: text(p.Payee.Name),
-		FieldSupplierNumber: text(p.Supplier.Number), FieldSupplierSite: text(p.Supplier.Site),
+		FieldReversal: yes(p.Reversal), FieldSupplierNumber: text(p.Supplier.Number), FieldSupplierSite: text(p.Supplier.Site),
 		FieldPaymentGroup: text(p.Supplier.PaymentGroup), FieldPONumber: text(p.Supplier.PONumber),
 		FieldAttachment: text(p.Supplier.Attachment),
 	}
@@ -75,21 +75,32 @@ func (b *Batch) payment(c *Coding, p *Payment) record {
 func (b *Batch) line(c *Coding, p *Payment, l *Line) record {
 	r := b.payment(c, p)
 	r.code(&l.Codes)
-	adjusts := "N"
-	if l.Adjusts {
-		adjusts = "Y"
-	}
 	for field, value := range map[Field]string{
 		FieldLineID: l.LineID, FieldKind: string(l.Kind), FieldFund: l.Fund, FieldPaymentCode: l.PaymentCode,
 		FieldFundingSource: l.FundingSource, FieldForMonth: l.ForMonth.String(), FieldForYear: b.year(l).String(),
 		FieldPCNCode: l.PCN.Code, FieldPCNName: l.PCN.Name, FieldPracticeCode: l.PracticeCode,
-		FieldBeneficiaryCode: p.beneficiary(l), FieldAdjusts: adjusts, FieldCause: l.Cause, FieldBasis: l.Basis,
-		FieldDescription: l.description(p.beneficiary(l)), FieldVATTreatment: string(l.VAT.Treatment), FieldVATCode: l.VAT.Code,
+		FieldBeneficiaryCode: p.beneficiary(l), FieldCause: l.Cause, FieldBasis: l.Basis,
+		FieldDescription: p.described(l.description(p.beneficiary(l))), FieldVATTreatment: string(l.VAT.Treatment), FieldVATCode: l.VAT.Code,
 	} {
 		r[field] = text(value)
 	}
-	r[FieldAmount] = pounds(l.Amount)
+	r[FieldAmount], r[FieldAdjusts] = pounds(l.Amount), yes(l.Adjusts)
 	return r
+}
+
+func yes(holds bool) cell {
+	if holds {
+		return text("Y")
+	}
+	return text("N")
+}
+
+// described says of what takes a payment back that it does.
+func (p *Payment) described(words string) string {
+	if p.Reversal {
+		return words + " reversal"
+	}
+	return words
 }
 
 func (r record) code(s *Segments) {
@@ -113,15 +124,20 @@ func (l *Line) description(beneficiary string) string {
 // periodName writes a month as ledgers do, as in APR-22.
 func periodName(m period.Month) string { return strings.ToUpper(m.First().Time().Format("Jan-06")) }
 
-// invoices are a header for each payment and a row for each of its lines. A line that bears no VAT has a gross equal to its net;
-// taxed lines never come here.
+// invoices are a header for each payment and a row for each of its lines; a payment is taken back by a credit note, whose number is
+// that of its invoice and -R. A line that bears no VAT has a gross equal to its net; taxed lines never come here.
 func (b *Batch) invoices(c *Coding) rows {
 	return func(put func(record) error) error {
 		for i := range b.Payments {
-			p := &b.Payments[i]
+			p, about := &b.Payments[i], "PCN funding "+b.name()
+			if p.Reversal {
+				credit := *p
+				about, credit.Reference = "Credit note for "+p.Reference, p.Reference+"-R"
+				p = &credit
+			}
 			head := b.payment(c, p)
 			head[FieldRowType], head[FieldRowNumber] = text("HEADER"), text("0")
-			head[FieldDescription] = text("PCN funding " + b.name())
+			head[FieldDescription] = text(about)
 			head.untaxed(p.Net)
 			if err := put(head); err != nil {
 				return err

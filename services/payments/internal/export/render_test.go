@@ -53,6 +53,22 @@ func TestRender_WritesTheFileAsReviewed(t *testing.T) {
 	}
 }
 
+func TestRender_TakesAPaymentBackAsReviewed(t *testing.T) {
+	t.Parallel()
+	batch := realistic()
+	first := batch.Payments[0]
+	first.Reference = "16C-2022-03-1-" + first.Payee.Code
+	back, err := first.Reversed()
+	require.NoError(t, err)
+	batch.Payments = append(batch.Payments, back)
+	for name, format := range map[string]export.Format{"journal_reversal": export.Journal, "payables_credit_note": export.PayablesInvoices} {
+		golden(t, name+".csv", rendered(t, layout(t, format), batch))
+	}
+	for _, format := range []export.Format{export.PCSEVariation, export.Remittance, export.Pain001} {
+		require.Panics(t, func() { _ = export.Render(new(bytes.Buffer), layout(t, format), batch, coding()) }, format)
+	}
+}
+
 // TestRender_FollowsTheProfile holds that order, headers, constants, dates and the delimiter are the commissioner's.
 func TestRender_FollowsTheProfile(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -82,12 +84,23 @@ func InsertMappings(ctx context.Context, tx *sqldb.Tx, commissioner, by string, 
 	return err
 }
 
+// MappingFilter selects mappings.
+type MappingFilter struct {
+	CommissionerCode string
+	Known            int64  // microseconds: what was recorded later is not known; 0 knows everything
+	Before           string // identifier of the last one seen
+	Limit            int
+}
+
 // Mappings returns the code mappings of a commissioner, newest first.
-func Mappings(ctx context.Context, q sqldb.Querier, commissioner, before string, limit int) ([]*paymentsv1.CodeMapping, error) {
+func Mappings(ctx context.Context, q sqldb.Querier, by MappingFilter) ([]*paymentsv1.CodeMapping, error) {
 	var f sqldb.Filter
-	f.Where("commissioner_code = ?", commissioner)
-	if before != "" {
-		f.Where("mapping_id < ?", before)
+	f.Where("commissioner_code = ?", by.CommissionerCode)
+	if by.Known != 0 {
+		f.Where("recorded_at <= ?", by.Known)
+	}
+	if by.Before != "" {
+		f.Where("mapping_id < ?", by.Before)
 	}
 	conditions := f.String()
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (*paymentsv1.CodeMapping, error) {
@@ -96,7 +109,7 @@ func Mappings(ctx context.Context, q sqldb.Querier, commissioner, before string,
 			return nil, err
 		}
 		return unmarshal(value, new(paymentsv1.CodeMapping))
-	}, `SELECT value FROM code_mappings`+conditions+` ORDER BY mapping_id DESC`+f.Limit(limit), f.Args()...)
+	}, `SELECT value FROM code_mappings`+conditions+` ORDER BY mapping_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
 
 // InsertSuppliers adds payees as the ledger knows them.
@@ -114,6 +127,7 @@ func InsertSuppliers(ctx context.Context, tx *sqldb.Tx, commissioner, by string,
 type SupplierFilter struct {
 	CommissionerCode string
 	On               string // day; empty returns every version
+	Known            int64  // microseconds: what was recorded later is not known; 0 knows everything
 	After            string // payee and day of the last one seen
 	Limit            int
 }
@@ -122,12 +136,14 @@ type SupplierFilter struct {
 func Suppliers(ctx context.Context, q sqldb.Querier, by SupplierFilter) ([]*paymentsv1.Supplier, error) {
 	var f sqldb.Filter
 	f.Where("s.commissioner_code = ?", by.CommissionerCode)
+	known := cmp.Or(by.Known, math.MaxInt64)
+	f.Where("s.recorded_at <= ?", known)
 	f.Where(`NOT EXISTS (SELECT 1 FROM suppliers n WHERE n.commissioner_code = s.commissioner_code AND n.payee_code = s.payee_code
-		AND n.effective_from = s.effective_from AND n.supplier_id > s.supplier_id)`)
+		AND n.effective_from = s.effective_from AND n.supplier_id > s.supplier_id AND n.recorded_at <= ?)`, known)
 	if by.On != "" {
 		f.Where("s.effective_from <= ?", by.On)
 		f.Where(`NOT EXISTS (SELECT 1 FROM suppliers n WHERE n.commissioner_code = s.commissioner_code AND n.payee_code = s.payee_code
-			AND n.effective_from > s.effective_from AND n.effective_from <= ?)`, by.On)
+			AND n.effective_from > s.effective_from AND n.effective_from <= ? AND n.recorded_at <= ?)`, by.On, known)
 	}
 	if by.After != "" {
 		f.Where("s.payee_code || ' ' || s.effective_from > ?", by.After)

@@ -20,6 +20,8 @@ type ExportRow struct {
 	Instructs        bool
 	Payments         int
 	Amount           money.Pence
+	Reversals        int         // payments that it takes back
+	Reversed         money.Pence // what they come to, above zero
 	SHA256           string
 	Size             int64
 	FileName         string
@@ -28,13 +30,14 @@ type ExportRow struct {
 	Content          []byte
 }
 
-const exportColumns = `export_id, run_id, commissioner_code, format, instructs, payments, amount_pence, sha256, size_bytes, file_name, exported_by, exported_at`
+const exportColumns = `export_id, run_id, commissioner_code, format, instructs, payments, amount_pence, reversals,
+	reversed_pence, sha256, size_bytes, file_name, exported_by, exported_at`
 
 // InsertExport adds an export. A second one of the same run that instructs payments is a unique violation.
 func InsertExport(ctx context.Context, tx *sqldb.Tx, e ExportRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO exports (`+exportColumns+`, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		e.ID, e.RunID, e.CommissionerCode, int64(e.Format), e.Instructs, e.Payments, int64(e.Amount), e.SHA256, e.Size, e.FileName, e.ExportedBy,
-		e.ExportedAt, e.Content)
+	_, err := tx.Exec(ctx, `INSERT INTO exports (`+exportColumns+`, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		e.ID, e.RunID, e.CommissionerCode, int64(e.Format), e.Instructs, e.Payments, int64(e.Amount), e.Reversals, int64(e.Reversed), e.SHA256,
+		e.Size, e.FileName, e.ExportedBy, e.ExportedAt, e.Content)
 	if err != nil {
 		return fmt.Errorf("insert export %s: %w", e.ID, err)
 	}
@@ -42,8 +45,8 @@ func InsertExport(ctx context.Context, tx *sqldb.Tx, e ExportRow) error {
 }
 
 func scanExport(rows *sql.Rows) (e ExportRow, err error) {
-	err = rows.Scan(&e.ID, &e.RunID, &e.CommissionerCode, &e.Format, &e.Instructs, &e.Payments, &e.Amount, &e.SHA256, &e.Size, &e.FileName,
-		&e.ExportedBy, &e.ExportedAt, &e.Content)
+	err = rows.Scan(&e.ID, &e.RunID, &e.CommissionerCode, &e.Format, &e.Instructs, &e.Payments, &e.Amount, &e.Reversals, &e.Reversed, &e.SHA256,
+		&e.Size, &e.FileName, &e.ExportedBy, &e.ExportedAt, &e.Content)
 	return e, err
 }
 

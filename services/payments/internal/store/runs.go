@@ -456,15 +456,16 @@ type PaymentRow struct {
 	ConfirmedOn      string
 	PayerReference   string
 	RejectReason     string
+	TakenBackBy      string // export that takes it back out of the payer's ledger; empty if none does
 	Version          int64
 }
 
 const paymentColumns = `payment_id, run_id, commissioner_code, payee_code, payee_name, amount_pence, state, sent_at, sent_on, confirmed_on, payer_reference,
-	reject_reason, version`
+	reject_reason, taken_back_by, version`
 
 func scanPayment(rows *sql.Rows) (p PaymentRow, err error) {
 	err = rows.Scan(&p.ID, &p.RunID, &p.CommissionerCode, &p.PayeeCode, &p.PayeeName, &p.Amount, &p.State, &p.SentAt, &p.SentOn, &p.ConfirmedOn,
-		&p.PayerReference, &p.RejectReason, &p.Version)
+		&p.PayerReference, &p.RejectReason, &p.TakenBackBy, &p.Version)
 	return p, err
 }
 
@@ -526,6 +527,25 @@ func PaymentsByID(ctx context.Context, q sqldb.Querier, by PaymentFilter, ids []
 		return err
 	})
 	return out, err
+}
+
+// ToTakeBack returns the payments of a commissioner that were issued again, and that a file of a format booked which none has taken
+// back yet.
+func ToTakeBack(ctx context.Context, q sqldb.Querier, commissioner string, format paymentsv1.Format) ([]PaymentRow, error) {
+	return sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments WHERE commissioner_code = $1 AND state = 4 AND taken_back_by = ''
+		AND EXISTS (SELECT 1 FROM exports e WHERE e.run_id = payments.run_id AND e.instructs AND e.format = $2) ORDER BY payment_id`,
+		commissioner, int64(format))
+}
+
+// TakeBack notes the export that takes payments back.
+func TakeBack(ctx context.Context, tx *sqldb.Tx, ids []string, exportID string) error {
+	return inBatches(ids, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("payment_id", batch)
+		set := f.Arg(exportID)
+		_, err := tx.Exec(ctx, `UPDATE payments SET version = version + 1, taken_back_by = `+set+f.String(), f.Args()...)
+		return err
+	})
 }
 
 // PaymentFilter selects payments.

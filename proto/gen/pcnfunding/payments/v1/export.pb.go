@@ -241,7 +241,11 @@ type Export struct {
 	// Who made it.
 	ExportedBy string `protobuf:"bytes,11,opt,name=exported_by,json=exportedBy,proto3" json:"exported_by,omitempty"`
 	// When.
-	ExportedAt    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=exported_at,json=exportedAt,proto3" json:"exported_at,omitempty"`
+	ExportedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=exported_at,json=exportedAt,proto3" json:"exported_at,omitempty"`
+	// Earlier payments that it takes back, because they were rejected and issued again: reversals of a journal, credit notes of invoices.
+	Reversals int32 `protobuf:"varint,13,opt,name=reversals,proto3" json:"reversals,omitempty"`
+	// What those come to, in pence; not part of amount_pence.
+	ReversedPence int64 `protobuf:"varint,14,opt,name=reversed_pence,json=reversedPence,proto3" json:"reversed_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -358,6 +362,20 @@ func (x *Export) GetExportedAt() *timestamppb.Timestamp {
 		return x.ExportedAt
 	}
 	return nil
+}
+
+func (x *Export) GetReversals() int32 {
+	if x != nil {
+		return x.Reversals
+	}
+	return 0
+}
+
+func (x *Export) GetReversedPence() int64 {
+	if x != nil {
+		return x.ReversedPence
+	}
+	return 0
 }
 
 // CodeMapping gives the ledger segments and the VAT treatment of a funding stream, in a financial year, from one day to
@@ -1125,7 +1143,7 @@ var File_pcnfunding_payments_v1_export_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/export.proto\x12\x16pcnfunding.payments.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n" +
+	"#pcnfunding/payments/v1/export.proto\x12\x16pcnfunding.payments.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x03\n" +
 	"\x06Export\x12\x1b\n" +
 	"\texport_id\x18\x01 \x01(\tR\bexportId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12+\n" +
@@ -1142,7 +1160,9 @@ const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\vexported_by\x18\v \x01(\tR\n" +
 	"exportedBy\x12;\n" +
 	"\vexported_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"exportedAt\"\xb8\x06\n" +
+	"exportedAt\x12\x1c\n" +
+	"\treversals\x18\r \x01(\x05R\treversals\x12%\n" +
+	"\x0ereversed_pence\x18\x0e \x01(\x03R\rreversedPence\"\xb8\x06\n" +
 	"\vCodeMapping\x12'\n" +
 	"\n" +
 	"mapping_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tmappingId\x12!\n" +

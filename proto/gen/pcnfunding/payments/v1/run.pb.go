@@ -1107,7 +1107,9 @@ type Payment struct {
 	// Tag for ReissuePayment.
 	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Day the sending takes effect in the books, YYYY-MM-DD: the accounting date of the export.
-	SentOn        string `protobuf:"bytes,12,opt,name=sent_on,json=sentOn,proto3" json:"sent_on,omitempty"`
+	SentOn string `protobuf:"bytes,12,opt,name=sent_on,json=sentOn,proto3" json:"sent_on,omitempty"`
+	// Export that takes a payment that was issued again back out of the payer's ledger; empty while none does.
+	TakenBackBy   string `protobuf:"bytes,13,opt,name=taken_back_by,json=takenBackBy,proto3" json:"taken_back_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1222,6 +1224,13 @@ func (x *Payment) GetEtag() string {
 func (x *Payment) GetSentOn() string {
 	if x != nil {
 		return x.SentOn
+	}
+	return ""
+}
+
+func (x *Payment) GetTakenBackBy() string {
+	if x != nil {
+		return x.TakenBackBy
 	}
 	return ""
 }
@@ -1433,7 +1442,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"releasedAt\x12%\n" +
 	"\x0erelease_reason\x18\v \x01(\tR\rreleaseReason\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"\xcf\x03\n" +
+	"\x04etag\x18\f \x01(\tR\x04etag\"\xf3\x03\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x15\n" +
@@ -1448,7 +1457,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\rreject_reason\x18\n" +
 	" \x01(\tR\frejectReason\x12\x12\n" +
 	"\x04etag\x18\v \x01(\tR\x04etag\x12\x17\n" +
-	"\asent_on\x18\f \x01(\tR\x06sentOn\"\xd1\x02\n" +
+	"\asent_on\x18\f \x01(\tR\x06sentOn\x12\"\n" +
+	"\rtaken_back_by\x18\r \x01(\tR\vtakenBackBy\"\xd1\x02\n" +
 	"\bRecovery\x12+\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tR\x10commissionerCode\x12/\n" +
 	"\x05payee\x18\x02 \x01(\v2\x19.pcnfunding.type.v1.PayeeR\x05payee\x12+\n" +
