@@ -39,3 +39,50 @@ func FuzzReadFile(f *testing.F) {
 		}
 	})
 }
+
+// violations reads a file and returns what is wrong with it, each as field and description.
+func violations(t *testing.T, kind paymentsv1.FileKind, content string) (reason string, wrong []string) {
+	t.Helper()
+	_, err := readFile(kind, []byte(content), period.NewDate(2022, 5, 6))
+	f, ok := fault.As(err)
+	require.True(t, ok, "%v", err)
+	for _, v := range f.Violations {
+		wrong = append(wrong, v.Field+": "+v.Description)
+	}
+	return f.Reason, wrong
+}
+
+func TestReadFile_NamesABadAmountOnce(t *testing.T) {
+	t.Parallel()
+	for _, amount := range []string{"12.345", "1e3", "\"16,000.00\"", "", "ten"} {
+		got, wrong := violations(t, paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, "reference,status,payment_date,amount\nx,PAID,2022-05-06,"+amount+"\n")
+		require.Equal(t, rules.ReasonFileHasBadRows, got)
+		require.Len(t, wrong, 1, "%q", amount)
+		require.Contains(t, wrong[0], "line 2, amount: ")
+		require.Contains(t, wrong[0], "is no amount in pounds and pence")
+	}
+	_, wrong := violations(t, paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, "reference,status,payment_date,amount\nx,PAID,2022-05-06,-1.00\n")
+	require.Equal(t, []string{`line 2, amount: "-1.00" is not above zero`}, wrong)
+}
+
+func TestReadFile_NamesEveryStatus(t *testing.T) {
+	t.Parallel()
+	_, wrong := violations(t, paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS, "reference,status,payment_date,amount\nx,SENT,2022-05-06,1.00\n")
+	require.Equal(t, []string{`line 2, status: "SENT" is none of PAID, SETTLED, REJECTED, RETURNED, FAILED`}, wrong)
+}
+
+func TestReadFile_RefusesAHeaderAlone(t *testing.T) {
+	t.Parallel()
+	for kind, header := range map[paymentsv1.FileKind]string{
+		paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS: "reference,status,payment_date,amount",
+		paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS:  "payee,month,payment,amount",
+	} {
+		for _, end := range []string{"", "\n", "\r\n\r\n"} {
+			_, err := readFile(kind, []byte(header+end), period.NewDate(2022, 5, 6))
+			f, ok := fault.As(err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, rules.ReasonFileMalformed, f.Reason)
+			require.Equal(t, "the file has a header and no rows", f.Message)
+		}
+	}
+}

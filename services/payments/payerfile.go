@@ -161,6 +161,9 @@ func (c *rowCheck) done() ([]fileRow, error) {
 		refused.Violations = c.shown
 		return nil, refused
 	}
+	if len(c.rows) == 0 {
+		return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file has a header and no rows")
+	}
 	return c.rows, nil
 }
 
@@ -188,6 +191,9 @@ func (c *rowCheck) row(line int, record []string) {
 	}
 	if c.kind == paymentsv1.FileKind_FILE_KIND_CONFIRMATIONS {
 		c.confirmation(line, cell, &out)
+		if err == nil && out.Amount <= 0 {
+			c.bad(line, "amount", cell("amount"), "is not above zero")
+		}
 	} else {
 		c.paid(line, cell, &out)
 	}
@@ -206,7 +212,7 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 			c.bad(line, "reject_reason", "", "is empty in a row that rejects")
 		}
 	default:
-		c.bad(line, "status", cell("status"), "is none of PAID, REJECTED, RETURNED")
+		c.bad(line, "status", cell("status"), "is none of PAID, SETTLED, REJECTED, RETURNED, FAILED")
 	}
 	day, err := period.ParseDate(cell("payment_date"))
 	switch {
@@ -214,9 +220,6 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 		c.bad(line, "payment_date", cell("payment_date"), "is no day written YYYY-MM-DD")
 	case day.After(c.today):
 		c.bad(line, "payment_date", cell("payment_date"), "lies after today, "+c.today.String())
-	}
-	if out.Amount <= 0 {
-		c.bad(line, "amount", cell("amount"), "is not above zero")
 	}
 	out.confirmedOn, out.payerRef = day.String(), cell("payment_reference")
 }

@@ -129,7 +129,7 @@ const (
 	Reason_SCHEDULE_SUM_DIFFERS Reason = 51
 	// The lines of a schedule are not those that were hashed.
 	Reason_SCHEDULE_HASH_DIFFERS Reason = 52
-	// The file is not of its kind, or is too large.
+	// The file is not of its kind, has no rows, or is too large.
 	Reason_FILE_MALFORMED Reason = 53
 	// The person who exports has recorded an account since the run was put forward; another person exports.
 	Reason_EXPORTER_SET_ACCOUNT Reason = 54
