@@ -263,3 +263,50 @@ func TestPostgres_CommissionersDoNotUndoEachOther(t *testing.T) {
 	require.Equal(t, bodies*payees, s.count(t, "payments"))
 	s.books(t).hold(t)
 }
+
+func TestAccruals_NameTheirPayees(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		april := s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P1", 5), pay("P2", 20), pay("", 3))
+		renamed := pay("P2", 7)
+		renamed.Payee.Name = "P2 and partners"
+		s.closes(t, "15N", "2022-05", 1, renamed)
+		s.closes(t, "QJK", "2022-05", 1, pay("P1", 9))
+		got, err := s.payments.ListAccruals(s.as(t.Context(), "auditor"), &paymentsv1.ListAccrualsRequest{CommissionerCode: "15N", Month: "2022-05"})
+		require.NoError(t, err)
+		var names []string
+		for _, a := range got.GetAccruals() {
+			names = append(names, fmt.Sprintf("%s %s %d", a.GetPayee().GetName(), a.GetForMonth(), a.GetAmountPence()))
+		}
+		require.Equal(t, []string{" 2022-04 3", "Payee P1 2022-04 1005", "P2 and partners 2022-04 20", "P2 and partners 2022-05 7"}, names, "the name of the newest line")
+		require.Nil(t, got.GetAccruals()[0].GetPayee())
+		require.NotEmpty(t, april)
+
+		s.moves(t, "15N", "QJK")
+		past, err := s.payments.ListAccruals(s.as(t.Context(), "auditor"), &paymentsv1.ListAccrualsRequest{CommissionerCode: "15N", Month: "2022-05"})
+		require.NoError(t, err)
+		require.Equal(t, got.GetAccruals()[1].GetPayee().GetName(), past.GetAccruals()[1].GetPayee().GetName(), "also of lines that passed on since")
+	})
+}
+
+func TestRecovery_SaysWhatNoInstalmentMeans(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", -5000), pay("P2", 100))
+		s.pays(t, "15N-2022-04-1")
+		list := func() *paymentsv1.Recovery {
+			got, err := s.payments.ListRecoveries(s.as(t.Context(), "auditor"), &paymentsv1.ListRecoveriesRequest{CommissionerCode: "15N"})
+			require.NoError(t, err)
+			require.Len(t, got.GetRecoveries(), 1)
+			return got.GetRecoveries()[0]
+		}
+		require.True(t, list().GetTakesAll(), "nothing is planned")
+		for pence, says := range map[int64]string{500: "£5.00 a run", 0: "all it can in each run"} {
+			got, err := s.payments.PlanRecovery(s.as(t.Context(), "ann"), &paymentsv1.PlanRecoveryRequest{
+				RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", InstalmentPence: pence, FromMonth: "2022-05", Reason: "agreed",
+			})
+			require.NoError(t, err)
+			require.Equal(t, pence == 0, got.GetTakesAll())
+			require.Equal(t, pence == 0, list().GetTakesAll())
+			require.Equal(t, 1, s.count(t, "audit WHERE summary LIKE $1", "recover £50.00 from P1 by "+says+" from 2022-05%"))
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -155,8 +156,12 @@ func (s *Service) ListAccruals(ctx context.Context, req *paymentsv1.ListAccruals
 		return nil, err
 	}
 	var rows []store.Accrual
+	var names map[string]string
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.Accruals(ctx, q, req.GetCommissionerCode(), month.Last(), known)
+		if rows, err = store.Accruals(ctx, q, req.GetCommissionerCode(), month.Last(), known); err != nil {
+			return err
+		}
+		names, err = accruedTo(ctx, q, rows)
 		return err
 	})
 	if err != nil {
@@ -180,9 +185,37 @@ func (s *Service) ListAccruals(ctx context.Context, req *paymentsv1.ListAccruals
 			Fund: typev1.Fund(row.Fund), PaymentCode: row.PaymentCode, ForMonth: row.ForMonth, Lines: int32(row.Lines), AmountPence: int64(row.Amount), //nolint:gosec // an enum and a count
 		}
 		if row.PayeeCode != "" {
-			accrual.Payee = &typev1.Payee{Code: row.PayeeCode}
+			accrual.Payee = &typev1.Payee{Code: row.PayeeCode, Name: names[row.PayeeCode]}
 		}
 		out.Accruals = append(out.Accruals, accrual)
 	}
 	return out, nil
+}
+
+// accruedTo returns the names of the payees of accruals, as the newest of the lines has them.
+func accruedTo(ctx context.Context, q sqldb.Querier, rows []store.Accrual) (map[string]string, error) {
+	newest := make(map[string]string)
+	for _, row := range rows {
+		newest[row.PayeeCode] = max(newest[row.PayeeCode], row.Newest)
+	}
+	ids, unnamed := make([]string, 0, len(newest)), make([]string, 0)
+	for _, payee := range sortedKeys(newest) {
+		_, id, found := strings.Cut(newest[payee], " ")
+		switch {
+		case found:
+			ids = append(ids, id)
+		case payee != "":
+			unnamed = append(unnamed, payee)
+		}
+	}
+	names, err := store.PayeeNames(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, payee := range unnamed {
+		if names[payee], err = store.PayeeName(ctx, q, payee); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }

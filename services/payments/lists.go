@@ -287,6 +287,7 @@ func recoveryToProto(ctx context.Context, q sqldb.Querier, p store.PlanRow, outs
 	return &paymentsv1.Recovery{
 		CommissionerCode: p.CommissionerCode, Payee: &typev1.Payee{Code: p.PayeeCode, Name: name}, OutstandingPence: int64(outstanding),
 		InstalmentPence: int64(p.Instalment), FromMonth: p.From.String(), Reason: p.Reason, PlannedBy: p.PlannedBy, PlannedAt: timestamp(p.PlannedAt),
+		TakesAll: p.Instalment == 0,
 	}, nil
 }
 
@@ -329,7 +330,11 @@ func (s *Service) PlanRecovery(ctx context.Context, req *paymentsv1.PlanRecovery
 		if _, err := tx.Announce(ctx, payeeAggregate(code, payee), code, &paymentsv1.RecoveryPlanned{Recovery: out}); err != nil {
 			return nil, err
 		}
-		summary := fmt.Sprintf("recover %s from %s by %s a run from %s: %s", outstanding, payee, plan.Instalment, from, plan.Reason)
+		by := plan.Instalment.String() + " a run"
+		if out.GetTakesAll() {
+			by = "all it can in each run"
+		}
+		summary := fmt.Sprintf("recover %s from %s by %s from %s: %s", outstanding, payee, by, from, plan.Reason)
 		return out, tx.Record(ctx, "payments/recoveries/"+code+"/"+payee, code, summary)
 	})
 }

@@ -277,6 +277,18 @@ func PayeeName(ctx context.Context, q sqldb.Querier, payee string) (string, erro
 	return lines[0].Line.GetPayee().GetName(), nil
 }
 
+// PayeeNames returns the names of payees, by code, as some lines have them.
+func PayeeNames(ctx context.Context, q sqldb.Querier, lineIDs []string) (map[string]string, error) {
+	out := make(map[string]string, len(lineIDs))
+	err := inBatches(lineIDs, func(batch []string) error {
+		return EachLine(ctx, q, LineFilter{LineIDs: batch}, func(l LineRow) error {
+			out[l.Line.GetPayee().GetCode()] = l.Line.GetPayee().GetName()
+			return nil
+		})
+	})
+	return out, err
+}
+
 // RunsOfLine returns the runs that a line was frozen in.
 func RunsOfLine(ctx context.Context, q sqldb.Querier, lineID string) ([]string, error) {
 	return sqldb.Collect(ctx, q, text, `SELECT run_id FROM run_lines WHERE line_id = $1 ORDER BY run_id`, lineID)
@@ -290,17 +302,18 @@ type Accrual struct {
 	ForMonth    string
 	Lines       int
 	Amount      money.Pence // above zero: owed
+	Newest      string      // month and identifier of the newest line; empty for what is of no line
 }
 
 // Accruals returns what had been earned by the end of a day and not confirmed as paid, as known at a moment, in order of payee, fund,
 // payment and month.
 func Accruals(ctx context.Context, q sqldb.Querier, commissioner string, day period.Date, knownAt int64) ([]Accrual, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a Accrual, err error) {
-		err = rows.Scan(&a.PayeeCode, &a.Fund, &a.PaymentCode, &a.ForMonth, &a.Lines, &a.Amount)
+		err = rows.Scan(&a.PayeeCode, &a.Fund, &a.PaymentCode, &a.ForMonth, &a.Lines, &a.Amount, &a.Newest)
 		return a, err
-	}, `SELECT payee_code, fund, payment_code, for_month, COUNT(*), CAST(-SUM(total) AS BIGINT) FROM (
+	}, `SELECT payee_code, fund, payment_code, for_month, COUNT(*), CAST(-SUM(total) AS BIGINT), MAX(newest) FROM (
 			SELECT e.payee_code, e.fund, COALESCE(l.payment_code, 'RECOVERY') AS payment_code, COALESCE(l.for_month, '') AS for_month, e.line_id,
-				SUM(e.amount_pence) AS total
+				SUM(e.amount_pence) AS total, COALESCE(MAX(l.month || ' ' || l.line_id), '') AS newest
 			FROM entries e LEFT JOIN lines l ON l.line_id = e.line_id
 			WHERE e.commissioner_code = $1 AND e.effective_date <= $2 AND e.recorded_at <= $3 AND e.stage IN (2, 3, 4)
 			GROUP BY e.payee_code, e.fund, l.payment_code, l.for_month, e.line_id HAVING SUM(e.amount_pence) <> 0

@@ -168,6 +168,7 @@ type LineFilter struct {
 	RunID         string
 	FrozenRunID   string // lines as frozen in a run, also in one that was rejected
 	LineID        string
+	LineIDs       []string // nil means all; a few hundred at most
 	PCNCode       string
 	PayeeCode     string
 	PaymentID     string
@@ -191,6 +192,7 @@ func Lines(ctx context.Context, q sqldb.Querier, by LineFilter) ([]LineRow, erro
 func EachLine(ctx context.Context, q sqldb.Querier, by LineFilter, fn func(LineRow) error) error {
 	var f sqldb.Filter
 	f.Within("COALESCE(i.commissioner_code, l.commissioner_code)", by.Commissioners)
+	f.Within("l.line_id", by.LineIDs)
 	f.Equal("i.run_id", by.RunID, "l.line_id", by.LineID, "l.pcn_code", by.PCNCode, "l.payee_code", by.PayeeCode, "i.payment_id", by.PaymentID,
 		"l.schedule_id", by.ScheduleID)
 	for _, bound := range []struct{ condition, value string }{

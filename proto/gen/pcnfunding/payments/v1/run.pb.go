@@ -1244,7 +1244,7 @@ type Recovery struct {
 	Payee *v1.Payee `protobuf:"bytes,2,opt,name=payee,proto3" json:"payee,omitempty"`
 	// Still to be recovered, in pence.
 	OutstandingPence int64 `protobuf:"varint,3,opt,name=outstanding_pence,json=outstandingPence,proto3" json:"outstanding_pence,omitempty"`
-	// Most that one run takes off, in pence; 0 takes off all it can.
+	// Most that one run takes off, in pence; 0 sets no bound: see takes_all.
 	InstalmentPence int64 `protobuf:"varint,4,opt,name=instalment_pence,json=instalmentPence,proto3" json:"instalment_pence,omitempty"`
 	// First month the instalment holds for, YYYY-MM; empty without a plan.
 	FromMonth string `protobuf:"bytes,5,opt,name=from_month,json=fromMonth,proto3" json:"from_month,omitempty"`
@@ -1253,7 +1253,9 @@ type Recovery struct {
 	// Who set the plan.
 	PlannedBy string `protobuf:"bytes,7,opt,name=planned_by,json=plannedBy,proto3" json:"planned_by,omitempty"`
 	// When.
-	PlannedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=planned_at,json=plannedAt,proto3" json:"planned_at,omitempty"`
+	PlannedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=planned_at,json=plannedAt,proto3" json:"planned_at,omitempty"`
+	// True if each run takes off all it can, up to what is outstanding: no instalment is planned, or one of 0.
+	TakesAll      bool `protobuf:"varint,9,opt,name=takes_all,json=takesAll,proto3" json:"takes_all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1342,6 +1344,13 @@ func (x *Recovery) GetPlannedAt() *timestamppb.Timestamp {
 		return x.PlannedAt
 	}
 	return nil
+}
+
+func (x *Recovery) GetTakesAll() bool {
+	if x != nil {
+		return x.TakesAll
+	}
+	return false
 }
 
 var File_pcnfunding_payments_v1_run_proto protoreflect.FileDescriptor
@@ -1458,7 +1467,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	" \x01(\tR\frejectReason\x12\x12\n" +
 	"\x04etag\x18\v \x01(\tR\x04etag\x12\x17\n" +
 	"\asent_on\x18\f \x01(\tR\x06sentOn\x12\"\n" +
-	"\rtaken_back_by\x18\r \x01(\tR\vtakenBackBy\"\xd1\x02\n" +
+	"\rtaken_back_by\x18\r \x01(\tR\vtakenBackBy\"\xee\x02\n" +
 	"\bRecovery\x12+\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tR\x10commissionerCode\x12/\n" +
 	"\x05payee\x18\x02 \x01(\v2\x19.pcnfunding.type.v1.PayeeR\x05payee\x12+\n" +
@@ -1470,7 +1479,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"planned_by\x18\a \x01(\tR\tplannedBy\x129\n" +
 	"\n" +
-	"planned_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tplannedAt*\xcf\x01\n" +
+	"planned_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tplannedAt\x12\x1b\n" +
+	"\ttakes_all\x18\t \x01(\bR\btakesAll*\xcf\x01\n" +
 	"\bRunState\x12\x19\n" +
 	"\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RUN_STATE_ASSEMBLED\x10\x01\x12\x17\n" +
