@@ -176,7 +176,7 @@ func exportToProto(e store.ExportRow) *paymentsv1.Export {
 		Payments: int32(e.Payments), AmountPence: int64(e.Amount), //nolint:gosec // a count
 		Reversals: int32(e.Reversals), ReversedPence: int64(e.Reversed), //nolint:gosec // a count
 		Sha256: e.SHA256, SizeBytes: e.Size, FileName: e.FileName,
-		ExportedBy: e.ExportedBy, ExportedAt: timestamp(e.ExportedAt),
+		ExportedBy: e.ExportedBy, ExportedAt: timestamp(e.ExportedAt), AccountingDate: e.AccountingDate,
 	}
 }
 

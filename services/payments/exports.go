@@ -124,6 +124,9 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, r
 	}
 	stored, err := store.Export(ctx, tx, exportID(run.ID, wanted.format))
 	if err == nil {
+		if err := sameDay(stored, req.GetAccountingDate()); err != nil {
+			return nil, err
+		}
 		return exportToProto(stored), nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -140,6 +143,15 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, r
 		return nil, err
 	}
 	return exportToProto(file.ExportRow), tx.Record(ctx, "payments/exports/"+file.ID, run.CommissionerCode, fmt.Sprintf("made %s of run %s", file.FileName, run.ID))
+}
+
+// sameDay refuses a file that was made before in place of one that is to bear another day.
+func sameDay(stored store.ExportRow, asked string) error {
+	if asked == "" || stored.AccountingDate == "" || asked == stored.AccountingDate {
+		return nil
+	}
+	return fault.New(fault.Refused, rules.ReasonExportDateDiffers, "export %s was made before and bears %s, not %s: ask for it without accounting_date, or with that day",
+		stored.ID, stored.AccountingDate, asked).With("export_id", stored.ID).With("accounting_date", stored.AccountingDate)
 }
 
 // instruct sends the payments of a run: once, and for payees that are not on hold. A run that its approval settled sends nothing,
@@ -385,6 +397,7 @@ func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, w
 	row := rendered{ExportRow: store.ExportRow{
 		ID: exportID(run.ID, wanted.format), RunID: run.ID, CommissionerCode: run.CommissionerCode, Format: wanted.format,
 		Instructs: instructs(wanted.format), ExportedBy: tx.By.Subject, ExportedAt: sqldb.Micros(tx.Now()), SHA256: hashOf(nil), Content: []byte{},
+		AccountingDate: wanted.on.String(),
 	}}
 	row.FileName = row.ID + ".csv"
 	if wanted.format == paymentsv1.Format_FORMAT_PAIN_001 {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -504,5 +505,33 @@ func TestExport_NamesThePeriodOfItsAccountingDate(t *testing.T) {
 		for _, row := range table(t, s.file(t, april1+"-journal")) {
 			require.Equal(t, []string{"MAY-22", "2022-05-02"}, []string{row["Period"], row["Accounting Date"]})
 		}
+	})
+}
+
+func TestExport_OfInformationKeepsItsDay(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.pays(t, april1)
+		advise := func(day string) (*paymentsv1.Export, error) {
+			return s.exportBy(t, "bob", &paymentsv1.ExportRunRequest{RunId: april1, Format: remittance, AccountingDate: day})
+		}
+		first, err := advise("2022-05-31")
+		require.NoError(t, err)
+		require.Equal(t, "2022-05-31", first.GetAccountingDate())
+		s.clock.Advance(day)
+		for _, same := range []string{"2022-05-31", ""} {
+			again, err := advise(same)
+			require.NoError(t, err)
+			require.True(t, proto.Equal(first, again), same)
+		}
+		before := s.dump(t)
+		_, err = advise("2022-06-01")
+		require.Equal(t, codes.FailedPrecondition, status.Code(err))
+		require.Equal(t, "EXPORT_DATE_DIFFERS", reason(err))
+		require.ErrorContains(t, err, "2022-05-31")
+		require.Equal(t, before, s.dump(t))
+		sent, err := s.payments.GetExport(s.as(t.Context(), "auditor"), &paymentsv1.GetExportRequest{ExportId: april1 + "-pcse-variation"})
+		require.NoError(t, err)
+		require.Equal(t, firstDay, sent.GetAccountingDate(), "today where none was given")
 	})
 }

@@ -23,6 +23,7 @@ const (
 	ReasonRunExported           = "RUN_EXPORTED"
 	ReasonExportNotFound        = "EXPORT_NOT_FOUND"
 	ReasonExportChanged         = "EXPORT_CHANGED"
+	ReasonExportDateDiffers     = "EXPORT_DATE_DIFFERS"
 	ReasonAccountNotResolved    = "ACCOUNT_NOT_RESOLVED"
 	ReasonPaymentNotFound       = "PAYMENT_NOT_FOUND"
 	ReasonPaymentNotRejected    = "PAYMENT_NOT_REJECTED"

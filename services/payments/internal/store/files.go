@@ -25,19 +25,20 @@ type ExportRow struct {
 	SHA256           string
 	Size             int64
 	FileName         string
+	AccountingDate   string // day the file bears; empty if it was not kept
 	ExportedBy       string
 	ExportedAt       int64
 	Content          []byte
 }
 
 const exportColumns = `export_id, run_id, commissioner_code, format, instructs, payments, amount_pence, reversals,
-	reversed_pence, sha256, size_bytes, file_name, exported_by, exported_at`
+	reversed_pence, sha256, size_bytes, file_name, exported_by, exported_at, accounting_date`
 
 // InsertExport adds an export. A second one of the same run that instructs payments is a unique violation.
 func InsertExport(ctx context.Context, tx *sqldb.Tx, e ExportRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO exports (`+exportColumns+`, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+	_, err := tx.Exec(ctx, `INSERT INTO exports (`+exportColumns+`, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		e.ID, e.RunID, e.CommissionerCode, int64(e.Format), e.Instructs, e.Payments, int64(e.Amount), e.Reversals, int64(e.Reversed), e.SHA256,
-		e.Size, e.FileName, e.ExportedBy, e.ExportedAt, e.Content)
+		e.Size, e.FileName, e.ExportedBy, e.ExportedAt, e.AccountingDate, e.Content)
 	if err != nil {
 		return fmt.Errorf("insert export %s: %w", e.ID, err)
 	}
@@ -46,7 +47,7 @@ func InsertExport(ctx context.Context, tx *sqldb.Tx, e ExportRow) error {
 
 func scanExport(rows *sql.Rows) (e ExportRow, err error) {
 	err = rows.Scan(&e.ID, &e.RunID, &e.CommissionerCode, &e.Format, &e.Instructs, &e.Payments, &e.Amount, &e.Reversals, &e.Reversed, &e.SHA256,
-		&e.Size, &e.FileName, &e.ExportedBy, &e.ExportedAt, &e.Content)
+		&e.Size, &e.FileName, &e.ExportedBy, &e.ExportedAt, &e.AccountingDate, &e.Content)
 	return e, err
 }
 

@@ -147,7 +147,8 @@ func TestTables_RefuseWhatCannotBe(t *testing.T) {
 			"a payment below zero":         payment + `('y', 'r1', '15N', 'P9', '', -1, 1, 1)`,
 			"two payments to one":          payment + `('y', 'r1', '15N', 'P9', '', 1, 1, 1), ('z', 'r1', '15N', 'P9', '', 1, 1, 1)`,
 			"a payment of no run":          payment + `('y', 'r9', '15N', 'P9', '', 1, 1, 1)`,
-			"a second file that instructs": `INSERT INTO exports SELECT 'x2', run_id, commissioner_code, 2, TRUE, 0, 0, '', 0, '', '', '', 0 FROM exports`,
+			"a second file that instructs": `INSERT INTO exports (export_id, run_id, commissioner_code, format, instructs, payments, amount_pence, sha256, size_bytes, file_name, content, exported_by, exported_at)
+				SELECT 'x2', run_id, commissioner_code, 2, TRUE, 0, 0, '', 0, '', content, '', 0 FROM exports`,
 			"a line of nothing":            `INSERT INTO lines SELECT 'l2', schedule_id, fund, commissioner_code, month, for_month, payment_code, pcn_code, practice_code, payee_code, 1, 0, message FROM lines`,
 			"an item of no line":           `INSERT INTO items (line_id, commissioner_code, month, payee_code, location_code, state) VALUES ('l9', '15N', '2022-04', 'P1', '', 1)`,
 			"an item twice":                `INSERT INTO items SELECT * FROM items`,

@@ -246,8 +246,10 @@ type Export struct {
 	Reversals int32 `protobuf:"varint,13,opt,name=reversals,proto3" json:"reversals,omitempty"`
 	// What those come to, in pence; not part of amount_pence.
 	ReversedPence int64 `protobuf:"varint,14,opt,name=reversed_pence,json=reversedPence,proto3" json:"reversed_pence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Day the file bears, YYYY-MM-DD; empty for files of before it was kept.
+	AccountingDate string `protobuf:"bytes,15,opt,name=accounting_date,json=accountingDate,proto3" json:"accounting_date,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Export) Reset() {
@@ -376,6 +378,13 @@ func (x *Export) GetReversedPence() int64 {
 		return x.ReversedPence
 	}
 	return 0
+}
+
+func (x *Export) GetAccountingDate() string {
+	if x != nil {
+		return x.AccountingDate
+	}
+	return ""
 }
 
 // CodeMapping gives the ledger segments and the VAT treatment of a funding stream, in a financial year, from one day to
@@ -1143,7 +1152,7 @@ var File_pcnfunding_payments_v1_export_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/export.proto\x12\x16pcnfunding.payments.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x03\n" +
+	"#pcnfunding/payments/v1/export.proto\x12\x16pcnfunding.payments.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n" +
 	"\x06Export\x12\x1b\n" +
 	"\texport_id\x18\x01 \x01(\tR\bexportId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12+\n" +
@@ -1162,7 +1171,8 @@ const file_pcnfunding_payments_v1_export_proto_rawDesc = "" +
 	"\vexported_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"exportedAt\x12\x1c\n" +
 	"\treversals\x18\r \x01(\x05R\treversals\x12%\n" +
-	"\x0ereversed_pence\x18\x0e \x01(\x03R\rreversedPence\"\xb8\x06\n" +
+	"\x0ereversed_pence\x18\x0e \x01(\x03R\rreversedPence\x12'\n" +
+	"\x0faccounting_date\x18\x0f \x01(\tR\x0eaccountingDate\"\xb8\x06\n" +
 	"\vCodeMapping\x12'\n" +
 	"\n" +
 	"mapping_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tmappingId\x12!\n" +

@@ -1626,7 +1626,8 @@ type ExportRunRequest struct {
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Kind of file.
 	Format Format `protobuf:"varint,3,opt,name=format,proto3,enum=pcnfunding.payments.v1.Format" json:"format,omitempty"`
-	// Day the file bears, YYYY-MM-DD: from the day on which the approval took effect to today; empty means today.
+	// Day the file bears, YYYY-MM-DD: from the day on which the approval took effect to today; empty means today, or the day of the file
+	// that was made before.
 	AccountingDate string `protobuf:"bytes,4,opt,name=accounting_date,json=accountingDate,proto3" json:"accounting_date,omitempty"`
 	// Day the bank is asked to pay on, YYYY-MM-DD: today or up to 31 days on; empty means today. For FORMAT_PAIN_001 only.
 	PayOn         string `protobuf:"bytes,5,opt,name=pay_on,json=payOn,proto3" json:"pay_on,omitempty"`

@@ -110,7 +110,8 @@ type PaymentsServiceClient interface {
 	// WithdrawRun takes back a run that was put forward; its lines go to a new run. It also ends one that is assembled.
 	WithdrawRun(ctx context.Context, in *WithdrawRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// ExportRun makes a file of an approved run. The first file of an instructing format sends the run's payments, once; a file for
-	// information can be made once they are sent. The same format again returns the same export where it does not instruct. A run
+	// information can be made once they are sent. The same format again returns the same export where it does not instruct, unless
+	// another accounting_date is asked for. A run
 	// that its approval settled, because nothing is sent, has a journal still.
 	ExportRun(ctx context.Context, in *ExportRunRequest, opts ...grpc.CallOption) (*Export, error)
 	// ListExports returns exports, newest first.
@@ -691,7 +692,8 @@ type PaymentsServiceServer interface {
 	// WithdrawRun takes back a run that was put forward; its lines go to a new run. It also ends one that is assembled.
 	WithdrawRun(context.Context, *WithdrawRunRequest) (*Run, error)
 	// ExportRun makes a file of an approved run. The first file of an instructing format sends the run's payments, once; a file for
-	// information can be made once they are sent. The same format again returns the same export where it does not instruct. A run
+	// information can be made once they are sent. The same format again returns the same export where it does not instruct, unless
+	// another accounting_date is asked for. A run
 	// that its approval settled, because nothing is sent, has a journal still.
 	ExportRun(context.Context, *ExportRunRequest) (*Export, error)
 	// ListExports returns exports, newest first.

@@ -135,6 +135,8 @@ const (
 	Reason_EXPORTER_SET_ACCOUNT Reason = 54
 	// The approver has set the policy by which the run is approved.
 	Reason_APPROVER_SET_POLICY Reason = 55
+	// The file was made before and bears another day than the one asked for.
+	Reason_EXPORT_DATE_DIFFERS Reason = 61
 )
 
 // Enum value maps for Reason.
@@ -195,6 +197,7 @@ var (
 		53: "FILE_MALFORMED",
 		54: "EXPORTER_SET_ACCOUNT",
 		55: "APPROVER_SET_POLICY",
+		61: "EXPORT_DATE_DIFFERS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -252,6 +255,7 @@ var (
 		"FILE_MALFORMED":            53,
 		"EXPORTER_SET_ACCOUNT":      54,
 		"APPROVER_SET_POLICY":       55,
+		"EXPORT_DATE_DIFFERS":       61,
 	}
 )
 
@@ -286,7 +290,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\x88\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xa1\n" +
 	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
@@ -344,7 +348,8 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x15SCHEDULE_HASH_DIFFERS\x104\x12\x12\n" +
 	"\x0eFILE_MALFORMED\x105\x12\x18\n" +
 	"\x14EXPORTER_SET_ACCOUNT\x106\x12\x17\n" +
-	"\x13APPROVER_SET_POLICY\x107BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\x13APPROVER_SET_POLICY\x107\x12\x17\n" +
+	"\x13EXPORT_DATE_DIFFERS\x10=BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once
