@@ -31,6 +31,9 @@ func (s *Service) PlaceHold(ctx context.Context, req *paymentsv1.PlaceHoldReques
 		if err := holdable(ctx, tx, req); err != nil {
 			return nil, err
 		}
+		if err := notHeld(ctx, tx, req); err != nil {
+			return nil, err
+		}
 		row := store.HoldRow{
 			ID: tx.NewID(), CommissionerCode: req.GetCommissionerCode(), PayeeCode: req.GetPayeeCode(), LineID: req.GetLineId(),
 			ReasonCode: reasonPlaced, Reason: req.GetReason(), PlacedBy: tx.By.Subject, PlacedAt: sqldb.Micros(tx.Now()), Version: 1,
@@ -84,6 +87,20 @@ func holdable(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldReq
 		return frozen
 	}
 	return err
+}
+
+// notHeld refuses what a person holds already: one release would then leave it held. A hold that came with a line is the fund's, and
+// is released for the fund's reasons.
+func notHeld(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequest) error {
+	held, err := store.HoldOn(ctx, q, req.GetCommissionerCode(), req.GetPayeeCode(), req.GetLineId(), reasonPlaced)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Exists, rules.ReasonHoldExists, "%s is held by %s already, by hold %s", held.PayeeCode+held.LineID, held.PlacedBy, held.ID).
+		With("hold_id", held.ID).With("placed_by", held.PlacedBy)
 }
 
 // ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.

@@ -160,11 +160,10 @@ func TestStatement_PrintsALineOnHoldOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		doubtful := payFor("U1", "P1", 2000)
 		doubtful.Holds = []*typev1.Hold{{Reason: "RATE_DOUBTFUL", Remedy: "ask for the rate"}}
-		s.closes(t, "15N", "2022-04", 1, doubtful, payFor("U1", "P2", 5))
-		for range 2 {
-			_, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
-				RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", Reason: "account in doubt",
-			})
+		lines := s.closes(t, "15N", "2022-04", 1, doubtful, payFor("U1", "P2", 5)).GetLines()
+		for _, on := range []*paymentsv1.PlaceHoldRequest{{PayeeCode: "P1"}, {LineId: lines[0].GetLineId()}} {
+			on.RequestId, on.CommissionerCode, on.Reason = s.next(), "15N", "account in doubt"
+			_, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), on)
 			require.NoError(t, err)
 		}
 		var held []map[string]string
@@ -175,8 +174,8 @@ func TestStatement_PrintsALineOnHoldOnce(t *testing.T) {
 		}
 		require.Len(t, held, 1)
 		require.Equal(t, "20.00", held[0]["amount_gbp"])
-		require.Equal(t, "RATE_DOUBTFUL PLACED", held[0]["hold_codes"])
-		require.Equal(t, "rate doubtful; account in doubt", held[0]["reason"])
+		require.Equal(t, "PLACED RATE_DOUBTFUL", held[0]["hold_codes"])
+		require.Equal(t, "account in doubt; rate doubtful", held[0]["reason"])
 		require.Equal(t, "ask for the rate", held[0]["remedy"])
 		require.Equal(t, "core", held[0]["fund"])
 		require.Equal(t, "CORE", held[0]["funding_source"])

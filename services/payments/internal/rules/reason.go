@@ -16,6 +16,7 @@ const (
 	ReasonETagRequired          = "ETAG_REQUIRED"
 	ReasonLineNotFound          = "LINE_NOT_FOUND"
 	ReasonHoldNotFound          = "HOLD_NOT_FOUND"
+	ReasonHoldExists            = "HOLD_EXISTS"
 	ReasonHoldReleased          = "HOLD_RELEASED"
 	ReasonLineFrozen            = "LINE_FROZEN"
 	ReasonHoldTargetInvalid     = "HOLD_TARGET_INVALID"

@@ -428,6 +428,12 @@ func Hold(ctx context.Context, q sqldb.Querier, id string) (HoldRow, error) {
 	return sqldb.First(sqldb.Collect(ctx, q, scanHold, `SELECT `+holdColumns+` FROM holds WHERE hold_id = $1`, id))
 }
 
+// HoldOn returns the hold in force that came for a reason on just this payee, or this line, or sql.ErrNoRows.
+func HoldOn(ctx context.Context, q sqldb.Querier, commissioner, payee, lineID, reasonCode string) (HoldRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanHold, `SELECT `+holdColumns+` FROM holds WHERE commissioner_code = $1 AND released_at = 0
+		AND payee_code = $2 AND line_id = $3 AND reason_code = $4 ORDER BY hold_id LIMIT 1`, commissioner, payee, lineID, reasonCode))
+}
+
 // Holds returns holds, newest first.
 func Holds(ctx context.Context, q sqldb.Querier, by Page, openOnly bool) ([]HoldRow, error) {
 	var f sqldb.Filter

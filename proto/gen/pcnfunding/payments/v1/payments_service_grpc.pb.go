@@ -123,7 +123,7 @@ type PaymentsServiceClient interface {
 	DownloadExport(ctx context.Context, in *DownloadExportRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// DownloadTransparencyList returns the payments over £25,000 that were paid in a month, as CSV, with the lines each consists of.
 	DownloadTransparencyList(ctx context.Context, in *DownloadTransparencyListRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
-	// PlaceHold keeps a payee's lines, or one line, out of runs.
+	// PlaceHold keeps a payee's lines, or one line, out of runs. What a person holds already is refused.
 	PlaceHold(ctx context.Context, in *PlaceHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 	// ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.
 	ReleaseHold(ctx context.Context, in *ReleaseHoldRequest, opts ...grpc.CallOption) (*Hold, error)
@@ -705,7 +705,7 @@ type PaymentsServiceServer interface {
 	DownloadExport(context.Context, *DownloadExportRequest) (*httpbody.HttpBody, error)
 	// DownloadTransparencyList returns the payments over £25,000 that were paid in a month, as CSV, with the lines each consists of.
 	DownloadTransparencyList(context.Context, *DownloadTransparencyListRequest) (*httpbody.HttpBody, error)
-	// PlaceHold keeps a payee's lines, or one line, out of runs.
+	// PlaceHold keeps a payee's lines, or one line, out of runs. What a person holds already is refused.
 	PlaceHold(context.Context, *PlaceHoldRequest) (*Hold, error)
 	// ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.
 	ReleaseHold(context.Context, *ReleaseHoldRequest) (*Hold, error)

@@ -137,6 +137,8 @@ const (
 	Reason_APPROVER_SET_POLICY Reason = 55
 	// The file was made before and bears another day than the one asked for.
 	Reason_EXPORT_DATE_DIFFERS Reason = 61
+	// A person holds the line or the payee already.
+	Reason_HOLD_EXISTS Reason = 62
 )
 
 // Enum value maps for Reason.
@@ -198,6 +200,7 @@ var (
 		54: "EXPORTER_SET_ACCOUNT",
 		55: "APPROVER_SET_POLICY",
 		61: "EXPORT_DATE_DIFFERS",
+		62: "HOLD_EXISTS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -256,6 +259,7 @@ var (
 		"EXPORTER_SET_ACCOUNT":      54,
 		"APPROVER_SET_POLICY":       55,
 		"EXPORT_DATE_DIFFERS":       61,
+		"HOLD_EXISTS":               62,
 	}
 )
 
@@ -290,7 +294,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xa1\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xb2\n" +
 	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
@@ -349,7 +353,8 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x0eFILE_MALFORMED\x105\x12\x18\n" +
 	"\x14EXPORTER_SET_ACCOUNT\x106\x12\x17\n" +
 	"\x13APPROVER_SET_POLICY\x107\x12\x17\n" +
-	"\x13EXPORT_DATE_DIFFERS\x10=BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\x13EXPORT_DATE_DIFFERS\x10=\x12\x0f\n" +
+	"\vHOLD_EXISTS\x10>BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once
