@@ -95,7 +95,7 @@ func (p Principal) allowsCommissioner(code string) error {
 
 // allowsPCN lets any holder of a commissioner pass: only the handler can load which commissioner the PCN has.
 func (p Principal) allowsPCN(code string) error {
-	if p.HoldsPCN(code) || len(p.Commissioners) > 0 {
+	if p.HoldsPCN(code) || len(p.heldFor()) > 0 {
 		return nil
 	}
 	return notFound()

@@ -79,6 +79,9 @@ func TestAuthorise_HoldsEachScope(t *testing.T) {
 		"another PCN's manager": {
 			pcn("U99999"), corev1.CoreService_GetPcnMonth_FullMethodName, month, auth.ReasonNotFound, fault.NotFound,
 		},
+		"a manager who holds its commissioner": {
+			held(manager, "15N"), corev1.CoreService_GetPcnMonth_FullMethodName, month, auth.ReasonNotFound, fault.NotFound,
+		},
 		"a PCN's manager with an empty code": {
 			pcn(""), corev1.CoreService_GetPcnMonth_FullMethodName, &corev1.GetPcnMonthRequest{}, auth.ReasonNotFound, fault.NotFound,
 		},

@@ -16,7 +16,8 @@ type Principal struct {
 	Subject string
 	// Roles are what the principal does, without duplicates.
 	Roles []optionsv1.Role
-	// Commissioners are the codes of the commissioners the roles are held for; England ("*") stands for all.
+	// Commissioners are the codes of the commissioners the roles are held for; England ("*") stands for all. The roles of a PCN are held
+	// for PCNs alone: of a principal with no other role these do not count.
 	Commissioners []string
 	// PCNs are the codes of the PCNs the roles are held for.
 	PCNs []string
@@ -45,11 +46,26 @@ func (p Principal) HasRole(roles ...optionsv1.Role) bool {
 }
 
 // HoldsEngland tells whether the principal's roles are held for every commissioner.
-func (p Principal) HoldsEngland() bool { return slices.Contains(p.Commissioners, England) }
+func (p Principal) HoldsEngland() bool { return slices.Contains(p.heldFor(), England) }
+
+// OfPCNs tells whether every role of the principal is one that is held for PCNs alone.
+func (p Principal) OfPCNs() bool {
+	return len(p.Roles) > 0 && !slices.ContainsFunc(p.Roles, func(r optionsv1.Role) bool {
+		return r != optionsv1.Role_ROLE_PCN_MANAGER && r != optionsv1.Role_ROLE_CLINICAL_DIRECTOR
+	})
+}
+
+// heldFor returns the commissioners that count: a PCN's manager reads that PCN's account, and no other's of the same commissioner.
+func (p Principal) heldFor() []string {
+	if p.OfPCNs() {
+		return nil
+	}
+	return p.Commissioners
+}
 
 // HoldsCommissioner tells whether the principal's roles are held for the commissioner. An empty code means all of England.
 func (p Principal) HoldsCommissioner(code string) bool {
-	return p.HoldsEngland() || code != "" && slices.Contains(p.Commissioners, code)
+	return p.HoldsEngland() || code != "" && slices.Contains(p.heldFor(), code)
 }
 
 // HoldsPCN tells whether the principal's roles are held for the PCN by name. It does not know which commissioner a PCN has:
@@ -68,7 +84,7 @@ func (p Principal) CommissionerScope() []string {
 	if p.HoldsEngland() {
 		return nil
 	}
-	return append([]string{}, p.Commissioners...)
+	return append([]string{}, p.heldFor()...)
 }
 
 // RoleNames returns the names of the principal's roles, for the audit log.

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
@@ -38,6 +39,24 @@ func TestPrincipal_TellsWhatItHolds(t *testing.T) {
 			require.Equal(t, c.holdsPCN, c.p.HoldsPCN(c.pcn))
 			require.Equal(t, c.maysSee, c.p.MaySee(c.commissioner, c.pcn))
 		})
+	}
+}
+
+// A role of a PCN is held for PCNs: a commissioner in the token would open every other PCN's account with it.
+func TestPrincipal_HoldsRolesOfAPCNForPCNsAlone(t *testing.T) {
+	t.Parallel()
+	for _, roles := range [][]optionsv1.Role{
+		{optionsv1.Role_ROLE_PCN_MANAGER}, {optionsv1.Role_ROLE_CLINICAL_DIRECTOR}, {optionsv1.Role_ROLE_PCN_MANAGER, optionsv1.Role_ROLE_CLINICAL_DIRECTOR},
+	} {
+		p := auth.Principal{Roles: roles, Commissioners: []string{"15N", "*"}, PCNs: []string{"U12345"}}
+		require.False(t, p.HoldsEngland())
+		require.False(t, p.HoldsCommissioner("15N"))
+		require.False(t, p.MaySee("15N", "U99999"))
+		require.True(t, p.MaySee("15N", "U12345"))
+		require.NotNil(t, p.CommissionerScope(), "nil would mean all of England")
+		require.Empty(t, p.CommissionerScope())
+		p.Roles = append(slices.Clone(roles), optionsv1.Role_ROLE_FINANCE_PREPARER)
+		require.True(t, p.HoldsCommissioner("15N"), "another role is held for it")
 	}
 }
 

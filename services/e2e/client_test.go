@@ -98,9 +98,11 @@ func (h *harness) mint(role, name string, commissioners ...string) (string, erro
 // tokenBy has the binary mint a token with the key in a folder.
 func (h *harness) tokenBy(dir string, args ...string) (string, error) {
 	mint := exec.Command(h.binary, append([]string{"token", "--data-dir", dir}, args...)...) //nolint:noctx // it takes milliseconds
-	out, err := mint.CombinedOutput()
+	var said strings.Builder
+	mint.Stderr = &said // what is held by whom is not part of the token
+	out, err := mint.Output()
 	if err != nil {
-		return "", fmt.Errorf("mint a token: %w: %s", err, out)
+		return "", fmt.Errorf("mint a token: %w: %s", err, said.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }

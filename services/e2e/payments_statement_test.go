@@ -64,6 +64,7 @@ func (v *teesValley) stated(t *testing.T) {
 		path := "/v1/payments/pcns/" + stockton + "/statements/" + period
 		requirePrinted(t, manager, path)
 		managerOf(t, "U00070").get(t, path).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
+		as(t, "pcn_manager", "16C").get(t, path).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
 		as(t, "finance_preparer", "70F").get(t, path).refused(t, http.StatusNotFound, "STATEMENT_EMPTY")
 	}
 	manager.get(t, "/v1/payments/pcns/"+stockton+"/statements/2022-24").refused(t, http.StatusBadRequest, "PERIOD_MALFORMED")
