@@ -195,10 +195,10 @@ func fileRowToProto(r store.FileRow) *paymentsv1.ImportedRow {
 	}
 }
 
-func runLineToProto(l store.LineRow, holds []*paymentsv1.Hold) *paymentsv1.RunLine {
+func runLineToProto(l store.LineRow, holds []*paymentsv1.Hold, kept bool) *paymentsv1.RunLine {
 	return &paymentsv1.RunLine{
 		Line: l.Line, ScheduleId: l.ScheduleID, ScheduleMonth: l.Month, Fund: typev1.Fund(l.Fund), //nolint:gosec // enum
-		State: paymentsv1.ItemState(l.State), Holds: holds, RunId: l.RunID, //nolint:gosec // enum
+		State: paymentsv1.ItemState(l.State), Holds: holds, RunId: l.RunID, KeptBack: kept, //nolint:gosec // enum
 	}
 }
 

@@ -336,8 +336,12 @@ func booked(ctx context.Context, q sqldb.Querier, runID string, kept []string) (
 	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Lines == 0 || slices.Contains(kept, p.PayeeCode) }), err
 }
 
-// keptBack returns the payees that were on hold when the payments of a run were sent, so that nothing was sent to them by it.
+// keptBack returns the payees that were on hold when the payments of a run were sent, so that nothing was sent to them by it; none
+// before.
 func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []string, err error) {
+	if run.ExportID == "" {
+		return nil, nil
+	}
 	payments, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
 	if err != nil {
 		return nil, err

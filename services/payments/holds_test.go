@@ -2,11 +2,13 @@ package payments_test
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -75,4 +77,75 @@ func TestRace_OneHoldOfAPayee(t *testing.T) {
 		}, "HOLD_EXISTS")
 		require.Equal(t, 1, s.count(t, "holds"))
 	})
+}
+
+func (s *suite) runLines(t testing.TB, id string) []*paymentsv1.RunLine {
+	t.Helper()
+	got, err := s.payments.ListRunLines(s.as(t.Context(), "auditor"), &paymentsv1.ListRunLinesRequest{RunId: id})
+	require.NoError(t, err)
+	return got.GetLines()
+}
+
+func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000), pay("P2", 500), pay("P2", 50), pay("P3", -20))
+		s.passes(t, april1)
+		doubt, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		sent := func() []int64 {
+			totals := s.run(t, april1).GetTotals()
+			require.Equal(t, []int64{2, 10550}, []int64{int64(totals.GetPayments()), totals.GetNetPence()}, "what was approved stays")
+			return []int64{int64(totals.GetSentPayments()), totals.GetSentPence(), int64(totals.GetKeptBackPayments()), totals.GetKeptBackPence()}
+		}
+		require.Equal(t, []int64{0, 0, 0, 0}, sent())
+		file, err := s.export(t, april1, variation)
+		require.NoError(t, err)
+		require.Equal(t, int64(10000), file.GetAmountPence())
+		require.Equal(t, []int64{1, 10000, 1, 550}, sent())
+		list, err := s.payments.ListRuns(s.as(t.Context(), "auditor"), &paymentsv1.ListRunsRequest{})
+		require.NoError(t, err)
+		require.Equal(t, int64(550), list.GetRuns()[0].GetTotals().GetKeptBackPence())
+		for event, want := range map[string]int64{"RunApproved": 0, "RunExported": 550} {
+			var run paymentsv1.RunExported // whose first field is that of both
+			require.NoError(t, proto.Unmarshal(s.payload(t, event), &run))
+			require.Equal(t, want, run.GetRun().GetTotals().GetKeptBackPence(), event)
+		}
+		payees, err := s.payments.ListRunPayees(s.as(t.Context(), "auditor"), &paymentsv1.ListRunPayeesRequest{RunId: april1})
+		require.NoError(t, err)
+		for _, p := range payees.GetPayees() {
+			require.Equal(t, p.GetPayee().GetCode() == "P2", p.GetKeptBack(), p.GetPayee().GetCode())
+		}
+
+		s.release(t, doubt.GetHoldId())
+		again, err := s.assemble(t, "15N", "2022-04")
+		require.NoError(t, err)
+		require.Equal(t, "15N-2022-04-2", again.GetRunId())
+		for _, l := range s.runLines(t, april1) {
+			kept := l.GetLine().GetPayee().GetCode() == "P2"
+			require.Equal(t, kept, l.GetKeptBack(), l.GetLine().GetLineId())
+			require.Equal(t, map[bool]string{false: april1, true: again.GetRunId()}[kept], l.GetRunId())
+		}
+		s.pays(t, again.GetRunId())
+		require.Equal(t, []int64{1, 10000, 1, 550}, sent())
+		body, err := s.payments.DownloadRunLines(s.as(t.Context(), "auditor"), &paymentsv1.DownloadRunLinesRequest{RunId: april1})
+		require.NoError(t, err)
+		var rows []string
+		for _, row := range table(t, string(body.GetData())) {
+			rows = append(rows, row["payee_code"]+" "+row["state"]+" "+row["kept_back"]+" "+row["now_in_run_id"])
+		}
+		require.Equal(t, []string{"P1 SENT  " + april1, "P2 SENT yes " + again.GetRunId(), "P2 SENT yes " + again.GetRunId(), "P3 CARRIED  " + april1}, rows)
+		for _, l := range s.runLines(t, again.GetRunId()) {
+			require.False(t, l.GetKeptBack())
+		}
+		s.books(t).hold(t)
+	})
+}
+
+// payload returns the only event of a type.
+func (s *suite) payload(t testing.TB, event string) []byte {
+	t.Helper()
+	found := collect(t, s.db, func(rows *sql.Rows, payload *[]byte) error { return rows.Scan(payload) },
+		`SELECT payload FROM outbox WHERE type = 'pcnfunding.payments.v1.`+event+`'`)
+	require.Len(t, found, 1)
+	return found[0]
 }

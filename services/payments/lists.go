@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -148,11 +149,15 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 		if err != nil {
 			return err
 		}
+		kept, err := keptBack(ctx, q, run)
+		if err != nil {
+			return err
+		}
 		by := linesOf(run)
 		by.PayeeCode, by.After = req.GetPayeeCode(), after
 		var rows []*paymentsv1.RunLine
 		err = store.EachLine(ctx, q, by, func(l store.LineRow) error {
-			line := runLineToProto(l, held.of(l))
+			line := runLineToProto(l, held.of(l), slices.Contains(kept, l.Line.GetPayee().GetCode()))
 			if req.GetHeldOnly() && len(line.GetHolds()) == 0 {
 				return nil
 			}
@@ -215,7 +220,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 	w.UseCRLF = true
 	_ = w.Write([]string{
 		"run_id", "line_id", "schedule_id", "fund", "for_month", "payment_code", "pcn_code", "pcn_name", "practice_code", "payee_code", "payee_name",
-		"funding_source", "amount_gbp", "adjusts_line_id", "adjustment_cause", "basis", "state", "holds",
+		"funding_source", "amount_gbp", "adjusts_line_id", "adjustment_cause", "basis", "state", "holds", "kept_back", "now_in_run_id",
 	})
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {
 		run, err := visibleRun(ctx, q, req.GetRunId())
@@ -226,18 +231,26 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 		if err != nil {
 			return err
 		}
+		kept, err := keptBack(ctx, q, run)
+		if err != nil {
+			return err
+		}
 		return store.EachLine(ctx, q, linesOf(run), func(l store.LineRow) error {
 			var reasons []string
 			for _, hold := range held.of(l) {
 				reasons = append(reasons, hold.GetReasonCode())
 			}
-			line := l.Line
+			line, wasKept := l.Line, ""
+			if slices.Contains(kept, line.GetPayee().GetCode()) {
+				wasKept = "yes"
+			}
 			return w.Write(spreadsheet.Cells(
 				run.ID, line.GetLineId(), l.ScheduleID, fundName(l.Fund), line.GetForMonth(), line.GetPaymentCode(), line.GetPcnCode(), line.GetPcnName(),
 				line.GetPracticeCode(), line.GetPayee().GetCode(), line.GetPayee().GetName(), line.GetFundingSource(),
 				money.Pence(line.GetAmountPence()).Plain(), line.GetAdjustsLineId(),
 				strings.TrimPrefix(line.GetAdjustmentCause().String(), "ADJUSTMENT_CAUSE_"), basisText(line),
 				strings.TrimPrefix(paymentsv1.ItemState(l.State).String(), "ITEM_STATE_"), strings.Join(reasons, " "), //nolint:gosec // enum
+				wasKept, l.RunID,
 			))
 		})
 	})

@@ -685,6 +685,17 @@ func (s *Service) present(ctx context.Context, q sqldb.Querier, run store.RunRow
 		}
 		return out, nil
 	}
+	if run.ExportID != "" {
+		sent, sum, err := store.SentBy(ctx, q, run.ID)
+		if err != nil {
+			return nil, err
+		}
+		// What was frozen is written back with the run; what came of it is counted at each look.
+		t := proto.CloneOf(run.Totals)
+		t.SentPayments, t.SentPence = int32(sent), int64(sum) //nolint:gosec // a count of one run
+		t.KeptBackPayments, t.KeptBackPence = t.GetPayments()-t.GetSentPayments(), t.GetNetPence()-t.GetSentPence()
+		out.Totals = t
+	}
 	approvals, err := store.Approvals(ctx, q, run.ID)
 	if err != nil {
 		return nil, err
@@ -750,6 +761,7 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 			if at := slices.IndexFunc(sent, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }); at >= 0 {
 				total.PaymentId = sent[at].ID
 			}
+			total.KeptBack = run.ExportID != "" && p.Net > 0 && total.GetPaymentId() == ""
 			out.Payees = append(out.Payees, total)
 		}
 		return err

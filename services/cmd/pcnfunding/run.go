@@ -41,12 +41,12 @@ type runListCommand struct {
 func (r *runListCommand) Run(ctx context.Context) error {
 	return r.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
 		w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-		_, _ = fmt.Fprintln(w, "run\tstate\tlines\tpayments\tto send\theld\t")
+		_, _ = fmt.Fprintln(w, "run\tstate\tlines\tpayments\tto send\tsent\tkept back\theld\t")
 		runs, err := listRuns(ctx, suite.payments, &paymentsv1.ListRunsRequest{Month: r.Month, CommissionerCode: r.Commissioner})
 		for _, run := range runs {
 			t := run.GetTotals()
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", run.GetRunId(), runState(run), count(int64(t.GetLines())), count(int64(t.GetPayments())),
-				money.Pence(t.GetNetPence()), money.Pence(t.GetHeldPence()))
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", run.GetRunId(), runState(run), count(int64(t.GetLines())), count(int64(t.GetPayments())),
+				money.Pence(t.GetNetPence()), money.Pence(t.GetSentPence()), money.Pence(t.GetKeptBackPence()), money.Pence(t.GetHeldPence()))
 		}
 		return errors.Join(err, w.Flush())
 	})
@@ -140,7 +140,12 @@ func (r *runExportCommand) Run(ctx context.Context) error {
 			return err
 		}
 		fmt.Printf("%s: %d payments, %s, sha256 %s\n", name, made.GetPayments(), money.Pence(made.GetAmountPence()), made.GetSha256())
-		return nil
+		run, err := suite.payments.GetRun(ctx, &paymentsv1.GetRunRequest{RunId: r.RunID})
+		if t := run.GetTotals(); t.GetKeptBackPayments() > 0 {
+			fmt.Printf("kept back %d payments of payees on hold, %s: their lines go into another run once the hold is released\n",
+				t.GetKeptBackPayments(), money.Pence(t.GetKeptBackPence()))
+		}
+		return err
 	})
 }
 

@@ -580,6 +580,12 @@ func (by PaymentFilter) conditions() (f sqldb.Filter) {
 	return f
 }
 
+// SentBy returns how many payments a run sent, and their sum.
+func SentBy(ctx context.Context, q sqldb.Querier, runID string) (payments int, sum money.Pence, err error) {
+	err = q.QueryRow(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(amount_pence), 0) AS BIGINT) FROM payments WHERE run_id = $1`, runID).Scan(&payments, &sum)
+	return payments, sum, err
+}
+
 // Payments returns payments, newest first.
 func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]PaymentRow, error) {
 	f := by.conditions()

@@ -242,7 +242,7 @@ type Run struct {
 	Number int32 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	// Where it stands.
 	State RunState `protobuf:"varint,6,opt,name=state,proto3,enum=pcnfunding.payments.v1.RunState" json:"state,omitempty"`
-	// What it comes to: while assembled as things are now, from then on as frozen.
+	// What it comes to: while assembled as things are now, from then on as frozen; and once exported, what of it was sent.
 	Totals *RunTotals `protobuf:"bytes,7,opt,name=totals,proto3" json:"totals,omitempty"`
 	// Which expected funds have closed the month.
 	Funds []*ExpectedFund `protobuf:"bytes,8,rep,name=funds,proto3" json:"funds,omitempty"`
@@ -485,14 +485,23 @@ type RunTotals struct {
 	BroughtForwardPence int64 `protobuf:"varint,4,opt,name=brought_forward_pence,json=broughtForwardPence,proto3" json:"brought_forward_pence,omitempty"`
 	// Overpayments carried to later runs; not above zero.
 	CarriedForwardPence int64 `protobuf:"varint,5,opt,name=carried_forward_pence,json=carriedForwardPence,proto3" json:"carried_forward_pence,omitempty"`
-	// What is sent: lines + brought forward − carried forward.
+	// What is to be sent: lines + brought forward − carried forward.
 	NetPence int64 `protobuf:"varint,6,opt,name=net_pence,json=netPence,proto3" json:"net_pence,omitempty"`
 	// Payments to send: payees with a net amount above zero.
 	Payments int32 `protobuf:"varint,7,opt,name=payments,proto3" json:"payments,omitempty"`
 	// Lines on hold, which are not in the sums above.
 	HeldLines int32 `protobuf:"varint,8,opt,name=held_lines,json=heldLines,proto3" json:"held_lines,omitempty"`
 	// Sum of the lines on hold.
-	HeldPence     int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
+	HeldPence int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
+	// Payments that were sent; 0 until the export that sends them.
+	SentPayments int32 `protobuf:"varint,10,opt,name=sent_payments,json=sentPayments,proto3" json:"sent_payments,omitempty"`
+	// Sum of the payments that were sent.
+	SentPence int64 `protobuf:"varint,11,opt,name=sent_pence,json=sentPence,proto3" json:"sent_pence,omitempty"`
+	// Payments that were approved and not sent, because the payee was on hold at the export: payments − sent_payments. Their lines are
+	// no longer in this run.
+	KeptBackPayments int32 `protobuf:"varint,12,opt,name=kept_back_payments,json=keptBackPayments,proto3" json:"kept_back_payments,omitempty"`
+	// Sum of the payments that were kept back: net_pence − sent_pence.
+	KeptBackPence int64 `protobuf:"varint,13,opt,name=kept_back_pence,json=keptBackPence,proto3" json:"kept_back_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -586,6 +595,34 @@ func (x *RunTotals) GetHeldLines() int32 {
 func (x *RunTotals) GetHeldPence() int64 {
 	if x != nil {
 		return x.HeldPence
+	}
+	return 0
+}
+
+func (x *RunTotals) GetSentPayments() int32 {
+	if x != nil {
+		return x.SentPayments
+	}
+	return 0
+}
+
+func (x *RunTotals) GetSentPence() int64 {
+	if x != nil {
+		return x.SentPence
+	}
+	return 0
+}
+
+func (x *RunTotals) GetKeptBackPayments() int32 {
+	if x != nil {
+		return x.KeptBackPayments
+	}
+	return 0
+}
+
+func (x *RunTotals) GetKeptBackPence() int64 {
+	if x != nil {
+		return x.KeptBackPence
 	}
 	return 0
 }
@@ -738,7 +775,9 @@ type PayeeTotal struct {
 	// Lines on hold.
 	HeldLines int32 `protobuf:"varint,8,opt,name=held_lines,json=heldLines,proto3" json:"held_lines,omitempty"`
 	// Sum of the lines on hold.
-	HeldPence     int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
+	HeldPence int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
+	// True if the payee was on hold at the export, so that nothing was sent.
+	KeptBack      bool `protobuf:"varint,10,opt,name=kept_back,json=keptBack,proto3" json:"kept_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +875,13 @@ func (x *PayeeTotal) GetHeldPence() int64 {
 	return 0
 }
 
+func (x *PayeeTotal) GetKeptBack() bool {
+	if x != nil {
+		return x.KeptBack
+	}
+	return false
+}
+
 // RunLine is one line of a run.
 type RunLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -851,8 +897,11 @@ type RunLine struct {
 	State ItemState `protobuf:"varint,5,opt,name=state,proto3,enum=pcnfunding.payments.v1.ItemState" json:"state,omitempty"`
 	// Holds in force, the fund's own and those placed here.
 	Holds []*Hold `protobuf:"bytes,6,rep,name=holds,proto3" json:"holds,omitempty"`
-	// Run it is in; empty while in none.
-	RunId         string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Run it is in now; empty while in none. It is another than the one asked for once the line was kept back or its payment issued
+	// again, or the run was rejected or withdrawn.
+	RunId string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// True if the run asked for was exported without it, because the payee was on hold.
+	KeptBack      bool `protobuf:"varint,8,opt,name=kept_back,json=keptBack,proto3" json:"kept_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -934,6 +983,13 @@ func (x *RunLine) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+func (x *RunLine) GetKeptBack() bool {
+	if x != nil {
+		return x.KeptBack
+	}
+	return false
 }
 
 // Hold keeps a payee's lines, or one line, out of runs until it is released.
@@ -1386,7 +1442,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"exportedAt\x129\n" +
 	"\n" +
 	"settled_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12\x12\n" +
-	"\x04etag\x18\x17 \x01(\tR\x04etag\"\xb9\x02\n" +
+	"\x04etag\x18\x17 \x01(\tR\x04etag\"\xd3\x03\n" +
 	"\tRunTotals\x12\x14\n" +
 	"\x05lines\x18\x01 \x01(\x05R\x05lines\x12\x16\n" +
 	"\x06payees\x18\x02 \x01(\x05R\x06payees\x12\x1f\n" +
@@ -1399,7 +1455,13 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"held_lines\x18\b \x01(\x05R\theldLines\x12\x1d\n" +
 	"\n" +
-	"held_pence\x18\t \x01(\x03R\theldPence\"\x9e\x01\n" +
+	"held_pence\x18\t \x01(\x03R\theldPence\x12#\n" +
+	"\rsent_payments\x18\n" +
+	" \x01(\x05R\fsentPayments\x12\x1d\n" +
+	"\n" +
+	"sent_pence\x18\v \x01(\x03R\tsentPence\x12,\n" +
+	"\x12kept_back_payments\x18\f \x01(\x05R\x10keptBackPayments\x12&\n" +
+	"\x0fkept_back_pence\x18\r \x01(\x03R\rkeptBackPence\"\x9e\x01\n" +
 	"\fExpectedFund\x12,\n" +
 	"\x04fund\x18\x01 \x01(\x0e2\x18.pcnfunding.type.v1.FundR\x04fund\x12\x16\n" +
 	"\x06closed\x18\x02 \x01(\bR\x06closed\x12!\n" +
@@ -1409,7 +1471,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\vapproved_by\x18\x01 \x01(\tR\n" +
 	"approvedBy\x12;\n" +
 	"\vapproved_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"approvedAt\"\xd6\x02\n" +
+	"approvedAt\"\xf3\x02\n" +
 	"\n" +
 	"PayeeTotal\x12/\n" +
 	"\x05payee\x18\x01 \x01(\v2\x19.pcnfunding.type.v1.PayeeR\x05payee\x12\x14\n" +
@@ -1424,7 +1486,9 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"held_lines\x18\b \x01(\x05R\theldLines\x12\x1d\n" +
 	"\n" +
-	"held_pence\x18\t \x01(\x03R\theldPence\"\xb8\x02\n" +
+	"held_pence\x18\t \x01(\x03R\theldPence\x12\x1b\n" +
+	"\tkept_back\x18\n" +
+	" \x01(\bR\bkeptBack\"\xd5\x02\n" +
 	"\aRunLine\x123\n" +
 	"\x04line\x18\x01 \x01(\v2\x1f.pcnfunding.type.v1.PaymentLineR\x04line\x12\x1f\n" +
 	"\vschedule_id\x18\x02 \x01(\tR\n" +
@@ -1433,7 +1497,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\x04fund\x18\x04 \x01(\x0e2\x18.pcnfunding.type.v1.FundR\x04fund\x127\n" +
 	"\x05state\x18\x05 \x01(\x0e2!.pcnfunding.payments.v1.ItemStateR\x05state\x122\n" +
 	"\x05holds\x18\x06 \x03(\v2\x1c.pcnfunding.payments.v1.HoldR\x05holds\x12\x15\n" +
-	"\x06run_id\x18\a \x01(\tR\x05runId\"\xac\x03\n" +
+	"\x06run_id\x18\a \x01(\tR\x05runId\x12\x1b\n" +
+	"\tkept_back\x18\b \x01(\bR\bkeptBack\"\xac\x03\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12\x1d\n" +
