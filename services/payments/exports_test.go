@@ -184,16 +184,11 @@ func (s *suite) withReleased(t testing.TB, e *paymentsv1.Export) map[string]int6
 	out := debits(t, s.file(t, e.GetExportId()))
 	holds, err := s.payments.ListHolds(s.as(t.Context(), "auditor"), &paymentsv1.ListHoldsRequest{CommissionerCode: "15N"})
 	require.NoError(t, err)
-	for _, h := range holds.GetHolds() {
-		_, err := s.payments.ReleaseHold(s.as(t.Context(), "ann"), &paymentsv1.ReleaseHoldRequest{
-			RequestId: s.next(), HoldId: h.GetHoldId(), Etag: h.GetEtag(), Reason: "answered",
-		})
-		require.NoError(t, err)
-	}
-	run, err := s.payments.AssembleRun(s.as(t.Context(), "maker"), &paymentsv1.AssembleRunRequest{RequestId: s.next(), CommissionerCode: "15N", Month: "2022-05"})
-	require.NoError(t, err)
-	s.passes(t, run.GetRunId())
-	next, err := s.export(t, run.GetRunId(), journal)
+	require.Len(t, holds.GetHolds(), 1)
+	released := s.release(t, holds.GetHolds()[0].GetHoldId())
+	require.Len(t, released.GetRunIds(), 1)
+	s.passes(t, released.GetRunIds()[0])
+	next, err := s.export(t, released.GetRunIds()[0], journal)
 	require.NoError(t, err)
 	for subjective, pence := range debits(t, s.file(t, next.GetExportId())) {
 		out[subjective] += pence

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -103,7 +104,7 @@ func notHeld(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequ
 		With("hold_id", held.ID).With("placed_by", held.PlacedBy)
 }
 
-// ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.
+// ReleaseHold ends a hold; its lines go into an assembled run, which begins if there is none for them.
 func (s *Service) ReleaseHold(ctx context.Context, req *paymentsv1.ReleaseHoldRequest) (*paymentsv1.Hold, error) {
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Hold, error) {
 		row, err := store.Hold(ctx, tx, req.GetHoldId())
@@ -127,14 +128,21 @@ func (s *Service) ReleaseHold(ctx context.Context, req *paymentsv1.ReleaseHoldRe
 		if err := store.TouchAssembled(ctx, tx.Tx, row.CommissionerCode); err != nil {
 			return nil, err
 		}
-		if err := s.gatherLatest(ctx, tx, row.CommissionerCode); err != nil {
+		if err := s.gatherReleased(ctx, tx, row.CommissionerCode); err != nil {
 			return nil, err
 		}
 		out := holdToProto(row)
+		if out.RunIds, err = store.WaitingIn(ctx, tx, row.CommissionerCode, row.PayeeCode, row.LineID); err != nil {
+			return nil, err
+		}
 		if _, err := tx.Announce(ctx, holdAggregate(row), row.CommissionerCode, &paymentsv1.HoldReleased{Hold: out}); err != nil {
 			return nil, err
 		}
-		summary := fmt.Sprintf("released the hold on %s: %s", row.PayeeCode+row.LineID, req.GetReason())
+		where := "no line of it waits in a run"
+		if len(out.GetRunIds()) > 0 {
+			where = "its lines are in " + strings.Join(out.GetRunIds(), ", ")
+		}
+		summary := fmt.Sprintf("released the hold on %s: %s; %s", row.PayeeCode+row.LineID, req.GetReason(), where)
 		return out, tx.Record(ctx, "payments/holds/"+row.ID, row.CommissionerCode, summary)
 	})
 }
@@ -152,6 +160,26 @@ func releasable(row store.HoldRow, etag string) error {
 			row.LineID)
 	}
 	return nil
+}
+
+// gatherReleased puts a commissioner's open lines that are in no run into the assembled run of the latest month. Lines that could be
+// paid and have none of their month or after begin one, unless the commissioner was succeeded.
+func (s *Service) gatherReleased(ctx context.Context, tx *change.Tx, code string) error {
+	if err := s.gatherLatest(ctx, tx, code); err != nil {
+		return err
+	}
+	left, err := store.LatestFree(ctx, tx, code)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if owner, err := ownerOf(ctx, tx, code, ""); err != nil || owner.code != code {
+		return err
+	}
+	_, err = s.gathered(ctx, tx, commissioner{code: code}, left)
+	return err
 }
 
 // gatherLatest puts a commissioner's open lines that are in no run into the assembled run of the latest month, if there is one.

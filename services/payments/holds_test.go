@@ -149,3 +149,150 @@ func (s *suite) payload(t testing.TB, event string) []byte {
 	require.Len(t, found, 1)
 	return found[0]
 }
+
+// runsOf returns the runs that the lines of a payee are in now.
+func (s *suite) runsOf(t testing.TB, payee string) []string {
+	t.Helper()
+	return s.texts(t, `SELECT DISTINCT run_id FROM items WHERE payee_code = '`+payee+`' ORDER BY run_id`)
+}
+
+func TestRelease_PutsTheLinesIntoARun(t *testing.T) {
+	const april2 = "15N-2022-04-2"
+	for name, c := range map[string]struct {
+		// held brings a run of P1 and P2 as far as wanted, with a hold on P2 or its line.
+		held func(t *testing.T, s *suite, hold func() *paymentsv1.Hold) *paymentsv1.Hold
+		want []string
+	}{
+		"held at submit, released after the approval": {func(t *testing.T, s *suite, hold func() *paymentsv1.Hold) *paymentsv1.Hold {
+			t.Helper()
+			out := hold()
+			s.passes(t, april1)
+			return out
+		}, []string{april2}},
+		"held at submit, released before the approval": {func(t *testing.T, s *suite, hold func() *paymentsv1.Hold) *paymentsv1.Hold {
+			t.Helper()
+			out := hold()
+			_, err := s.submit(t, "maker", april1)
+			require.NoError(t, err)
+			return out
+		}, []string{april2}},
+		"held at submit, with a later month assembled": {func(t *testing.T, s *suite, hold func() *paymentsv1.Hold) *paymentsv1.Hold {
+			t.Helper()
+			out := hold()
+			s.passes(t, april1)
+			s.closes(t, "15N", "2022-05", 1, pay("P1", 7))
+			return out
+		}, []string{may1}},
+		"held while its run is assembled": {func(t *testing.T, _ *suite, hold func() *paymentsv1.Hold) *paymentsv1.Hold {
+			t.Helper()
+			return hold()
+		}, []string{april1}},
+	} {
+		for _, of := range []string{"payee", "line"} {
+			t.Run(name+", of a "+of, func(t *testing.T) {
+				each(t, func(t *testing.T, s *suite) {
+					lines := s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P2", 500)).GetLines()
+					hold := c.held(t, s, func() *paymentsv1.Hold {
+						req := &paymentsv1.PlaceHoldRequest{RequestId: s.next(), CommissionerCode: "15N", Reason: "doubt", PayeeCode: "P2"}
+						if of == "line" {
+							req.PayeeCode, req.LineId = "", lines[1].GetLineId()
+						}
+						out, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), req)
+						require.NoError(t, err)
+						return out
+					})
+					released := s.release(t, hold.GetHoldId())
+					require.Equal(t, c.want, released.GetRunIds())
+					require.Equal(t, c.want, s.runsOf(t, "P2"))
+					require.Equal(t, paymentsv1.RunState_RUN_STATE_ASSEMBLED, s.run(t, c.want[0]).GetState())
+					var event paymentsv1.HoldReleased
+					require.NoError(t, proto.Unmarshal(s.payload(t, "HoldReleased"), &event))
+					require.Equal(t, c.want, event.GetHold().GetRunIds())
+					require.Equal(t, 1, s.count(t, "audit WHERE summary LIKE $1", "released the hold on %: answered; its lines are in "+c.want[0]))
+					s.books(t).hold(t)
+				})
+			})
+		}
+	}
+}
+
+func TestRelease_OfAPayeeKeptBackBeginsARun(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P2", 500), pay("P3", 30))
+		s.passes(t, april1)
+		second, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		third, err := s.holdOn(t, "15N", "P3")
+		require.NoError(t, err)
+		_, err = s.export(t, april1, variation)
+		require.NoError(t, err)
+		require.Equal(t, []string{""}, s.runsOf(t, "P2"), "while it is held there is nothing to put forward")
+		released := s.release(t, second.GetHoldId())
+		require.Equal(t, []string{"15N-2022-04-2"}, released.GetRunIds())
+		run := s.run(t, "15N-2022-04-2")
+		require.Equal(t, []int64{500, 30}, []int64{run.GetTotals().GetNetPence(), run.GetTotals().GetHeldPence()})
+		s.pays(t, run.GetRunId())
+		require.Equal(t, []string{"15N-2022-04-3"}, s.release(t, third.GetHoldId()).GetRunIds())
+		s.pays(t, "15N-2022-04-3")
+		s.books(t).hold(t)
+	})
+}
+
+func TestRelease_BeginsNoRunOfNothing(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		lines := s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P2", 500), pay("", 3)).GetLines()
+		payee, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		line, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
+			RequestId: s.next(), CommissionerCode: "15N", LineId: lines[1].GetLineId(), Reason: "doubt",
+		})
+		require.NoError(t, err)
+		s.pays(t, april1)
+		require.Empty(t, s.release(t, payee.GetHoldId()).GetRunIds(), "its line is held still, and P1 is paid")
+		require.Equal(t, 1, s.count(t, "runs"))
+		require.Equal(t, 1, s.count(t, "audit WHERE summary LIKE 'released the hold on P2: answered; no line of it waits in a run'"))
+		require.Equal(t, []string{"15N-2022-04-2"}, s.release(t, line.GetHoldId()).GetRunIds())
+
+		paid, err := s.holdOn(t, "15N", "P1")
+		require.NoError(t, err)
+		require.Empty(t, s.release(t, paid.GetHoldId()).GetRunIds())
+		require.Equal(t, 2, s.count(t, "runs"))
+	})
+}
+
+func TestRelease_InAnApprovedRunSaysThatItsLinesAreThere(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P2", 500))
+		s.passes(t, april1)
+		doubt, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		require.Equal(t, []string{april1}, s.release(t, doubt.GetHoldId()).GetRunIds())
+		require.Equal(t, 1, s.count(t, "runs"))
+		file, err := s.export(t, april1, variation)
+		require.NoError(t, err)
+		require.Equal(t, int64(1500), file.GetAmountPence())
+	})
+}
+
+func TestRelease_BeginsNoRunOfABodyThatWasSucceeded(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P2", 500))
+		doubt, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		s.pays(t, april1)
+		s.moves(t, "15N", "QJK")
+		released := s.release(t, doubt.GetHoldId())
+		require.Equal(t, "QJK", released.GetCommissionerCode())
+		require.Len(t, released.GetRunIds(), 1)
+		require.Equal(t, "QJK", s.run(t, released.GetRunIds()[0]).GetCommissionerCode())
+
+		late, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
+			RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", Reason: "doubt",
+		})
+		require.NoError(t, err)
+		before := s.count(t, "runs")
+		require.Empty(t, s.release(t, late.GetHoldId()).GetRunIds())
+		require.Equal(t, before, s.count(t, "runs"))
+		s.books(t).hold(t)
+	})
+}

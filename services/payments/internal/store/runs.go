@@ -39,6 +39,28 @@ func Gather(ctx context.Context, tx *sqldb.Tx, commissioner string, upTo period.
 	return result.RowsAffected()
 }
 
+// LatestFree returns the latest month of a commissioner's open items that are in no run and on which no hold is in force, or
+// sql.ErrNoRows.
+func LatestFree(ctx context.Context, q sqldb.Querier, commissioner string) (period.Month, error) {
+	found, err := sqldb.First(sqldb.Collect(ctx, q, text, `SELECT i.month FROM items i WHERE i.commissioner_code = $1 AND i.run_id = '' AND i.state = $2
+		AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.commissioner_code = i.commissioner_code AND h.released_at = 0
+			AND (h.line_id = i.line_id OR (h.payee_code <> '' AND h.payee_code = i.payee_code)))
+		ORDER BY i.month DESC LIMIT 1`, commissioner, int64(Open)))
+	if err != nil {
+		return period.Month{}, err
+	}
+	return month(found)
+}
+
+// WaitingIn returns the runs in which items of one payee, or that of one line, are open or approved and not sent.
+func WaitingIn(ctx context.Context, q sqldb.Querier, commissioner, payee, lineID string) ([]string, error) {
+	var f sqldb.Filter
+	f.Equal("commissioner_code", commissioner, "payee_code", payee, "line_id", lineID)
+	f.Where("run_id <> ''")
+	f.Where("state IN (?, ?)", int64(Open), int64(Payable))
+	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT run_id FROM items`+f.String()+` ORDER BY run_id`, f.Args()...)
+}
+
 // Detach takes the open items of a run out of it: all of them, or those of some lines.
 func Detach(ctx context.Context, tx *sqldb.Tx, runID string, lineIDs []string) error {
 	if lineIDs == nil {

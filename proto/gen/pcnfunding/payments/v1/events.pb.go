@@ -780,7 +780,7 @@ func (x *HoldPlaced) GetHold() *Hold {
 // HoldReleased says that a hold was ended. Aggregate: hold.
 type HoldReleased struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The hold.
+	// The hold, with the runs in which its lines wait now.
 	Hold          *Hold `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

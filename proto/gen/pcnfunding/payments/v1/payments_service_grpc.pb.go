@@ -125,7 +125,8 @@ type PaymentsServiceClient interface {
 	DownloadTransparencyList(ctx context.Context, in *DownloadTransparencyListRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// PlaceHold keeps a payee's lines, or one line, out of runs. What a person holds already is refused.
 	PlaceHold(ctx context.Context, in *PlaceHoldRequest, opts ...grpc.CallOption) (*Hold, error)
-	// ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.
+	// ReleaseHold ends a hold. Its lines that are in no run go into the assembled run of the latest month; where there is none of their
+	// month or after, a supplementary run of their month begins. The answer says which runs they are in.
 	ReleaseHold(ctx context.Context, in *ReleaseHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 	// ListHolds returns holds, newest first.
 	ListHolds(ctx context.Context, in *ListHoldsRequest, opts ...grpc.CallOption) (*ListHoldsResponse, error)
@@ -707,7 +708,8 @@ type PaymentsServiceServer interface {
 	DownloadTransparencyList(context.Context, *DownloadTransparencyListRequest) (*httpbody.HttpBody, error)
 	// PlaceHold keeps a payee's lines, or one line, out of runs. What a person holds already is refused.
 	PlaceHold(context.Context, *PlaceHoldRequest) (*Hold, error)
-	// ReleaseHold ends a hold; its lines go into the run that is assembled, or the next.
+	// ReleaseHold ends a hold. Its lines that are in no run go into the assembled run of the latest month; where there is none of their
+	// month or after, a supplementary run of their month begins. The answer says which runs they are in.
 	ReleaseHold(context.Context, *ReleaseHoldRequest) (*Hold, error)
 	// ListHolds returns holds, newest first.
 	ListHolds(context.Context, *ListHoldsRequest) (*ListHoldsResponse, error)

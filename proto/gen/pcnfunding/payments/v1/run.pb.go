@@ -1018,7 +1018,10 @@ type Hold struct {
 	// Why.
 	ReleaseReason string `protobuf:"bytes,11,opt,name=release_reason,json=releaseReason,proto3" json:"release_reason,omitempty"`
 	// Tag for ReleaseHold.
-	Etag          string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Runs in which its lines wait once it is released; empty if none does. Said by ReleaseHold and HoldReleased; later, the lines say where
+	// they are.
+	RunIds        []string `protobuf:"bytes,13,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1135,6 +1138,13 @@ func (x *Hold) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *Hold) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
 }
 
 // Payment is the one amount that a run sends to a payee.
@@ -1498,7 +1508,7 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\x0e2!.pcnfunding.payments.v1.ItemStateR\x05state\x122\n" +
 	"\x05holds\x18\x06 \x03(\v2\x1c.pcnfunding.payments.v1.HoldR\x05holds\x12\x15\n" +
 	"\x06run_id\x18\a \x01(\tR\x05runId\x12\x1b\n" +
-	"\tkept_back\x18\b \x01(\bR\bkeptBack\"\xac\x03\n" +
+	"\tkept_back\x18\b \x01(\bR\bkeptBack\"\xc5\x03\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12\x1d\n" +
@@ -1516,7 +1526,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"releasedAt\x12%\n" +
 	"\x0erelease_reason\x18\v \x01(\tR\rreleaseReason\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"\xf3\x03\n" +
+	"\x04etag\x18\f \x01(\tR\x04etag\x12\x17\n" +
+	"\arun_ids\x18\r \x03(\tR\x06runIds\"\xf3\x03\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x15\n" +
