@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -26,6 +27,7 @@ const (
 	outcomeAmountDiffers = "AMOUNT_DIFFERS"
 	outcomeDateDiffers   = "DATE_DIFFERS"
 	outcomeNotFound      = "NOT_FOUND"
+	outcomeAmbiguous     = "AMBIGUOUS"
 	outcomeStateDiffers  = "STATE_DIFFERS"
 )
 
@@ -39,6 +41,12 @@ type confirming struct {
 	reach   reach
 	// payments are those met so far, by reference, as the rows so far have left them.
 	payments map[string]*store.PaymentRow
+	// alike are the rows that name no payment and are alike; matches is what was found of those looked at.
+	alike   map[alike][]*fileRow
+	matches map[*fileRow]match
+	// named are the payments that rows of the file name, returned those that a row names which came back, taken those that other rows were
+	// found to be of, and again those that the same bytes had an effect on before.
+	named, returned, taken, again map[string]bool
 	// amounts are what the payments of each run met so far consist of, by payment.
 	amounts map[string]map[string][]rules.Amount
 
@@ -130,7 +138,11 @@ func (r reach) filter() store.PaymentFilter {
 // confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them. Rows that
 // have an outcome keep it. It returns the commissioners that the file concerns: the one it is of, and those whose payments changed.
 func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows []fileRow) ([]string, error) {
-	c := &confirming{service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount)}
+	c := &confirming{
+		service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
+		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match),
+		named: make(map[string]bool), returned: make(map[string]bool), taken: make(map[string]bool), again: make(map[string]bool),
+	}
 	if err := c.look(ctx, rows); err != nil {
 		return nil, err
 	}
@@ -140,18 +152,18 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 		if row.Outcome != "" {
 			continue
 		}
-		payment, err := c.matching(ctx, row)
+		found, err := c.matching(ctx, row)
 		if err != nil {
 			return nil, err
 		}
-		if payment == nil {
-			row.Outcome = outcomeNotFound
-			row.Note = c.noteOf(row.Outcome)
-			continue
+		payment := found.payment
+		row.Outcome = found.outcome
+		if payment != nil {
+			row.PaymentID = payment.ID
+			row.Outcome = cmp.Or(row.Outcome, confirmable(payment, row))
 		}
-		row.PaymentID = payment.ID
-		if row.Outcome = confirmable(payment, row); row.Outcome != "" {
-			row.Note = c.noteOf(row.Outcome)
+		if row.Outcome != "" {
+			row.Note = cmp.Or(found.note, c.noteOf(row.Outcome))
 			continue
 		}
 		if err := c.settle(ctx, payment, row); err != nil {
@@ -174,11 +186,13 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 func (c *confirming) noteOf(outcome string) string {
 	switch outcome {
 	case outcomeNotFound:
-		note := "no payment that was sent has this reference, nor is there just one of this payee and amount that was sent by this day and waits"
+		note := "no payment that was sent has this reference, nor does one of this payee and amount wait that was sent by this day and has no other row"
 		if c.reach.beyond {
 			note += "; open items passed to another commissioner, which may have to import this"
 		}
 		return note
+	case outcomeAmbiguous:
+		return "it can be of any of several payments of this payee and amount, or say again what was said of one: send the row with the payment's reference"
 	case outcomeDateDiffers:
 		return "the payment was sent, or paid, after this day: ask the payer"
 	case outcomeAmountDiffers:
@@ -189,55 +203,33 @@ func (c *confirming) noteOf(outcome string) string {
 	return ""
 }
 
-// look loads the payments that rows name by reference.
+// look loads the payments that rows name by reference, and sorts the other rows by what they are matched by.
 func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 	references := make(map[string]bool)
 	for i := range rows {
-		if rows[i].Reference != "" && rows[i].Outcome == "" {
+		if rows[i].Reference != "" {
 			references[rows[i].Reference] = true
+		}
+		if rows[i].Outcome != "" {
+			c.again[rows[i].PaymentID] = true
 		}
 	}
 	found, err := store.PaymentsByID(ctx, c.tx, c.reach.filter(), sortedKeys(references))
 	for i := range found {
 		c.payments[found[i].ID] = &found[i]
 	}
-	return err
-}
-
-// matching finds the payment a row is of: by reference, else one of the payee and amount of which the same was said of that day, else
-// the only one of them that was sent by then and waits. It returns none if there is none, or more than one that waits.
-func (c *confirming) matching(ctx context.Context, row *fileRow) (*store.PaymentRow, error) {
-	if p := c.payments[row.Reference]; p != nil && row.Reference != "" {
-		return p, nil
-	}
-	if row.PayeeCode == "" {
-		return nil, nil //nolint:nilnil // no payment is an answer
-	}
-	by := c.reach.filter()
-	by.PayeeCode = row.PayeeCode
-	found, err := store.Payments(ctx, c.tx, by)
-	if err != nil {
-		return nil, err
-	}
-	var fits []*store.PaymentRow
-	for i := range found {
-		p := &found[i]
-		if met := c.payments[p.ID]; met != nil {
-			p = met // what earlier rows made of it may not be written yet
-		}
+	for i := range rows {
+		row := &rows[i]
 		switch {
-		case p.Amount != row.Amount:
-		case p.ConfirmedOn == row.confirmedOn && confirmable(p, row) == outcomeKnown:
-			return p, nil
-		case p.State == paymentsv1.PaymentState_PAYMENT_STATE_SENT && p.SentOn <= row.confirmedOn:
-			fits = append(fits, p)
+		case c.payments[row.Reference] != nil && row.returned:
+			c.returned[row.Reference] = true
+		case c.payments[row.Reference] != nil:
+			c.named[row.Reference] = true
+		case row.Outcome == "":
+			c.alike[alikeOf(row)] = append(c.alike[alikeOf(row)], row)
 		}
 	}
-	if len(fits) != 1 {
-		return nil, nil //nolint:nilnil // no payment is an answer
-	}
-	c.payments[fits[0].ID] = fits[0]
-	return fits[0], nil
+	return err
 }
 
 // confirmable returns why a row cannot take effect on a payment; empty means that it can. What was paid can be returned later.
@@ -251,11 +243,11 @@ func confirmable(p *store.PaymentRow, row *fileRow) string {
 	switch {
 	case p.Amount != row.Amount:
 		return outcomeAmountDiffers
-	case row.confirmedOn < p.SentOn, p.State == paid && row.rejected && row.confirmedOn < p.ConfirmedOn:
+	case row.ConfirmedOn < p.SentOn, p.State == paid && row.rejected() && row.ConfirmedOn < p.ConfirmedOn:
 		return outcomeDateDiffers
-	case p.State == sent, p.State == paid && row.rejected:
+	case p.State == sent, p.State == paid && row.rejected():
 		return ""
-	case p.State == paid, row.rejected && (p.State == no || p.State == again):
+	case p.State == paid, row.rejected() && (p.State == no || p.State == again):
 		return outcomeKnown
 	default:
 		return outcomeStateDiffers
@@ -275,11 +267,11 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 		from, move.from = rules.Settled, store.Settled
 	}
 	row.Outcome, p.State = outcomeSettled, paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
-	if row.rejected {
+	if row.rejected() {
 		to, kind, move.to = rules.Payable, rules.Rejection, store.Rejected
 		row.Outcome, p.State = outcomeRejected, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
 	}
-	p.ConfirmedOn, p.PayerReference, p.RejectReason = row.confirmedOn, row.payerRef, row.rejectReason
+	p.ConfirmedOn, p.PayerReference, p.RejectReason = row.ConfirmedOn, row.PayerReference, row.rejectReason
 	p.Version++
 	amounts, err := c.amountsOf(ctx, p)
 	if err != nil {
@@ -290,11 +282,11 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 	}
 	c.changed = append(c.changed, p)
 	c.items[move] = append(c.items[move], p.PayeeCode)
-	c.postings[row.confirmedOn] = append(c.postings[row.confirmedOn], rules.Posting{
+	c.postings[row.ConfirmedOn] = append(c.postings[row.ConfirmedOn], rules.Posting{
 		CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts),
 	})
 	var event proto.Message = &paymentsv1.PaymentSettled{Payment: paymentToProto(*p)}
-	if row.rejected {
+	if row.rejected() {
 		event = &paymentsv1.PaymentRejected{Payment: paymentToProto(*p)}
 	}
 	c.events = append(c.events, payeeEvent(p.CommissionerCode, p.PayeeCode, event))

@@ -51,11 +51,18 @@ func columnsOf(kind paymentsv1.FileKind) []column {
 // fileRow is one row of a file as read.
 type fileRow struct {
 	store.FileRow
-	rejected     bool
-	confirmedOn  string
-	payerRef     string
+	returned     bool
 	rejectReason string
 }
+
+// What a confirmation says of a payment.
+const (
+	statusPaid     = "PAID"
+	statusRejected = "REJECTED"
+)
+
+// rejected tells whether a confirmation says that a payment was not paid, or came back.
+func (r *fileRow) rejected() bool { return r.Status == statusRejected }
 
 // readFile checks a file of today whole: every bad value is named with its line, column and reason, and then nothing of it is taken in.
 func readFile(kind paymentsv1.FileKind, content []byte, today period.Date) ([]fileRow, error) {
@@ -206,8 +213,9 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 	}
 	switch status := strings.ToUpper(cell("status")); status {
 	case "PAID", "SETTLED":
+		out.Status = statusPaid
 	case "REJECTED", "RETURNED", "FAILED":
-		out.rejected, out.rejectReason = true, cell("reject_reason")
+		out.Status, out.returned, out.rejectReason = statusRejected, status == "RETURNED", cell("reject_reason")
 		if out.rejectReason == "" {
 			c.bad(line, "reject_reason", "", "is empty in a row that rejects")
 		}
@@ -221,7 +229,7 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 	case day.After(c.today):
 		c.bad(line, "payment_date", cell("payment_date"), "lies after today, "+c.today.String())
 	}
-	out.confirmedOn, out.payerRef = day.String(), cell("payment_reference")
+	out.ConfirmedOn, out.PayerReference = day.String(), cell("payment_reference")
 }
 
 func (c *rowCheck) paid(line int, cell func(string) string, out *fileRow) {

@@ -97,6 +97,8 @@ type FileRow struct {
 	Outcome     string
 	PaymentID   string
 	Note        string
+	// Of CONFIRMATIONS: the day and what happened on it, and the payer's own reference.
+	ConfirmedOn, Status, PayerReference string
 }
 
 const importColumns = `import_id, commissioner_code, kind, file_name, sha256, rows_read, rows_applied, rows_known, rows_unmatched, amount_pence,
@@ -111,11 +113,11 @@ func InsertImport(ctx context.Context, tx *sqldb.Tx, i ImportRow, rows []FileRow
 	}
 	_, err = tx.BulkInsert(ctx, "imported_rows", []string{
 		"import_id", "line", "commissioner_code", "kind", "reference", "payee_code", "period", "from_month", "to_month", "payment_code",
-		"amount_pence", "outcome", "payment_id", "note",
+		"amount_pence", "outcome", "payment_id", "note", "confirmed_on", "status", "payer_reference",
 	}, rowsOf(rows, func(r FileRow) ([]any, error) {
 		return []any{
 			i.ID, int64(r.Line), i.CommissionerCode, int64(i.Kind), r.Reference, r.PayeeCode, r.Period, r.From.String(), r.To.String(), r.PaymentCode,
-			int64(r.Amount), r.Outcome, r.PaymentID, r.Note,
+			int64(r.Amount), r.Outcome, r.PaymentID, r.Note, r.ConfirmedOn, r.Status, r.PayerReference,
 		}, nil
 	}))
 	return err
@@ -165,7 +167,7 @@ func FileRows(ctx context.Context, q sqldb.Querier, by FileRowFilter) ([]FileRow
 	f.Where("import_id = ?", by.ImportID)
 	f.Where("line > ?", by.After)
 	if by.UnmatchedOnly {
-		f.Where("outcome IN ('AMOUNT_DIFFERS', 'DATE_DIFFERS', 'NOT_FOUND', 'STATE_DIFFERS')")
+		f.Where("outcome IN ('AMBIGUOUS', 'AMOUNT_DIFFERS', 'DATE_DIFFERS', 'NOT_FOUND', 'STATE_DIFFERS')")
 	}
 	conditions := f.String()
 	return sqldb.Collect(ctx, q, scanFileRow, `SELECT `+fileRowColumns+` FROM imported_rows`+conditions+` ORDER BY line`+f.Limit(by.Limit), f.Args()...)
@@ -181,6 +183,33 @@ func scanFileRow(rows *sql.Rows) (r FileRow, err error) {
 		r.To, err = month(to)
 	}
 	return r, err
+}
+
+// Words are those by which a confirmation told a payment from others of its payee and amount.
+type Words struct{ Reference, PayerReference string }
+
+// WordsOf returns the words of the confirmations that said something of some payments on a day, payment by payment.
+func WordsOf(ctx context.Context, q sqldb.Querier, paymentIDs []string, day, status string) (map[string][]Words, error) {
+	type row struct {
+		payment string
+		words   Words
+	}
+	out := make(map[string][]Words)
+	err := inBatches(paymentIDs, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("payment_id <> ''")
+		f.In("payment_id", batch)
+		f.Equal("confirmed_on", day, "status", status)
+		f.Where("outcome IN ('SETTLED', 'REJECTED', 'KNOWN')")
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
+			err = rows.Scan(&r.payment, &r.words.Reference, &r.words.PayerReference)
+			return r, err
+		}, func(r row) error {
+			out[r.payment] = append(out[r.payment], r.words)
+			return nil
+		}, `SELECT DISTINCT payment_id, reference, payer_reference FROM imported_rows`+f.String()+` ORDER BY payment_id, reference, payer_reference`, f.Args()...)
+	})
+	return out, err
 }
 
 // PaidAmount is what a file says was paid.

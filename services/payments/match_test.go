@@ -1,0 +1,176 @@
+package payments_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+)
+
+// bank imports a file of a bank, whose rows are reference, payee, status and the bank's own reference, and returns their outcomes. All are
+// of £1,391.20 on the first day.
+func (s *suite) bank(t testing.TB, rows ...string) (*paymentsv1.ImportedFile, []string) {
+	t.Helper()
+	var file strings.Builder
+	file.WriteString("reference,payee,status,payment_reference,payment_date,amount,reason\n")
+	for _, row := range rows {
+		file.WriteString(row + "," + firstDay + ",1391.20," + map[bool]string{true: "account closed"}[!strings.Contains(row, "PAID")] + "\n")
+	}
+	got, err := s.confirm(t.Context(), s.next(), "15N", file.String())
+	require.NoError(t, err)
+	require.False(t, got.GetAlreadyImported())
+	return got.GetFile(), outcomes(s.importedRows(t, got.GetFile().GetImportId(), false))
+}
+
+// sends has equal payments to P1 wait, one for each month, and one to P2 for the first.
+func (s *suite) sends(t testing.TB, months ...string) (ids []string) {
+	t.Helper()
+	for i, month := range months {
+		lines := []*typev1.PaymentLine{pay("P1", 139120)}
+		if i == 0 {
+			lines = append(lines, pay("P2", 139120))
+		}
+		s.closes(t, "15N", month, 1, lines...)
+		s.pays(t, "15N-"+month+"-1")
+		ids = append(ids, "15N-"+month+"-1-P1")
+	}
+	return ids
+}
+
+func TestConfirm_TellsEqualPaymentsApart(t *testing.T) {
+	const (
+		april, may = april1 + "-P1", may1 + "-P1"
+		plain      = ",P1,PAID,"
+		other      = ",P2,PAID,"
+	)
+	for name, c := range map[string]struct {
+		files   [][]string
+		want    []string
+		settled []string
+	}{
+		"one by its reference, the other without": {
+			[][]string{{april + ",,PAID,", plain}}, []string{"SETTLED", "SETTLED"}, []string{april, may},
+		},
+		"the other without, one by its reference": {
+			[][]string{{plain, april + ",,PAID,"}}, []string{"SETTLED", "SETTLED"}, []string{april, may},
+		},
+		"a row for each":        {[][]string{{plain, plain}}, []string{"SETTLED", "SETTLED"}, []string{april, may}},
+		"a row for one of two":  {[][]string{{plain, other}}, []string{"AMBIGUOUS", "SETTLED"}, nil},
+		"a row more than wait":  {[][]string{{plain, plain, plain}}, []string{"SETTLED", "SETTLED", "NOT_FOUND"}, []string{april, may}},
+		"each, and then again":  {[][]string{{plain, plain}, {plain, other, plain}}, []string{"SETTLED", "SETTLED", "KNOWN", "SETTLED", "KNOWN"}, []string{april, may}},
+		"each, and then one":    {[][]string{{plain, plain}, {other, plain}}, []string{"SETTLED", "SETTLED", "SETTLED", "KNOWN"}, []string{april, may}},
+		"all again in one file": {[][]string{{april + ",,PAID,", plain}, {plain, other, april + ",,PAID,"}}, []string{"SETTLED", "SETTLED", "KNOWN", "SETTLED", "KNOWN"}, []string{april, may}},
+		"one by its reference, then a file without references has one": {
+			[][]string{{april + ",,PAID,"}, {plain}}, []string{"SETTLED", "AMBIGUOUS"}, []string{april},
+		},
+		"one by its reference, then a file without references has both": {
+			[][]string{{april + ",,PAID,"}, {plain, plain}}, []string{"SETTLED", "KNOWN", "SETTLED"}, []string{april, may},
+		},
+		"both by reference, then a file without references has both": {
+			[][]string{{april + ",,PAID,", may + ",,PAID,"}, {plain, plain}}, []string{"SETTLED", "SETTLED", "KNOWN", "KNOWN"}, []string{april, may},
+		},
+		"another reference of the bank": {
+			[][]string{{april + ",,PAID,B1"}, {",P1,PAID,B2"}}, []string{"SETTLED", "SETTLED"}, []string{april, may},
+		},
+		"the same reference of the bank": {
+			[][]string{{april + ",,PAID,B1"}, {",P1,PAID,B1"}}, []string{"SETTLED", "KNOWN"}, []string{april},
+		},
+		"a reference of the bank that came later": {
+			[][]string{{april + ",,PAID,"}, {",P1,PAID,B1"}}, []string{"SETTLED", "AMBIGUOUS"}, []string{april},
+		},
+		"rows that the bank tells apart": {
+			[][]string{{",P1,PAID,B1", ",P1,PAID,B2"}, {",P1,PAID,B2", other}}, []string{"SETTLED", "SETTLED", "KNOWN", "SETTLED"}, []string{april, may},
+		},
+		"a row of each kind for two that wait": {
+			[][]string{{plain, ",P1,REJECTED,"}}, []string{"AMBIGUOUS", "AMBIGUOUS"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *suite) {
+				s.sends(t, "2022-04", "2022-05")
+				var got []string
+				for _, rows := range c.files {
+					_, some := s.bank(t, rows...)
+					got = append(got, some...)
+				}
+				require.Equal(t, c.want, got)
+				for _, id := range []string{april, may} {
+					want := stateSent
+					for _, settled := range c.settled {
+						if settled == id {
+							want = stateSettled
+						}
+					}
+					require.Equal(t, want, s.payment(t, id).GetState(), id)
+				}
+				s.books(t).hold(t)
+			})
+		})
+	}
+}
+
+func TestConfirm_OfWhatWasSaidSettlesNothingElse(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		ids := s.sends(t, "2022-04", "2022-05")
+		rows := []string{ids[0] + ",,PAID,", ",P1,PAID,"}
+		_, got := s.bank(t, rows...)
+		require.Equal(t, []string{"SETTLED", "SETTLED"}, got)
+		s.closes(t, "15N", "2022-06", 1, pay("P1", 139120))
+		s.pays(t, "15N-2022-06-1")
+		june := "15N-2022-06-1-P1"
+		for _, files := range [][]string{{rows[1]}, {rows[1], rows[0]}, {rows[1], ",P2,PAID,"}} {
+			file, got := s.bank(t, files...)
+			require.Equal(t, "KNOWN", got[0], "%q", files)
+			known := s.importedRows(t, file.GetImportId(), false)[0]
+			require.Equal(t, ids[1], known.GetPaymentId())
+			require.Contains(t, known.GetNote(), "reference", "June waits, and could be meant")
+			require.Equal(t, stateSent, s.payment(t, june).GetState())
+		}
+		_, got = s.bank(t, rows[1], rows[1])
+		require.Equal(t, []string{"KNOWN", "AMBIGUOUS"}, got, "the second may be of April, or of June")
+		_, got = s.bank(t, rows[1], rows[0], rows[1])
+		require.Equal(t, []string{"KNOWN", "KNOWN", "SETTLED"}, got, "a row more than before is a payment more")
+		require.Equal(t, stateSettled, s.payment(t, june).GetState())
+		s.books(t).hold(t)
+	})
+}
+
+func TestConfirm_OfWhatWasPaidAndCameBackIsNotOfWhatWasIssuedAgain(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		id := s.sends(t, "2022-04")[0]
+		_, got := s.bank(t, ",P1,PAID,")
+		require.Equal(t, []string{"SETTLED"}, got)
+		_, got = s.bank(t, id+",,RETURNED,")
+		require.Equal(t, []string{"REJECTED"}, got)
+		again, err := s.reissue(t, id)
+		require.NoError(t, err)
+		s.pays(t, again.GetRunId())
+		_, got = s.bank(t, ",P1,PAID,", ",P2,PAID,")
+		require.Equal(t, []string{"KNOWN", "SETTLED"}, got)
+		require.Equal(t, stateSent, s.payment(t, again.GetRunId()+"-P1").GetState())
+		s.books(t).hold(t)
+	})
+}
+
+func TestConfirm_TriesAgainWhatWasAmbiguous(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		ids := s.sends(t, "2022-04", "2022-05")
+		file, got := s.bank(t, ",P1,PAID,")
+		require.Equal(t, []string{"AMBIGUOUS"}, got)
+		require.Equal(t, []int32{0, 0, 1}, []int32{file.GetRowsApplied(), file.GetRowsKnown(), file.GetRowsUnmatched()})
+		row := s.importedRows(t, file.GetImportId(), true)
+		require.Len(t, row, 1)
+		require.Empty(t, row[0].GetPaymentId())
+		require.Contains(t, row[0].GetNote(), "send the row with the payment's reference")
+		s.clock.Advance(day)
+		_, got = s.confirms(t, "15N", ids[0]+",,PAID,2026-01-16,1391.20,")
+		require.Equal(t, []string{"SETTLED"}, got)
+		_, got = s.bank(t, ",P1,PAID,")
+		require.Equal(t, []string{"SETTLED"}, got, "April was paid on another day")
+		require.Equal(t, stateSettled, s.payment(t, ids[1]).GetState())
+		s.books(t).hold(t)
+	})
+}
