@@ -24,12 +24,13 @@ import (
 type recordRequest interface {
 	proto.Message
 	GetRequestId() string
-	GetCommissionerCode() string
 	GetSource() string
 }
 
 // statement is one fact to record: about whom, for which day, and how to store it.
 type statement struct {
+	// commissioner is the one on whose behalf it is recorded; empty for all of England.
+	commissioner string
 	organisation string
 	// kinds are what the organisation may be; empty accepts one the register has not seen, stated for all of England.
 	kinds []string
@@ -50,7 +51,7 @@ func (s *Service) record(ctx context.Context, req recordRequest, st statement) (
 	if stored, found, err := change.Stored[*registerv1.Load](ctx, s.db, req); err != nil || found {
 		return stored, err
 	}
-	if err := s.checkOrganisation(ctx, req.GetCommissionerCode(), st); err != nil {
+	if err := s.checkOrganisation(ctx, st); err != nil {
 		return nil, err
 	}
 	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
@@ -66,7 +67,7 @@ func (s *Service) record(ctx context.Context, req recordRequest, st statement) (
 				ID: loadID(rules.Recorded, tx.By.Subject, method, req.GetRequestId(), hash), Kind: rules.Recorded, Source: req.GetSource(),
 				ExtractDate: st.day,
 			},
-			SHA256: hash, RowsRead: 1, RowsStored: 1, LoadedBy: tx.By.Subject, AppliedFrom: st.applied, Commissioner: req.GetCommissionerCode(),
+			SHA256: hash, RowsRead: 1, RowsStored: 1, LoadedBy: tx.By.Subject, AppliedFrom: st.applied, Commissioner: st.commissioner,
 		}
 		if err := s.addLoad(ctx, tx, &load, st.summary, func() error { return addStatement(ctx, tx.Tx, load, st) }); err != nil {
 			return nil, err
@@ -85,7 +86,7 @@ func addStatement(ctx context.Context, tx *sqldb.Tx, load store.Load, st stateme
 // checkOrganisation refuses organisations the register does not know, and those that do not belong to the commissioner on whose
 // behalf the fact is recorded. What counts is today: a former commissioner must not decide what holds now, whatever day it
 // names. A correction of one day may also be made by the commissioner of that day.
-func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st statement) error {
+func (s *Service) checkOrganisation(ctx context.Context, st statement) error {
 	if err := codeField("organisation_code", st.organisation); err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 			return err
 		}
 	}
-	if commissioner == "" {
+	if st.commissioner == "" {
 		if len(st.kinds) == 0 {
 			return nil
 		}
@@ -116,11 +117,11 @@ func (s *Service) checkOrganisation(ctx context.Context, commissioner string, st
 		if err != nil {
 			return err
 		}
-		if national.Commissions(commissioner, st.organisation) {
+		if national.Commissions(st.commissioner, st.organisation) {
 			return nil
 		}
 	}
-	return organisationUnknown(st.organisation).With("commissioner_code", commissioner)
+	return organisationUnknown(st.organisation).With("commissioner_code", st.commissioner)
 }
 
 // checkSighted refuses a code that no load shows as one of some kinds.
@@ -162,7 +163,7 @@ func (s *Service) RecordPopulation(ctx context.Context, req *registerv1.RecordPo
 	}
 	organisation := strings.ToUpper(req.GetOrganisationCode())
 	return s.record(ctx, req, statement{
-		organisation: organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: reference, corrects: true, applied: applied,
+		commissioner: req.GetCommissionerCode(), organisation: organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: reference, corrects: true, applied: applied,
 		summary: fmt.Sprintf("recorded %s population %s of %s on %s", kind, value, organisation, reference),
 		row: &files.Row{Populations: []rules.Population{{
 			Organisation: organisation, Kind: kind, Reference: reference, Value: value, AppliedFrom: applied,
@@ -194,7 +195,7 @@ func (s *Service) RecordMembership(ctx context.Context, req *registerv1.RecordMe
 		where = "in PCN " + m.PCN
 	}
 	return s.record(ctx, req, statement{
-		organisation: m.Practice, pcn: m.PCN, day: starts, membership: m,
+		commissioner: req.GetCommissionerCode(), organisation: m.Practice, pcn: m.PCN, day: starts, membership: m,
 		summary: fmt.Sprintf("recorded practice %s %s from %s%s", m.Practice, where, starts, until(ends)),
 	})
 }
@@ -227,7 +228,7 @@ func (s *Service) RecordPayee(ctx context.Context, req *registerv1.RecordPayeeRe
 		Name: req.GetPayeeName(), From: from,
 	}
 	return s.record(ctx, req, statement{
-		organisation: p.Organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: from, row: &files.Row{Payee: p},
+		commissioner: req.GetCommissionerCode(), organisation: p.Organisation, kinds: []string{store.KindPractice, store.KindPCN}, day: from, row: &files.Row{Payee: p},
 		summary: fmt.Sprintf("recorded payee %s of %s from %s", p.Code, p.Organisation, from),
 	})
 }
@@ -252,7 +253,7 @@ func (s *Service) RecordParticipation(ctx context.Context, req *registerv1.Recor
 		doing = "opts out"
 	}
 	return s.record(ctx, req, statement{
-		organisation: p.Practice, kinds: []string{store.KindPractice}, day: from, row: &files.Row{Participation: p},
+		commissioner: req.GetCommissionerCode(), organisation: p.Practice, kinds: []string{store.KindPractice}, day: from, row: &files.Row{Participation: p},
 		summary: fmt.Sprintf("recorded that practice %s %s from %s", p.Practice, doing, from),
 	})
 }
@@ -268,7 +269,7 @@ func (s *Service) RecordCareHomeBeds(ctx context.Context, req *registerv1.Record
 	}
 	b := &rules.Beds{PCN: strings.ToUpper(req.GetPcnCode()), Month: month, Beds: req.GetBeds(), CodingSatisfied: req.GetCodingSatisfied()}
 	return s.record(ctx, req, statement{
-		organisation: b.PCN, kinds: []string{store.KindPCN}, day: month.First(), row: &files.Row{Beds: b},
+		commissioner: req.GetCommissionerCode(), organisation: b.PCN, kinds: []string{store.KindPCN}, day: month.First(), row: &files.Row{Beds: b},
 		summary: fmt.Sprintf("recorded %d care home beds of PCN %s from %s", b.Beds, b.PCN, month),
 	})
 }

@@ -44,6 +44,7 @@ type Row struct {
 	Payee         *rules.Payee
 	Participation *rules.Participation
 	Commissioner  *rules.Commissioner
+	Succession    *rules.Succession
 }
 
 // cells reads the values of one row and gathers what is wrong with them.

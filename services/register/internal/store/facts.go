@@ -12,16 +12,11 @@ import (
 // ReadFacts reads what a set of loads says about a day and a reference date: the sources of a plan whole, and all else as far
 // as it matters. The loads are all those up to a number, as LoadsUpTo returns them.
 func ReadFacts(ctx context.Context, q sqldb.Querier, loads []rules.Load, plan rules.Plan, reference period.Date) (rules.Facts, error) {
+	r, byPosition := newFactReader(ctx, q, loads)
 	f := rules.Facts{
-		Loads: make(map[int64]rules.Load, len(loads)), Mappings: make(map[int64]rules.Mapping),
+		Loads: byPosition, Mappings: make(map[int64]rules.Mapping),
 		Editions: make(map[int64]rules.Edition), Details: make(map[int64]rules.DetailsEdition),
 	}
-	var last int64
-	for _, l := range loads {
-		f.Loads[l.Position] = l
-		last = max(last, l.Position)
-	}
-	r := &factReader{ctx: ctx, q: q, last: last, days: make(map[string]period.Date)}
 	for _, position := range []int64{plan.Published, plan.LocatedBefore, plan.LocatedAfter} {
 		if _, done := f.Mappings[position]; !done && position != 0 {
 			f.Mappings[position] = rules.Mapping{Load: f.Loads[position], Rows: r.mapping(position)}
@@ -50,12 +45,22 @@ func ReadFacts(ctx context.Context, q sqldb.Querier, loads []rules.Load, plan ru
 
 // factReader reads tables one after another and keeps the first error.
 type factReader struct {
-	ctx  context.Context //nolint:containedctx // lives for one call of ReadFacts
+	ctx  context.Context //nolint:containedctx // lives for one call of what reads facts
 	q    sqldb.Querier
 	last int64
 	err  error
 	// days keeps parsed days: few distinct ones stand in many rows.
 	days map[string]period.Date
+}
+
+// newFactReader makes a reader of what some loads say, and gives the loads by their numbers.
+func newFactReader(ctx context.Context, q sqldb.Querier, loads []rules.Load) (*factReader, map[int64]rules.Load) {
+	r, byPosition := &factReader{ctx: ctx, q: q, days: make(map[string]period.Date)}, make(map[int64]rules.Load, len(loads))
+	for _, l := range loads {
+		byPosition[l.Position] = l
+		r.last = max(r.last, l.Position)
+	}
+	return r, byPosition
 }
 
 func gather[T any](r *factReader, scan func(row scanner, into *T) error, query string, args ...any) []T {

@@ -129,7 +129,7 @@ var tablesOf = map[rules.Kind][]table{
 	rules.NominatedPayees:     {payeeTable},
 	rules.Participations:      {participationTable},
 	rules.Commissioners:       {commissionerTable},
-	rules.Recorded:            {populationTable, bedsTable, payeeTable, participationTable},
+	rules.Recorded:            {populationTable, bedsTable, payeeTable, participationTable, successionTable},
 }
 
 // AddFacts writes the rows of a load that AddLoad has numbered. The rows are taken once for each table they fill.

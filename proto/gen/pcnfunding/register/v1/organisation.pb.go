@@ -422,6 +422,88 @@ func (x *Commissioner) GetPcnCount() int32 {
 	return 0
 }
 
+// Succession is the passing of what a commissioner owes to another.
+type Succession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Commissioner that takes over.
+	SuccessorCode string `protobuf:"bytes,1,opt,name=successor_code,json=successorCode,proto3" json:"successor_code,omitempty"`
+	// Its name on the day.
+	SuccessorName string `protobuf:"bytes,2,opt,name=successor_name,json=successorName,proto3" json:"successor_name,omitempty"`
+	// Day of the change, YYYY-MM-DD.
+	EffectiveDate string `protobuf:"bytes,3,opt,name=effective_date,json=effectiveDate,proto3" json:"effective_date,omitempty"`
+	// Places that pass; none means all.
+	LocationCodes []string `protobuf:"bytes,4,rep,name=location_codes,json=locationCodes,proto3" json:"location_codes,omitempty"`
+	// Load that says so.
+	LoadId        string `protobuf:"bytes,5,opt,name=load_id,json=loadId,proto3" json:"load_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Succession) Reset() {
+	*x = Succession{}
+	mi := &file_pcnfunding_register_v1_organisation_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Succession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Succession) ProtoMessage() {}
+
+func (x *Succession) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_organisation_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Succession.ProtoReflect.Descriptor instead.
+func (*Succession) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_organisation_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Succession) GetSuccessorCode() string {
+	if x != nil {
+		return x.SuccessorCode
+	}
+	return ""
+}
+
+func (x *Succession) GetSuccessorName() string {
+	if x != nil {
+		return x.SuccessorName
+	}
+	return ""
+}
+
+func (x *Succession) GetEffectiveDate() string {
+	if x != nil {
+		return x.EffectiveDate
+	}
+	return ""
+}
+
+func (x *Succession) GetLocationCodes() []string {
+	if x != nil {
+		return x.LocationCodes
+	}
+	return nil
+}
+
+func (x *Succession) GetLoadId() string {
+	if x != nil {
+		return x.LoadId
+	}
+	return ""
+}
+
 var File_pcnfunding_register_v1_organisation_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_organisation_proto_rawDesc = "" +
@@ -451,7 +533,14 @@ const file_pcnfunding_register_v1_organisation_proto_rawDesc = "" +
 	"systemCode\x12\x1f\n" +
 	"\vregion_code\x18\x04 \x01(\tR\n" +
 	"regionCode\x12\x1b\n" +
-	"\tpcn_count\x18\x05 \x01(\x05R\bpcnCount*\x7f\n" +
+	"\tpcn_count\x18\x05 \x01(\x05R\bpcnCount\"\xc1\x01\n" +
+	"\n" +
+	"Succession\x12%\n" +
+	"\x0esuccessor_code\x18\x01 \x01(\tR\rsuccessorCode\x12%\n" +
+	"\x0esuccessor_name\x18\x02 \x01(\tR\rsuccessorName\x12%\n" +
+	"\x0eeffective_date\x18\x03 \x01(\tR\reffectiveDate\x12%\n" +
+	"\x0elocation_codes\x18\x04 \x03(\tR\rlocationCodes\x12\x17\n" +
+	"\aload_id\x18\x05 \x01(\tR\x06loadId*\x7f\n" +
 	"\x10OrganisationKind\x12!\n" +
 	"\x1dORGANISATION_KIND_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bPRACTICE\x10\x01\x12\a\n" +
@@ -482,13 +571,14 @@ func file_pcnfunding_register_v1_organisation_proto_rawDescGZIP() []byte {
 }
 
 var file_pcnfunding_register_v1_organisation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_pcnfunding_register_v1_organisation_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_pcnfunding_register_v1_organisation_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_pcnfunding_register_v1_organisation_proto_goTypes = []any{
 	(OrganisationKind)(0), // 0: pcnfunding.register.v1.OrganisationKind
 	(RelationshipKind)(0), // 1: pcnfunding.register.v1.RelationshipKind
 	(*Organisation)(nil),  // 2: pcnfunding.register.v1.Organisation
 	(*Relationship)(nil),  // 3: pcnfunding.register.v1.Relationship
 	(*Commissioner)(nil),  // 4: pcnfunding.register.v1.Commissioner
+	(*Succession)(nil),    // 5: pcnfunding.register.v1.Succession
 }
 var file_pcnfunding_register_v1_organisation_proto_depIdxs = []int32{
 	0, // 0: pcnfunding.register.v1.Organisation.kind:type_name -> pcnfunding.register.v1.OrganisationKind
@@ -512,7 +602,7 @@ func file_pcnfunding_register_v1_organisation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_register_v1_organisation_proto_rawDesc), len(file_pcnfunding_register_v1_organisation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

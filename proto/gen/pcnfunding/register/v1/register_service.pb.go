@@ -1282,6 +1282,190 @@ func (x *ListCommissionersResponse) GetNextPageToken() string {
 	return ""
 }
 
+// RecordSuccessionRequest states who takes over what a commissioner owes. A later record of the same two bodies and places outranks an
+// earlier one.
+type RecordSuccessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Commissioner that is abolished, or gives up places.
+	PredecessorCode string `protobuf:"bytes,2,opt,name=predecessor_code,json=predecessorCode,proto3" json:"predecessor_code,omitempty"`
+	// Commissioner that takes over.
+	SuccessorCode string `protobuf:"bytes,3,opt,name=successor_code,json=successorCode,proto3" json:"successor_code,omitempty"`
+	// Day of the change, YYYY-MM-DD; empty says that there was none, which takes an earlier record back.
+	EffectiveDate string `protobuf:"bytes,4,opt,name=effective_date,json=effectiveDate,proto3" json:"effective_date,omitempty"`
+	// Places that pass: CCGs, or sub-ICB locations; none means all.
+	LocationCodes []string `protobuf:"bytes,5,rep,name=location_codes,json=locationCodes,proto3" json:"location_codes,omitempty"`
+	// Where it comes from, such as the establishment order.
+	Source        string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSuccessionRequest) Reset() {
+	*x = RecordSuccessionRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSuccessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSuccessionRequest) ProtoMessage() {}
+
+func (x *RecordSuccessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSuccessionRequest.ProtoReflect.Descriptor instead.
+func (*RecordSuccessionRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RecordSuccessionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordSuccessionRequest) GetPredecessorCode() string {
+	if x != nil {
+		return x.PredecessorCode
+	}
+	return ""
+}
+
+func (x *RecordSuccessionRequest) GetSuccessorCode() string {
+	if x != nil {
+		return x.SuccessorCode
+	}
+	return ""
+}
+
+func (x *RecordSuccessionRequest) GetEffectiveDate() string {
+	if x != nil {
+		return x.EffectiveDate
+	}
+	return ""
+}
+
+func (x *RecordSuccessionRequest) GetLocationCodes() []string {
+	if x != nil {
+		return x.LocationCodes
+	}
+	return nil
+}
+
+func (x *RecordSuccessionRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+// ListSuccessionsRequest asks who took over from a commissioner.
+type ListSuccessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Commissioner that was abolished, or gave up places.
+	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ListSuccessionsRequest) Reset() {
+	*x = ListSuccessionsRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuccessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuccessionsRequest) ProtoMessage() {}
+
+func (x *ListSuccessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuccessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSuccessionsRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListSuccessionsRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+// ListSuccessionsResponse lists who took over.
+type ListSuccessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By day and code.
+	Successions   []*Succession `protobuf:"bytes,1,rep,name=successions,proto3" json:"successions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuccessionsResponse) Reset() {
+	*x = ListSuccessionsResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuccessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuccessionsResponse) ProtoMessage() {}
+
+func (x *ListSuccessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuccessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSuccessionsResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListSuccessionsResponse) GetSuccessions() []*Succession {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
 // GetOrganisationRequest names an organisation.
 type GetOrganisationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1295,7 +1479,7 @@ type GetOrganisationRequest struct {
 
 func (x *GetOrganisationRequest) Reset() {
 	*x = GetOrganisationRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1491,7 @@ func (x *GetOrganisationRequest) String() string {
 func (*GetOrganisationRequest) ProtoMessage() {}
 
 func (x *GetOrganisationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1504,7 @@ func (x *GetOrganisationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganisationRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganisationRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{16}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOrganisationRequest) GetOrganisationCode() string {
@@ -1352,7 +1536,7 @@ type ListOrganisationsRequest struct {
 
 func (x *ListOrganisationsRequest) Reset() {
 	*x = ListOrganisationsRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1548,7 @@ func (x *ListOrganisationsRequest) String() string {
 func (*ListOrganisationsRequest) ProtoMessage() {}
 
 func (x *ListOrganisationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1561,7 @@ func (x *ListOrganisationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganisationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganisationsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListOrganisationsRequest) GetKind() OrganisationKind {
@@ -1414,7 +1598,7 @@ type ListOrganisationsResponse struct {
 
 func (x *ListOrganisationsResponse) Reset() {
 	*x = ListOrganisationsResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1610,7 @@ func (x *ListOrganisationsResponse) String() string {
 func (*ListOrganisationsResponse) ProtoMessage() {}
 
 func (x *ListOrganisationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1623,7 @@ func (x *ListOrganisationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganisationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganisationsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListOrganisationsResponse) GetOrganisations() []*Organisation {
@@ -1473,7 +1657,7 @@ type GetCoverageRequest struct {
 
 func (x *GetCoverageRequest) Reset() {
 	*x = GetCoverageRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1669,7 @@ func (x *GetCoverageRequest) String() string {
 func (*GetCoverageRequest) ProtoMessage() {}
 
 func (x *GetCoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1682,7 @@ func (x *GetCoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCoverageRequest.ProtoReflect.Descriptor instead.
 func (*GetCoverageRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{19}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetCoverageRequest) GetCommissionerCode() string {
@@ -1542,7 +1726,7 @@ type ListOptOutWindowsRequest struct {
 
 func (x *ListOptOutWindowsRequest) Reset() {
 	*x = ListOptOutWindowsRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1738,7 @@ func (x *ListOptOutWindowsRequest) String() string {
 func (*ListOptOutWindowsRequest) ProtoMessage() {}
 
 func (x *ListOptOutWindowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1751,7 @@ func (x *ListOptOutWindowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptOutWindowsRequest.ProtoReflect.Descriptor instead.
 func (*ListOptOutWindowsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{20}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListOptOutWindowsRequest) GetPageSize() int32 {
@@ -1597,7 +1781,7 @@ type ListOptOutWindowsResponse struct {
 
 func (x *ListOptOutWindowsResponse) Reset() {
 	*x = ListOptOutWindowsResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1793,7 @@ func (x *ListOptOutWindowsResponse) String() string {
 func (*ListOptOutWindowsResponse) ProtoMessage() {}
 
 func (x *ListOptOutWindowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1806,7 @@ func (x *ListOptOutWindowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptOutWindowsResponse.ProtoReflect.Descriptor instead.
 func (*ListOptOutWindowsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{21}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListOptOutWindowsResponse) GetWindows() []*OptOutWindow {
@@ -1654,7 +1838,7 @@ type OptOutWindow struct {
 
 func (x *OptOutWindow) Reset() {
 	*x = OptOutWindow{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1850,7 @@ func (x *OptOutWindow) String() string {
 func (*OptOutWindow) ProtoMessage() {}
 
 func (x *OptOutWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1863,7 @@ func (x *OptOutWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWindow.ProtoReflect.Descriptor instead.
 func (*OptOutWindow) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{22}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OptOutWindow) GetOpens() string {
@@ -1716,7 +1900,7 @@ type QuoteOptOutRequest struct {
 
 func (x *QuoteOptOutRequest) Reset() {
 	*x = QuoteOptOutRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1912,7 @@ func (x *QuoteOptOutRequest) String() string {
 func (*QuoteOptOutRequest) ProtoMessage() {}
 
 func (x *QuoteOptOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1925,7 @@ func (x *QuoteOptOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteOptOutRequest.ProtoReflect.Descriptor instead.
 func (*QuoteOptOutRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{23}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *QuoteOptOutRequest) GetNoticeDate() string {
@@ -1771,7 +1955,7 @@ type QuoteOptOutResponse struct {
 
 func (x *QuoteOptOutResponse) Reset() {
 	*x = QuoteOptOutResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1967,7 @@ func (x *QuoteOptOutResponse) String() string {
 func (*QuoteOptOutResponse) ProtoMessage() {}
 
 func (x *QuoteOptOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1980,7 @@ func (x *QuoteOptOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteOptOutResponse.ProtoReflect.Descriptor instead.
 func (*QuoteOptOutResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{24}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *QuoteOptOutResponse) GetInsideWindow() bool {
@@ -1828,7 +2012,7 @@ type ListAuditEntriesRequest struct {
 
 func (x *ListAuditEntriesRequest) Reset() {
 	*x = ListAuditEntriesRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2024,7 @@ func (x *ListAuditEntriesRequest) String() string {
 func (*ListAuditEntriesRequest) ProtoMessage() {}
 
 func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2037,7 @@ func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{25}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListAuditEntriesRequest) GetCommissionerCode() string {
@@ -1890,7 +2074,7 @@ type ListAuditEntriesResponse struct {
 
 func (x *ListAuditEntriesResponse) Reset() {
 	*x = ListAuditEntriesResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2086,7 @@ func (x *ListAuditEntriesResponse) String() string {
 func (*ListAuditEntriesResponse) ProtoMessage() {}
 
 func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2099,7 @@ func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{26}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListAuditEntriesResponse) GetEntries() []*v1.AuditEntry {
@@ -2049,7 +2233,20 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x8f\x01\n" +
 	"\x19ListCommissionersResponse\x12J\n" +
 	"\rcommissioners\x18\x01 \x03(\v2$.pcnfunding.register.v1.CommissionerR\rcommissioners\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x87\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd9\x02\n" +
+	"\x17RecordSuccessionRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
+	"\x10predecessor_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x0fpredecessorCode\x120\n" +
+	"\x0esuccessor_code\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\rsuccessorCode\x12M\n" +
+	"\x0eeffective_date\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\reffectiveDate\x12:\n" +
+	"\x0elocation_codes\x18\x05 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18\fR\rlocationCodes\x12\"\n" +
+	"\x06source\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\"P\n" +
+	"\x16ListSuccessionsRequest\x126\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10commissionerCode\"_\n" +
+	"\x17ListSuccessionsResponse\x12D\n" +
+	"\vsuccessions\x18\x01 \x03(\v2\".pcnfunding.register.v1.SuccessionR\vsuccessions\"\x87\x01\n" +
 	"\x16GetOrganisationRequest\x126\n" +
 	"\x11organisation_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\x10organisationCode\x125\n" +
 	"\bknown_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xb6\x01\n" +
@@ -2095,7 +2292,7 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x89\x16\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe4\x18\n" +
 	"\x0fRegisterService\x12f\n" +
 	"\x06Import\x12%.pcnfunding.register.v1.ImportRequest\x1a&.pcnfunding.register.v1.ImportResponse\"\v\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01(\x01\x12\x82\x01\n" +
@@ -2114,11 +2311,16 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x13RecordParticipation\x122.pcnfunding.register.v1.RecordParticipationRequest\x1a\x1c.pcnfunding.register.v1.Load\"E\xca\xc1\x18\x1b\n" +
 	"\x02\x01\a\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/participations\x12\xac\x01\n" +
 	"\x12RecordCareHomeBeds\x121.pcnfunding.register.v1.RecordCareHomeBedsRequest\x1a\x1c.pcnfunding.register.v1.Load\"E\xca\xc1\x18\x1b\n" +
-	"\x02\x01\a\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/care-home-beds\x12\xc3\x01\n" +
+	"\x02\x01\a\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/care-home-beds\x12\x91\x01\n" +
+	"\x10RecordSuccession\x12/.pcnfunding.register.v1.RecordSuccessionRequest\x1a\x1c.pcnfunding.register.v1.Load\".\xca\xc1\x18\a\n" +
+	"\x01\a\x10\x04(\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/register/successions\x12\xc3\x01\n" +
 	"\vGetSnapshot\x12*.pcnfunding.register.v1.GetSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"f\xca\xc1\x18\x1d\n" +
 	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xac\x01\n" +
 	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"2\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xaf\x01\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc4\x01\n" +
+	"\x0fListSuccessions\x12..pcnfunding.register.v1.ListSuccessionsRequest\x1a/.pcnfunding.register.v1.ListSuccessionsResponse\"P\xca\xc1\x18\n" +
+	"\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02<\x12:/v1/register/commissioners/{commissioner_code}/successions\x12\xaf\x01\n" +
 	"\x0fGetOrganisation\x12..pcnfunding.register.v1.GetOrganisationRequest\x1a$.pcnfunding.register.v1.Organisation\"F\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x020\x12./v1/register/organisations/{organisation_code}\x12\xac\x01\n" +
 	"\x11ListOrganisations\x120.pcnfunding.register.v1.ListOrganisationsRequest\x1a1.pcnfunding.register.v1.ListOrganisationsResponse\"2\xca\xc1\x18\f\n" +
@@ -2144,7 +2346,7 @@ func file_pcnfunding_register_v1_register_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_register_v1_register_service_proto_rawDescData
 }
 
-var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_pcnfunding_register_v1_register_service_proto_goTypes = []any{
 	(*ImportRequest)(nil),               // 0: pcnfunding.register.v1.ImportRequest
 	(*ImportHeader)(nil),                // 1: pcnfunding.register.v1.ImportHeader
@@ -2162,89 +2364,98 @@ var file_pcnfunding_register_v1_register_service_proto_goTypes = []any{
 	(*GetSnapshotRequest)(nil),          // 13: pcnfunding.register.v1.GetSnapshotRequest
 	(*ListCommissionersRequest)(nil),    // 14: pcnfunding.register.v1.ListCommissionersRequest
 	(*ListCommissionersResponse)(nil),   // 15: pcnfunding.register.v1.ListCommissionersResponse
-	(*GetOrganisationRequest)(nil),      // 16: pcnfunding.register.v1.GetOrganisationRequest
-	(*ListOrganisationsRequest)(nil),    // 17: pcnfunding.register.v1.ListOrganisationsRequest
-	(*ListOrganisationsResponse)(nil),   // 18: pcnfunding.register.v1.ListOrganisationsResponse
-	(*GetCoverageRequest)(nil),          // 19: pcnfunding.register.v1.GetCoverageRequest
-	(*ListOptOutWindowsRequest)(nil),    // 20: pcnfunding.register.v1.ListOptOutWindowsRequest
-	(*ListOptOutWindowsResponse)(nil),   // 21: pcnfunding.register.v1.ListOptOutWindowsResponse
-	(*OptOutWindow)(nil),                // 22: pcnfunding.register.v1.OptOutWindow
-	(*QuoteOptOutRequest)(nil),          // 23: pcnfunding.register.v1.QuoteOptOutRequest
-	(*QuoteOptOutResponse)(nil),         // 24: pcnfunding.register.v1.QuoteOptOutResponse
-	(*ListAuditEntriesRequest)(nil),     // 25: pcnfunding.register.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),    // 26: pcnfunding.register.v1.ListAuditEntriesResponse
-	(FileKind)(0),                       // 27: pcnfunding.register.v1.FileKind
-	(BadRows)(0),                        // 28: pcnfunding.register.v1.BadRows
-	(*Load)(nil),                        // 29: pcnfunding.register.v1.Load
-	(*QuarantinedRow)(nil),              // 30: pcnfunding.register.v1.QuarantinedRow
-	(v1.PopulationKind)(0),              // 31: pcnfunding.type.v1.PopulationKind
-	(*timestamppb.Timestamp)(nil),       // 32: google.protobuf.Timestamp
-	(*Commissioner)(nil),                // 33: pcnfunding.register.v1.Commissioner
-	(OrganisationKind)(0),               // 34: pcnfunding.register.v1.OrganisationKind
-	(*Organisation)(nil),                // 35: pcnfunding.register.v1.Organisation
-	(*v1.AuditEntry)(nil),               // 36: pcnfunding.type.v1.AuditEntry
-	(*Snapshot)(nil),                    // 37: pcnfunding.register.v1.Snapshot
-	(*Coverage)(nil),                    // 38: pcnfunding.register.v1.Coverage
+	(*RecordSuccessionRequest)(nil),     // 16: pcnfunding.register.v1.RecordSuccessionRequest
+	(*ListSuccessionsRequest)(nil),      // 17: pcnfunding.register.v1.ListSuccessionsRequest
+	(*ListSuccessionsResponse)(nil),     // 18: pcnfunding.register.v1.ListSuccessionsResponse
+	(*GetOrganisationRequest)(nil),      // 19: pcnfunding.register.v1.GetOrganisationRequest
+	(*ListOrganisationsRequest)(nil),    // 20: pcnfunding.register.v1.ListOrganisationsRequest
+	(*ListOrganisationsResponse)(nil),   // 21: pcnfunding.register.v1.ListOrganisationsResponse
+	(*GetCoverageRequest)(nil),          // 22: pcnfunding.register.v1.GetCoverageRequest
+	(*ListOptOutWindowsRequest)(nil),    // 23: pcnfunding.register.v1.ListOptOutWindowsRequest
+	(*ListOptOutWindowsResponse)(nil),   // 24: pcnfunding.register.v1.ListOptOutWindowsResponse
+	(*OptOutWindow)(nil),                // 25: pcnfunding.register.v1.OptOutWindow
+	(*QuoteOptOutRequest)(nil),          // 26: pcnfunding.register.v1.QuoteOptOutRequest
+	(*QuoteOptOutResponse)(nil),         // 27: pcnfunding.register.v1.QuoteOptOutResponse
+	(*ListAuditEntriesRequest)(nil),     // 28: pcnfunding.register.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),    // 29: pcnfunding.register.v1.ListAuditEntriesResponse
+	(FileKind)(0),                       // 30: pcnfunding.register.v1.FileKind
+	(BadRows)(0),                        // 31: pcnfunding.register.v1.BadRows
+	(*Load)(nil),                        // 32: pcnfunding.register.v1.Load
+	(*QuarantinedRow)(nil),              // 33: pcnfunding.register.v1.QuarantinedRow
+	(v1.PopulationKind)(0),              // 34: pcnfunding.type.v1.PopulationKind
+	(*timestamppb.Timestamp)(nil),       // 35: google.protobuf.Timestamp
+	(*Commissioner)(nil),                // 36: pcnfunding.register.v1.Commissioner
+	(*Succession)(nil),                  // 37: pcnfunding.register.v1.Succession
+	(OrganisationKind)(0),               // 38: pcnfunding.register.v1.OrganisationKind
+	(*Organisation)(nil),                // 39: pcnfunding.register.v1.Organisation
+	(*v1.AuditEntry)(nil),               // 40: pcnfunding.type.v1.AuditEntry
+	(*Snapshot)(nil),                    // 41: pcnfunding.register.v1.Snapshot
+	(*Coverage)(nil),                    // 42: pcnfunding.register.v1.Coverage
 }
 var file_pcnfunding_register_v1_register_service_proto_depIdxs = []int32{
 	1,  // 0: pcnfunding.register.v1.ImportRequest.header:type_name -> pcnfunding.register.v1.ImportHeader
-	27, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
-	28, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
-	29, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
-	30, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	27, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
-	29, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
-	30, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	31, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
-	32, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
-	33, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
-	32, // 11: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
-	34, // 12: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
-	35, // 13: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
-	32, // 14: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
-	22, // 15: pcnfunding.register.v1.ListOptOutWindowsResponse.windows:type_name -> pcnfunding.register.v1.OptOutWindow
-	22, // 16: pcnfunding.register.v1.QuoteOptOutRequest.windows:type_name -> pcnfunding.register.v1.OptOutWindow
-	22, // 17: pcnfunding.register.v1.QuoteOptOutResponse.window:type_name -> pcnfunding.register.v1.OptOutWindow
-	36, // 18: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
-	0,  // 19: pcnfunding.register.v1.RegisterService.Import:input_type -> pcnfunding.register.v1.ImportRequest
-	3,  // 20: pcnfunding.register.v1.RegisterService.GetLoad:input_type -> pcnfunding.register.v1.GetLoadRequest
-	4,  // 21: pcnfunding.register.v1.RegisterService.ListLoads:input_type -> pcnfunding.register.v1.ListLoadsRequest
-	6,  // 22: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:input_type -> pcnfunding.register.v1.ListQuarantinedRowsRequest
-	8,  // 23: pcnfunding.register.v1.RegisterService.RecordPopulation:input_type -> pcnfunding.register.v1.RecordPopulationRequest
-	9,  // 24: pcnfunding.register.v1.RegisterService.RecordMembership:input_type -> pcnfunding.register.v1.RecordMembershipRequest
-	10, // 25: pcnfunding.register.v1.RegisterService.RecordPayee:input_type -> pcnfunding.register.v1.RecordPayeeRequest
-	11, // 26: pcnfunding.register.v1.RegisterService.RecordParticipation:input_type -> pcnfunding.register.v1.RecordParticipationRequest
-	12, // 27: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:input_type -> pcnfunding.register.v1.RecordCareHomeBedsRequest
-	13, // 28: pcnfunding.register.v1.RegisterService.GetSnapshot:input_type -> pcnfunding.register.v1.GetSnapshotRequest
-	14, // 29: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
-	16, // 30: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
-	17, // 31: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
-	19, // 32: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
-	20, // 33: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
-	23, // 34: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
-	25, // 35: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
-	2,  // 36: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
-	29, // 37: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
-	5,  // 38: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
-	7,  // 39: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
-	29, // 40: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
-	29, // 41: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
-	29, // 42: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
-	29, // 43: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
-	29, // 44: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
-	37, // 45: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
-	15, // 46: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
-	35, // 47: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
-	18, // 48: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
-	38, // 49: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
-	21, // 50: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
-	24, // 51: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
-	26, // 52: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
-	36, // [36:53] is the sub-list for method output_type
-	19, // [19:36] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	30, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
+	31, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
+	32, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
+	33, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	30, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
+	32, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
+	33, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	34, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
+	35, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
+	36, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
+	37, // 11: pcnfunding.register.v1.ListSuccessionsResponse.successions:type_name -> pcnfunding.register.v1.Succession
+	35, // 12: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
+	38, // 13: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
+	39, // 14: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
+	35, // 15: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
+	25, // 16: pcnfunding.register.v1.ListOptOutWindowsResponse.windows:type_name -> pcnfunding.register.v1.OptOutWindow
+	25, // 17: pcnfunding.register.v1.QuoteOptOutRequest.windows:type_name -> pcnfunding.register.v1.OptOutWindow
+	25, // 18: pcnfunding.register.v1.QuoteOptOutResponse.window:type_name -> pcnfunding.register.v1.OptOutWindow
+	40, // 19: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	0,  // 20: pcnfunding.register.v1.RegisterService.Import:input_type -> pcnfunding.register.v1.ImportRequest
+	3,  // 21: pcnfunding.register.v1.RegisterService.GetLoad:input_type -> pcnfunding.register.v1.GetLoadRequest
+	4,  // 22: pcnfunding.register.v1.RegisterService.ListLoads:input_type -> pcnfunding.register.v1.ListLoadsRequest
+	6,  // 23: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:input_type -> pcnfunding.register.v1.ListQuarantinedRowsRequest
+	8,  // 24: pcnfunding.register.v1.RegisterService.RecordPopulation:input_type -> pcnfunding.register.v1.RecordPopulationRequest
+	9,  // 25: pcnfunding.register.v1.RegisterService.RecordMembership:input_type -> pcnfunding.register.v1.RecordMembershipRequest
+	10, // 26: pcnfunding.register.v1.RegisterService.RecordPayee:input_type -> pcnfunding.register.v1.RecordPayeeRequest
+	11, // 27: pcnfunding.register.v1.RegisterService.RecordParticipation:input_type -> pcnfunding.register.v1.RecordParticipationRequest
+	12, // 28: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:input_type -> pcnfunding.register.v1.RecordCareHomeBedsRequest
+	16, // 29: pcnfunding.register.v1.RegisterService.RecordSuccession:input_type -> pcnfunding.register.v1.RecordSuccessionRequest
+	13, // 30: pcnfunding.register.v1.RegisterService.GetSnapshot:input_type -> pcnfunding.register.v1.GetSnapshotRequest
+	14, // 31: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
+	17, // 32: pcnfunding.register.v1.RegisterService.ListSuccessions:input_type -> pcnfunding.register.v1.ListSuccessionsRequest
+	19, // 33: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
+	20, // 34: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
+	22, // 35: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
+	23, // 36: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
+	26, // 37: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
+	28, // 38: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
+	2,  // 39: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
+	32, // 40: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
+	5,  // 41: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
+	7,  // 42: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
+	32, // 43: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
+	32, // 44: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
+	32, // 45: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
+	32, // 46: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
+	32, // 47: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
+	32, // 48: pcnfunding.register.v1.RegisterService.RecordSuccession:output_type -> pcnfunding.register.v1.Load
+	41, // 49: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
+	15, // 50: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
+	18, // 51: pcnfunding.register.v1.RegisterService.ListSuccessions:output_type -> pcnfunding.register.v1.ListSuccessionsResponse
+	39, // 52: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
+	21, // 53: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
+	42, // 54: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
+	24, // 55: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
+	27, // 56: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
+	29, // 57: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
+	39, // [39:58] is the sub-list for method output_type
+	20, // [20:39] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_register_v1_register_service_proto_init() }
@@ -2267,7 +2478,7 @@ func file_pcnfunding_register_v1_register_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_register_v1_register_service_proto_rawDesc), len(file_pcnfunding_register_v1_register_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,8 +28,10 @@ const (
 	RegisterService_RecordPayee_FullMethodName         = "/pcnfunding.register.v1.RegisterService/RecordPayee"
 	RegisterService_RecordParticipation_FullMethodName = "/pcnfunding.register.v1.RegisterService/RecordParticipation"
 	RegisterService_RecordCareHomeBeds_FullMethodName  = "/pcnfunding.register.v1.RegisterService/RecordCareHomeBeds"
+	RegisterService_RecordSuccession_FullMethodName    = "/pcnfunding.register.v1.RegisterService/RecordSuccession"
 	RegisterService_GetSnapshot_FullMethodName         = "/pcnfunding.register.v1.RegisterService/GetSnapshot"
 	RegisterService_ListCommissioners_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListCommissioners"
+	RegisterService_ListSuccessions_FullMethodName     = "/pcnfunding.register.v1.RegisterService/ListSuccessions"
 	RegisterService_GetOrganisation_FullMethodName     = "/pcnfunding.register.v1.RegisterService/GetOrganisation"
 	RegisterService_ListOrganisations_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListOrganisations"
 	RegisterService_GetCoverage_FullMethodName         = "/pcnfunding.register.v1.RegisterService/GetCoverage"
@@ -65,11 +67,17 @@ type RegisterServiceClient interface {
 	RecordParticipation(ctx context.Context, in *RecordParticipationRequest, opts ...grpc.CallOption) (*Load, error)
 	// RecordCareHomeBeds records the beds of a PCN from a month on, and whether coding of residents is satisfied.
 	RecordCareHomeBeds(ctx context.Context, in *RecordCareHomeBedsRequest, opts ...grpc.CallOption) (*Load, error)
+	// RecordSuccession records that what a commissioner owes passes to another on a day: all of it, or that of some places. The
+	// succession of CCGs by ICBs on 1 July 2022 is known without a record.
+	RecordSuccession(ctx context.Context, in *RecordSuccessionRequest, opts ...grpc.CallOption) (*Load, error)
 	// GetSnapshot returns an immutable picture of the PCNs that a commissioner owes money to, or of all of England: members,
 	// payer, payee, populations and beds. The same inputs give the same snapshot_id; a stored snapshot is found by it.
 	GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*Snapshot, error)
 	// ListCommissioners returns the bodies that owe money on a date: CCGs to 30 June 2022, ICBs after.
 	ListCommissioners(ctx context.Context, in *ListCommissionersRequest, opts ...grpc.CallOption) (*ListCommissionersResponse, error)
+	// ListSuccessions returns who takes over what a commissioner owes, by day: as recorded, and of a CCG the ICB in which it lay on 1 July
+	// 2022. A publication that shows a place under another ICB is no succession: it does not tell the day.
+	ListSuccessions(ctx context.Context, in *ListSuccessionsRequest, opts ...grpc.CallOption) (*ListSuccessionsResponse, error)
 	// GetOrganisation returns one organisation with its dated roles and relationships, as known at a moment.
 	GetOrganisation(ctx context.Context, in *GetOrganisationRequest, opts ...grpc.CallOption) (*Organisation, error)
 	// ListOrganisations returns organisations of one kind, by code.
@@ -186,6 +194,16 @@ func (c *registerServiceClient) RecordCareHomeBeds(ctx context.Context, in *Reco
 	return out, nil
 }
 
+func (c *registerServiceClient) RecordSuccession(ctx context.Context, in *RecordSuccessionRequest, opts ...grpc.CallOption) (*Load, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Load)
+	err := c.cc.Invoke(ctx, RegisterService_RecordSuccession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registerServiceClient) GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*Snapshot, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Snapshot)
@@ -200,6 +218,16 @@ func (c *registerServiceClient) ListCommissioners(ctx context.Context, in *ListC
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCommissionersResponse)
 	err := c.cc.Invoke(ctx, RegisterService_ListCommissioners_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) ListSuccessions(ctx context.Context, in *ListSuccessionsRequest, opts ...grpc.CallOption) (*ListSuccessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuccessionsResponse)
+	err := c.cc.Invoke(ctx, RegisterService_ListSuccessions_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -293,11 +321,17 @@ type RegisterServiceServer interface {
 	RecordParticipation(context.Context, *RecordParticipationRequest) (*Load, error)
 	// RecordCareHomeBeds records the beds of a PCN from a month on, and whether coding of residents is satisfied.
 	RecordCareHomeBeds(context.Context, *RecordCareHomeBedsRequest) (*Load, error)
+	// RecordSuccession records that what a commissioner owes passes to another on a day: all of it, or that of some places. The
+	// succession of CCGs by ICBs on 1 July 2022 is known without a record.
+	RecordSuccession(context.Context, *RecordSuccessionRequest) (*Load, error)
 	// GetSnapshot returns an immutable picture of the PCNs that a commissioner owes money to, or of all of England: members,
 	// payer, payee, populations and beds. The same inputs give the same snapshot_id; a stored snapshot is found by it.
 	GetSnapshot(context.Context, *GetSnapshotRequest) (*Snapshot, error)
 	// ListCommissioners returns the bodies that owe money on a date: CCGs to 30 June 2022, ICBs after.
 	ListCommissioners(context.Context, *ListCommissionersRequest) (*ListCommissionersResponse, error)
+	// ListSuccessions returns who takes over what a commissioner owes, by day: as recorded, and of a CCG the ICB in which it lay on 1 July
+	// 2022. A publication that shows a place under another ICB is no succession: it does not tell the day.
+	ListSuccessions(context.Context, *ListSuccessionsRequest) (*ListSuccessionsResponse, error)
 	// GetOrganisation returns one organisation with its dated roles and relationships, as known at a moment.
 	GetOrganisation(context.Context, *GetOrganisationRequest) (*Organisation, error)
 	// ListOrganisations returns organisations of one kind, by code.
@@ -348,11 +382,17 @@ func (UnimplementedRegisterServiceServer) RecordParticipation(context.Context, *
 func (UnimplementedRegisterServiceServer) RecordCareHomeBeds(context.Context, *RecordCareHomeBedsRequest) (*Load, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordCareHomeBeds not implemented")
 }
+func (UnimplementedRegisterServiceServer) RecordSuccession(context.Context, *RecordSuccessionRequest) (*Load, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordSuccession not implemented")
+}
 func (UnimplementedRegisterServiceServer) GetSnapshot(context.Context, *GetSnapshotRequest) (*Snapshot, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSnapshot not implemented")
 }
 func (UnimplementedRegisterServiceServer) ListCommissioners(context.Context, *ListCommissionersRequest) (*ListCommissionersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCommissioners not implemented")
+}
+func (UnimplementedRegisterServiceServer) ListSuccessions(context.Context, *ListSuccessionsRequest) (*ListSuccessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuccessions not implemented")
 }
 func (UnimplementedRegisterServiceServer) GetOrganisation(context.Context, *GetOrganisationRequest) (*Organisation, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganisation not implemented")
@@ -544,6 +584,24 @@ func _RegisterService_RecordCareHomeBeds_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegisterService_RecordSuccession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordSuccessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).RecordSuccession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_RecordSuccession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).RecordSuccession(ctx, req.(*RecordSuccessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegisterService_GetSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSnapshotRequest)
 	if err := dec(in); err != nil {
@@ -576,6 +634,24 @@ func _RegisterService_ListCommissioners_Handler(srv interface{}, ctx context.Con
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RegisterServiceServer).ListCommissioners(ctx, req.(*ListCommissionersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_ListSuccessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuccessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).ListSuccessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_ListSuccessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).ListSuccessions(ctx, req.(*ListSuccessionsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -728,12 +804,20 @@ var RegisterService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RegisterService_RecordCareHomeBeds_Handler,
 		},
 		{
+			MethodName: "RecordSuccession",
+			Handler:    _RegisterService_RecordSuccession_Handler,
+		},
+		{
 			MethodName: "GetSnapshot",
 			Handler:    _RegisterService_GetSnapshot_Handler,
 		},
 		{
 			MethodName: "ListCommissioners",
 			Handler:    _RegisterService_ListCommissioners_Handler,
+		},
+		{
+			MethodName: "ListSuccessions",
+			Handler:    _RegisterService_ListSuccessions_Handler,
 		},
 		{
 			MethodName: "GetOrganisation",

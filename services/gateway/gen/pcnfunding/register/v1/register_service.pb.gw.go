@@ -298,6 +298,33 @@ func local_request_RegisterService_RecordCareHomeBeds_0(ctx context.Context, mar
 	return msg, metadata, err
 }
 
+func request_RegisterService_RecordSuccession_0(ctx context.Context, marshaler runtime.Marshaler, client extRegisterv1.RegisterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.RecordSuccessionRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.RecordSuccession(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_RegisterService_RecordSuccession_0(ctx context.Context, marshaler runtime.Marshaler, server extRegisterv1.RegisterServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.RecordSuccessionRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.RecordSuccession(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_RegisterService_GetSnapshot_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
 func request_RegisterService_GetSnapshot_0(ctx context.Context, marshaler runtime.Marshaler, client extRegisterv1.RegisterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -418,6 +445,45 @@ func local_request_RegisterService_ListCommissioners_0(ctx context.Context, mars
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.ListCommissioners(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_RegisterService_ListSuccessions_0(ctx context.Context, marshaler runtime.Marshaler, client extRegisterv1.RegisterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.ListSuccessionsRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["commissioner_code"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "commissioner_code")
+	}
+	protoReq.CommissionerCode, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "commissioner_code", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.ListSuccessions(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_RegisterService_ListSuccessions_0(ctx context.Context, marshaler runtime.Marshaler, server extRegisterv1.RegisterServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.ListSuccessionsRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["commissioner_code"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "commissioner_code")
+	}
+	protoReq.CommissionerCode, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "commissioner_code", err)
+	}
+	msg, err := server.ListSuccessions(ctx, &protoReq)
 	return msg, metadata, err
 }
 
@@ -807,6 +873,26 @@ func RegisterRegisterServiceHandlerServer(ctx context.Context, mux *runtime.Serv
 		}
 		forward_RegisterService_RecordCareHomeBeds_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_RegisterService_RecordSuccession_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/RecordSuccession", runtime.WithHTTPPathPattern("/v1/register/successions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_RegisterService_RecordSuccession_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_RecordSuccession_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_GetSnapshot_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -866,6 +952,26 @@ func RegisterRegisterServiceHandlerServer(ctx context.Context, mux *runtime.Serv
 			return
 		}
 		forward_RegisterService_ListCommissioners_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_RegisterService_ListSuccessions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/ListSuccessions", runtime.WithHTTPPathPattern("/v1/register/commissioners/{commissioner_code}/successions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_RegisterService_ListSuccessions_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_ListSuccessions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_GetOrganisation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1163,6 +1269,23 @@ func RegisterRegisterServiceHandlerClient(ctx context.Context, mux *runtime.Serv
 		}
 		forward_RegisterService_RecordCareHomeBeds_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_RegisterService_RecordSuccession_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/RecordSuccession", runtime.WithHTTPPathPattern("/v1/register/successions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_RegisterService_RecordSuccession_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_RecordSuccession_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_GetSnapshot_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1213,6 +1336,23 @@ func RegisterRegisterServiceHandlerClient(ctx context.Context, mux *runtime.Serv
 			return
 		}
 		forward_RegisterService_ListCommissioners_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_RegisterService_ListSuccessions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/ListSuccessions", runtime.WithHTTPPathPattern("/v1/register/commissioners/{commissioner_code}/successions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_RegisterService_ListSuccessions_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_ListSuccessions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_GetOrganisation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1328,9 +1468,11 @@ var (
 	pattern_RegisterService_RecordPayee_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "payees"}, ""))
 	pattern_RegisterService_RecordParticipation_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "participations"}, ""))
 	pattern_RegisterService_RecordCareHomeBeds_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "care-home-beds"}, ""))
+	pattern_RegisterService_RecordSuccession_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "successions"}, ""))
 	pattern_RegisterService_GetSnapshot_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "snapshot"}, ""))
 	pattern_RegisterService_GetSnapshot_1         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "register", "snapshots", "snapshot_id"}, ""))
 	pattern_RegisterService_ListCommissioners_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "commissioners"}, ""))
+	pattern_RegisterService_ListSuccessions_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "register", "commissioners", "commissioner_code", "successions"}, ""))
 	pattern_RegisterService_GetOrganisation_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "register", "organisations", "organisation_code"}, ""))
 	pattern_RegisterService_ListOrganisations_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "organisations"}, ""))
 	pattern_RegisterService_GetCoverage_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "coverage"}, ""))
@@ -1348,9 +1490,11 @@ var (
 	forward_RegisterService_RecordPayee_0         = runtime.ForwardResponseMessage
 	forward_RegisterService_RecordParticipation_0 = runtime.ForwardResponseMessage
 	forward_RegisterService_RecordCareHomeBeds_0  = runtime.ForwardResponseMessage
+	forward_RegisterService_RecordSuccession_0    = runtime.ForwardResponseMessage
 	forward_RegisterService_GetSnapshot_0         = runtime.ForwardResponseMessage
 	forward_RegisterService_GetSnapshot_1         = runtime.ForwardResponseMessage
 	forward_RegisterService_ListCommissioners_0   = runtime.ForwardResponseMessage
+	forward_RegisterService_ListSuccessions_0     = runtime.ForwardResponseMessage
 	forward_RegisterService_GetOrganisation_0     = runtime.ForwardResponseMessage
 	forward_RegisterService_ListOrganisations_0   = runtime.ForwardResponseMessage
 	forward_RegisterService_GetCoverage_0         = runtime.ForwardResponseMessage
