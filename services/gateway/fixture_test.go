@@ -202,8 +202,18 @@ func (f *fakePayments) ExportRun(ctx context.Context, _ *paymentsv1.ExportRunReq
 	return &paymentsv1.Export{}, nil
 }
 
-func (f *fakePayments) MoveOpenItems(ctx context.Context, _ *paymentsv1.MoveOpenItemsRequest) (*paymentsv1.Move, error) {
-	f.note(ctx, "MoveOpenItems")
+func (f *fakePayments) ProposeMove(ctx context.Context, _ *paymentsv1.ProposeMoveRequest) (*paymentsv1.Move, error) {
+	f.note(ctx, "ProposeMove")
+	return &paymentsv1.Move{}, nil
+}
+
+func (f *fakePayments) ConfirmMove(ctx context.Context, _ *paymentsv1.ConfirmMoveRequest) (*paymentsv1.Move, error) {
+	f.note(ctx, "ConfirmMove")
+	return &paymentsv1.Move{}, nil
+}
+
+func (f *fakePayments) WithdrawMove(ctx context.Context, _ *paymentsv1.WithdrawMoveRequest) (*paymentsv1.Move, error) {
+	f.note(ctx, "WithdrawMove")
 	return &paymentsv1.Move{}, nil
 }
 

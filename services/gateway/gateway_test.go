@@ -113,7 +113,9 @@ func TestCall_SetsDeadlines(t *testing.T) {
 		"/v1/payments/runs/16C-2022-04-1:submit":                 120,
 		"/v1/payments/runs/16C-2022-04-1:approve":                120,
 		"/v1/payments/runs/16C-2022-04-1:export":                 120,
-		"/v1/payments/open-items:move":                           120,
+		"/v1/payments/moves":                                     120,
+		"/v1/payments/moves/m:confirm":                           120,
+		"/v1/payments/moves/m:withdraw":                          10,
 		"/v1/payments/runs/16C-2022-04-1:reject":                 10,
 		"/v1/payments/holds":                                     10,
 	} {

@@ -96,7 +96,7 @@ func reachOf(ctx context.Context, q sqldb.Querier, code string) (reach, error) {
 func successors(ctx context.Context, q sqldb.Querier, code string) ([]string, error) {
 	line := []string{code}
 	for i := 0; i < len(line); i++ {
-		moves, err := store.Moves(ctx, q, store.Page{}, line[i])
+		moves, err := store.Moves(ctx, q, line[i])
 		if err != nil {
 			return nil, err
 		}

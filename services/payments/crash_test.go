@@ -86,10 +86,15 @@ func month(t *testing.T, s *suite) []step {
 	pays("15N-2022-05-1")
 	hold("P2")
 	export("15N-2022-05-1")
+	s.heirs.record("15N", "QJK", "2022-07-01")
 	add("move", func(ctx context.Context) error {
-		_, err := s.payments.MoveOpenItems(testkit.As(ctx, person("ann")), &paymentsv1.MoveOpenItemsRequest{
-			RequestId: "m", FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01", Reason: "abolished",
+		m, err := s.payments.ProposeMove(testkit.As(ctx, person("ann")), &paymentsv1.ProposeMoveRequest{
+			RequestId: "m", FromCommissionerCode: "15N", ToCommissionerCode: "QJK", Reason: "abolished",
 		})
+		if err != nil {
+			return err
+		}
+		_, err = s.payments.ConfirmMove(testkit.As(ctx, person("bob")), &paymentsv1.ConfirmMoveRequest{RequestId: "c", MoveId: m.GetMoveId(), Etag: m.GetEtag()})
 		return err
 	})
 	return steps

@@ -128,12 +128,12 @@ func sourcesOf(ctx context.Context, q sqldb.Querier, lineID, only string) ([]str
 	for _, run := range runs {
 		sources = append(sources, payeeSource(run, payee), "payment/"+paymentID(run, payee))
 	}
-	moves, err := store.Moves(ctx, q, store.Page{}, "")
+	moves, err := store.Moves(ctx, q, "")
 	if err != nil {
 		return nil, err
 	}
 	for _, move := range moves {
-		sources = append(sources, "move/"+move.GetMoveId())
+		sources = append(sources, moveSource(move.GetMoveId()))
 	}
 	if only != "" {
 		sources = slices.DeleteFunc(sources, func(s string) bool { return s != only })

@@ -386,13 +386,10 @@ func (l *life) move() {
 	if l.rarely(5, "back") {
 		from, to = to, from
 	}
-	req := &paymentsv1.MoveOpenItemsRequest{
-		RequestId: l.s.next(), FromCommissionerCode: from, ToCommissionerCode: to, ToCommissionerName: "Body " + to, Reason: "abolished",
-		EffectiveDate: rapid.SampledFrom([]string{"2022-04-30", "2022-07-01"}).Draw(l.T, "day"),
-		LocationCodes: rapid.SampledFrom([][]string{nil, nil, {"L1"}}).Draw(l.T, "places"),
-	}
+	day := rapid.SampledFrom([]string{"2022-04-30", "2022-07-01"}).Draw(l.T, "day")
+	places := rapid.SampledFrom([][]string{nil, nil, {"L1"}}).Draw(l.T, "places")
 	l.step("move", func(ctx context.Context) error {
-		_, err := l.s.payments.MoveOpenItems(l.s.as(ctx, "ann"), req)
+		_, err := l.s.move(ctx, from, to, day, places...)
 		return err
 	})
 }

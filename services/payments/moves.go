@@ -2,6 +2,10 @@ package payments
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,7 +14,6 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
-	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -29,7 +32,7 @@ func ownerOf(ctx context.Context, q sqldb.Querier, code, location string) (commi
 	owner := commissioner{code: code}
 	seen := map[string]bool{code: true}
 	for {
-		moves, err := store.Moves(ctx, q, store.Page{}, owner.code)
+		moves, err := store.Moves(ctx, q, owner.code)
 		if err != nil {
 			return owner, err
 		}
@@ -69,7 +72,7 @@ func lockedOwner(ctx context.Context, tx *change.Tx, code, location string) (com
 
 // predecessors returns the commissioners whose open items passed to one, near or far.
 func predecessors(ctx context.Context, q sqldb.Querier, code string) ([]string, error) {
-	moves, err := store.Moves(ctx, q, store.Page{}, "")
+	moves, err := store.Moves(ctx, q, "")
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +94,7 @@ func predecessors(ctx context.Context, q sqldb.Querier, code string) ([]string, 
 // closers returns the commissioners whose funds close a month that one pays: itself, and for a month before they were abolished those
 // whose items have all passed to it.
 func closers(ctx context.Context, q sqldb.Querier, code string, month period.Month) ([]string, error) {
-	moves, err := store.Moves(ctx, q, store.Page{}, "")
+	moves, err := store.Moves(ctx, q, "")
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +127,7 @@ func closers(ctx context.Context, q sqldb.Querier, code string, month period.Mon
 
 // notSucceeded refuses a new run of a commissioner whose open items have all passed to another.
 func notSucceeded(ctx context.Context, q sqldb.Querier, code string, month period.Month) error {
-	moves, err := store.Moves(ctx, q, store.Page{}, code)
+	moves, err := store.Moves(ctx, q, code)
 	if err != nil {
 		return err
 	}
@@ -135,39 +138,6 @@ func notSucceeded(ctx context.Context, q sqldb.Querier, code string, month perio
 		}
 	}
 	return nil
-}
-
-// MoveOpenItems passes what an abolished commissioner owes, or is owed, to its successor.
-func (s *Service) MoveOpenItems(ctx context.Context, req *paymentsv1.MoveOpenItemsRequest) (*paymentsv1.Move, error) {
-	day, err := parseDate("effective_date", req.GetEffectiveDate())
-	if err != nil {
-		return nil, err
-	}
-	from, to := req.GetFromCommissionerCode(), req.GetToCommissionerCode()
-	if from == to {
-		return nil, fault.New(fault.Invalid, rules.ReasonMoveRefused, "%s cannot take over from itself", from).At("to_commissioner_code", "another commissioner")
-	}
-	if today := period.DateOf(s.db.Now()); day.After(today) {
-		return nil, fault.New(fault.Invalid, rules.ReasonMoveRefused, "the change of %s has not come: today is %s", day, today).At("effective_date", "today or earlier")
-	}
-	for _, code := range []string{from, to} {
-		if !holds(ctx, code) {
-			_, err := visible(ctx, code)
-			return nil, err
-		}
-	}
-	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Move, error) {
-		// In one order, so that two moves cannot wait for each other.
-		for _, code := range sortedKeys(map[string]bool{from: true, to: true}) {
-			if err := tx.Lock(ctx, lockKey(code)); err != nil {
-				return nil, err
-			}
-		}
-		if err := s.movable(ctx, tx, from, to); err != nil {
-			return nil, err
-		}
-		return s.move(ctx, tx, req, day)
-	})
 }
 
 // movable refuses while runs of the abolished commissioner are under way, and a succession that would lead back.
@@ -197,67 +167,46 @@ func (s *Service) movable(ctx context.Context, tx *change.Tx, from, to string) e
 }
 
 // move passes balances, items and payments on, and asserts that nothing was lost.
-func (s *Service) move(ctx context.Context, tx *change.Tx, req *paymentsv1.MoveOpenItemsRequest, day period.Date) (*paymentsv1.Move, error) {
-	from, to := req.GetFromCommissionerCode(), req.GetToCommissionerCode()
-	out := &paymentsv1.Move{
-		MoveId: tx.NewID(), FromCommissionerCode: from, ToCommissionerCode: to, ToCommissionerName: req.GetToCommissionerName(), EffectiveDate: day.String(),
-		LocationCodes: req.GetLocationCodes(), Reason: req.GetReason(), MovedBy: tx.By.Subject, MovedAt: timestamp(sqldb.Micros(tx.Now())),
+func (s *Service) move(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, passing *passing) error {
+	from, to := m.GetFromCommissionerCode(), m.GetToCommissionerCode()
+	day, err := period.ParseDate(m.GetEffectiveDate())
+	if err != nil {
+		return fault.Bug("move %s on %q", m.GetMoveId(), m.GetEffectiveDate())
 	}
 	before, err := openBetween(ctx, tx, from, to)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	passing, err := passingOf(ctx, tx, out)
-	if err != nil {
-		return nil, err
-	}
-	balances, err := store.Balances(ctx, tx, store.BalanceFilter{CommissionerCode: from, ByLine: true, Stages: openStages()})
-	if err != nil {
-		return nil, err
-	}
-	balances = slices.DeleteFunc(balances, func(b store.Balance) bool { return !passing.has(b) })
 	newest, err := store.NewestEffective(ctx, tx, from)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// What took effect after the change passes on when it did: no account may hold less than nothing in between.
 	takes, err := period.ParseDate(max(newest, day.String()))
 	if err != nil {
-		return nil, fault.Bug("books of %s up to %q", from, newest)
+		return fault.Bug("books of %s up to %q", from, newest)
 	}
-	if err := store.Post(ctx, tx.Tx, tx.By.Subject, takes, transfers(out, balances)); err != nil {
-		return nil, err
+	if err := store.Post(ctx, tx.Tx, tx.By.Subject, takes, transfers(m, passing.balances)); err != nil {
+		return err
 	}
-	if err := s.passOn(ctx, tx, out, passing); err != nil {
-		return nil, err
+	if err := s.passOn(ctx, tx, m, passing); err != nil {
+		return err
 	}
 	after, err := openBetween(ctx, tx, from, to)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if before != after {
-		return nil, fault.Bug("move from %s to %s: %d pence were open, %d are", from, to, before, after)
+		return fault.Bug("move from %s to %s: %d pence were open, %d are", from, to, before, after)
 	}
-	out.OpenBeforePence, out.OpenAfterPence = int64(before), int64(after)
-	if err := store.InsertMove(ctx, tx.Tx, out); err != nil {
-		return nil, err
+	m.OpenBeforePence, m.OpenAfterPence = int64(before), int64(after)
+	if err := store.InsertMove(ctx, tx.Tx, m); err != nil {
+		return err
 	}
-	if err := s.endEmptied(ctx, tx, out, passing.runs); err != nil {
-		return nil, err
+	if err := s.endEmptied(ctx, tx, m, passing.runs); err != nil {
+		return err
 	}
-	if err := s.assembleMoved(ctx, tx, out, day); err != nil {
-		return nil, err
-	}
-	summary := fmt.Sprintf("moved open items from %s to %s: %d lines, %d payments, %s open", from, to, out.GetLines(), out.GetPayments(), after)
-	for _, code := range []string{from, to} {
-		if _, err := tx.Announce(ctx, "move/"+out.GetMoveId()+"/"+code, code, &paymentsv1.OpenItemsMoved{Move: out}); err != nil {
-			return nil, err
-		}
-		if err := tx.Record(ctx, "payments/moves/"+out.GetMoveId(), code, summary); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return s.assembleMoved(ctx, tx, m, day.Month())
 }
 
 // passing is what a move takes along: payees with all they are owed or owe, and single open lines of payees that serve other places
@@ -268,6 +217,9 @@ type passing struct {
 	lines  map[string]bool
 	items  []string // line ids of all items that pass
 	runs   []string // assembled runs that lose lines
+
+	balances []store.Balance
+	payments []store.PaymentRow
 }
 
 // has tells whether a balance passes.
@@ -319,7 +271,26 @@ func passingOf(ctx context.Context, q sqldb.Querier, m *paymentsv1.Move) (*passi
 			out.runs = append(out.runs, item.RunID)
 		}
 	}
-	return out, nil
+	slices.Sort(out.runs)
+	if out.payments, err = passingPayments(ctx, q, m.GetFromCommissionerCode(), out); err != nil {
+		return nil, err
+	}
+	out.balances, err = store.Balances(ctx, q, store.BalanceFilter{CommissionerCode: m.GetFromCommissionerCode(), ByLine: true, Stages: openStages()})
+	out.balances = slices.DeleteFunc(out.balances, func(b store.Balance) bool { return !out.has(b) })
+	return out, err
+}
+
+// note writes into a move what passes.
+func (p *passing) note(m *paymentsv1.Move) {
+	sums := make(map[rules.Stage]money.Pence)
+	hash := sha256.New()
+	for _, b := range p.balances {
+		sums[b.Stage] += b.Amount
+		_, _ = fmt.Fprintf(hash, "%d %d %q %q %d\n", b.Fund, b.Stage, b.PayeeCode, b.LineID, b.Amount)
+	}
+	m.Lines, m.Payments = int32(len(p.items)), int32(len(p.payments)) //nolint:gosec // counts of one commissioner
+	m.AccruedPence, m.PayablePence, m.SentPence = -int64(sums[rules.Accrued]), -int64(sums[rules.Payable]), -int64(sums[rules.Sent])
+	m.RecoveryPence, m.RunIds, m.BalancesSha256 = int64(sums[rules.Recovered]), p.runs, hex.EncodeToString(hash.Sum(nil))
 }
 
 // passOn changes who owes the items and payments, whom holds are placed by, and with whom instalments are agreed.
@@ -328,11 +299,12 @@ func (s *Service) passOn(ctx context.Context, tx *change.Tx, m *paymentsv1.Move,
 	if err := store.MoveItems(ctx, tx.Tx, to, p.items); err != nil {
 		return err
 	}
-	payments, err := movePayments(ctx, tx, from, to, p)
-	if err != nil {
-		return err
+	for i := range p.payments {
+		p.payments[i].CommissionerCode = to
+		if err := saved(store.UpdatePayment(ctx, tx.Tx, &p.payments[i])); err != nil {
+			return err
+		}
 	}
-	m.Lines, m.Payments = int32(len(p.items)), int32(payments) //nolint:gosec // counts of one commissioner
 	if err := moveHolds(ctx, tx, from, to, p); err != nil {
 		return err
 	}
@@ -379,20 +351,15 @@ func openBetween(ctx context.Context, q sqldb.Querier, codes ...string) (sum mon
 }
 
 // transfers returns the postings that clear balances in the books of one commissioner and open them in those of another, payee by
-// payee, and adds them up by stage.
+// payee.
 func transfers(m *paymentsv1.Move, balances []store.Balance) []rules.Posting {
-	sums := map[rules.Stage]*int64{
-		rules.Accrued: &m.AccruedPence, rules.Payable: &m.PayablePence, rules.Sent: &m.SentPence, rules.Recovered: &m.RecoveryPence,
-	}
 	byPayee := make(map[string][]store.Balance)
 	for _, b := range balances {
 		byPayee[b.PayeeCode] = append(byPayee[b.PayeeCode], b)
-		*sums[b.Stage] -= int64(b.Amount)
 	}
-	m.RecoveryPence = -m.GetRecoveryPence()
 	var out []rules.Posting
 	for _, payee := range sortedKeys(byPayee) {
-		leaving := rules.Posting{CommissionerCode: m.GetFromCommissionerCode(), Kind: rules.Transfer, Source: "move/" + m.GetMoveId()}
+		leaving := rules.Posting{CommissionerCode: m.GetFromCommissionerCode(), Kind: rules.Transfer, Source: moveSource(m.GetMoveId())}
 		arriving := rules.Posting{CommissionerCode: m.GetToCommissionerCode(), Kind: rules.Transfer, Source: leaving.Source}
 		for _, b := range byPayee[payee] {
 			here := rules.Entry{Fund: b.Fund, PayeeCode: payee, Stage: b.Stage, Amount: -b.Amount, LineID: b.LineID}
@@ -406,53 +373,62 @@ func transfers(m *paymentsv1.Move, balances []store.Balance) []rules.Posting {
 	return out
 }
 
-// movePayments passes on the payments that are not settled.
-func movePayments(ctx context.Context, tx *change.Tx, from, to string, p *passing) (moved int, err error) {
+// moveSource names the cause of what a move posts.
+func moveSource(id string) string { return "move/" + id }
+
+// passingPayments returns the payments that pass: those of payees that pass with all they have, unless they are settled.
+func passingPayments(ctx context.Context, q sqldb.Querier, from string, p *passing) (out []store.PaymentRow, err error) {
 	for _, state := range []paymentsv1.PaymentState{paymentsv1.PaymentState_PAYMENT_STATE_SENT, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED} {
-		rows, err := store.Payments(ctx, tx, store.PaymentFilter{Page: store.Page{Commissioners: []string{from}}, State: state})
+		rows, err := store.Payments(ctx, q, store.PaymentFilter{Page: store.Page{Commissioners: []string{from}}, State: state})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for i := range rows {
-			if !p.payees[rows[i].PayeeCode] {
-				continue
-			}
-			rows[i].CommissionerCode = to
-			if err := saved(store.UpdatePayment(ctx, tx.Tx, &rows[i])); err != nil {
-				return 0, err
-			}
-			moved++
-		}
+		out = append(out, slices.DeleteFunc(rows, func(row store.PaymentRow) bool { return !p.payees[row.PayeeCode] })...)
 	}
-	return moved, nil
+	return out, nil
 }
 
-// assembleMoved puts what was open into runs of the successor: that of the month of the change, and of later months where one is
-// assembled.
-func (s *Service) assembleMoved(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, day period.Date) error {
-	if m.GetLines() == 0 {
-		return nil
-	}
+// assembleMoved puts what was open into runs of the successor: that of the month of the change, which begins only for lines that could
+// be paid, and of later months where one is assembled.
+func (s *Service) assembleMoved(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, month period.Month) error {
 	to := m.GetToCommissionerCode()
-	if _, err := s.gathered(ctx, tx, commissioner{to, m.GetToCommissionerName()}, day.Month()); err != nil {
+	_, err := store.AssembledRun(ctx, tx, to, month)
+	wanted := err == nil
+	if errors.Is(err, sql.ErrNoRows) {
+		wanted, err = store.HasPayable(ctx, tx, to, month)
+	}
+	if err != nil {
 		return err
+	}
+	if wanted {
+		if _, err := s.gathered(ctx, tx, commissioner{to, m.GetToCommissionerName()}, month); err != nil {
+			return err
+		}
 	}
 	return s.gatherLatest(ctx, tx, to)
 }
 
-// endEmptied withdraws the assembled runs that a move has left without lines.
-func (s *Service) endEmptied(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, ids []string) error {
-	for _, id := range ids {
-		run, err := store.Run(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		items, err := store.RunItems(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if len(items) > 0 {
+// endEmptied withdraws the assembled runs that a move has left without a line that could be paid: those that lost lines, and after a
+// move of all places those that had none. Lines on hold wait for the next run.
+func (s *Service) endEmptied(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, lost []string) error {
+	by := store.RunFilter{Page: store.Page{Commissioners: []string{m.GetFromCommissionerCode()}}, State: assembled}
+	runs, err := store.Runs(ctx, tx, by)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if !isWhole(m) && !slices.Contains(lost, run.ID) {
 			continue
+		}
+		items, err := store.RunItems(ctx, tx, run.ID)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(items, func(i rules.RunItem) bool { return !i.Held }) {
+			continue
+		}
+		if err := store.Detach(ctx, tx.Tx, run.ID, nil); err != nil {
+			return err
 		}
 		if err := s.withdraw(ctx, tx, run, "its lines passed to "+m.GetToCommissionerCode()); err != nil {
 			return err
@@ -469,23 +445,4 @@ func (s *Service) withdraw(ctx context.Context, tx *change.Tx, run store.RunRow,
 	}
 	summary := fmt.Sprintf("withdrew run %s: %s", run.ID, reason)
 	return s.announce(ctx, tx, run, summary, func(r *paymentsv1.Run) proto.Message { return &paymentsv1.RunWithdrawn{Run: r} })
-}
-
-// ListMoves returns a page of moves.
-func (s *Service) ListMoves(ctx context.Context, req *paymentsv1.ListMovesRequest) (*paymentsv1.ListMovesResponse, error) {
-	by, err := pageOf(ctx, req.GetCommissionerCode(), req)
-	if err != nil {
-		return nil, err
-	}
-	var rows []*paymentsv1.Move
-	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.Moves(ctx, q, by, "")
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := new(paymentsv1.ListMovesResponse)
-	out.Moves, out.NextPageToken = page.Cut(rows, by.Limit-1, (*paymentsv1.Move).GetMoveId)
-	return out, nil
 }

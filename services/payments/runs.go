@@ -102,7 +102,7 @@ func knownName(ctx context.Context, q sqldb.Querier, code string) (string, error
 	if len(runs) > 0 {
 		return runs[0].CommissionerName, nil
 	}
-	moves, err := store.Moves(ctx, q, store.Page{Commissioners: []string{code}}, "")
+	moves, err := store.Moves(ctx, q, "")
 	at := slices.IndexFunc(moves, func(m *paymentsv1.Move) bool { return m.GetToCommissionerCode() == code })
 	if err != nil || at < 0 {
 		return "", err

@@ -12,6 +12,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
 )
 
@@ -23,6 +24,8 @@ type Deps struct {
 	DB     *sqldb.DB
 	Logger *slog.Logger
 	Meter  metric.Meter
+	// Register tells who takes over from a commissioner.
+	Register registerv1.RegisterServiceClient
 	// Accounts resolves account tokens at export; nil if there is no resolver.
 	Accounts AccountResolver
 }
@@ -34,6 +37,7 @@ type Service struct {
 	db       *sqldb.DB
 	logger   *slog.Logger
 	meter    metric.Meter
+	register registerv1.RegisterServiceClient
 	accounts AccountResolver
 	inbox    *inbox.Inbox
 }
@@ -42,7 +46,7 @@ type Service struct {
 // reads what it decides on, so the database's writes rest on locks.
 func New(deps Deps) *Service {
 	deps.DB.TrustLocks()
-	s := &Service{db: deps.DB, logger: deps.Logger, meter: deps.Meter, accounts: deps.Accounts}
+	s := &Service{db: deps.DB, logger: deps.Logger, meter: deps.Meter, register: deps.Register, accounts: deps.Accounts}
 	s.inbox = inbox.New(deps.DB, inbox.Options{
 		Handle: s.take, New: newEvent, OnQuarantine: s.quarantined, Logger: deps.Logger, Meter: deps.Meter,
 	})

@@ -31,10 +31,7 @@ func TestMove_PutsLinesOfLaterMonthsIntoALaterRun(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.closes(t, "15N", "2022-05", 1, pay("P1", 10000))
 		s.closes(t, "QJK", "2022-05", 1, pay("P2", 500))
-		_, err := s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-04-30", Reason: "abolished",
-		})
-		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-04-30")
 		require.Equal(t, int64(10500), s.run(t, "QJK-2022-05-1").GetTotals().GetNetPence(), "the run of May that was assembled takes the lines of May")
 		require.Equal(t, paymentsv1.RunState_RUN_STATE_WITHDRAWN, s.run(t, "15N-2022-05-1").GetState())
 		s.closes(t, "15N", "2022-05", 2, pay("P1", 7))
@@ -73,10 +70,7 @@ func TestMove_KeepsTheInstalmentsThatWereAgreed(t *testing.T) {
 			RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", InstalmentPence: 500, FromMonth: "2022-05", Reason: "agreed",
 		})
 		require.NoError(t, err)
-		_, err = s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01", Reason: "abolished",
-		})
-		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
 		s.closes(t, "QJK", "2022-07", 1, pay("P1", 10000))
 		totals := s.run(t, "QJK-2022-07-1").GetTotals()
 		require.Equal(t, int64(-500), totals.GetBroughtForwardPence())
@@ -92,11 +86,7 @@ func TestMove_EndsEveryRunThatIsLeftWithoutLines(t *testing.T) {
 		may.LocationCode = "L2"
 		s.closes(t, "15N", "2022-05", 1, may)
 		s.closes(t, "15N", "2022-04", 1, april)
-		_, err := s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01",
-			LocationCodes: []string{"L1"}, Reason: "boundary change",
-		})
-		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01", "L1")
 		require.Equal(t, paymentsv1.RunState_RUN_STATE_ASSEMBLED, s.run(t, "15N-2022-05-1").GetState())
 		require.Equal(t, paymentsv1.RunState_RUN_STATE_WITHDRAWN, s.run(t, "15N-2022-04-1").GetState())
 	})

@@ -226,10 +226,7 @@ func TestStatement_OfASuccessorGoesOn(t *testing.T) {
 		require.NoError(t, err)
 		april := figures(s.statement(t, "U1", "2022-04"))
 		s.closes(t, "15N", "2022-06", 1, payFor("U1", "P1", 30), payFor("U2", "P2", 25))
-		_, err = s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-			RequestId: s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: "2022-07-01", Reason: "abolished",
-		})
-		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
 		s.closes(t, "QJK", "2022-07", 1, payFor("U3", "P3", 1))
 		now := figures(s.statement(t, "U1", "2022-04"))
 		require.True(t, proto.Equal(april, now), "%v was %v", now, april)
@@ -339,9 +336,7 @@ func (a *accounts) plan() {
 }
 
 func (a *accounts) move() {
-	a.may(a.s.payments.MoveOpenItems(a.s.as(context.Background(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-		RequestId: a.s.next(), FromCommissionerCode: "15N", ToCommissionerCode: "QJK", ToCommissionerName: "Body QJK", EffectiveDate: a.current() + "-01", Reason: "abolished",
-	}))
+	a.may(a.s.move(context.Background(), "15N", "QJK", a.current()+"-01"))
 }
 
 // hold holds the statements against the ledger.

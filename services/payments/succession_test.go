@@ -1,6 +1,7 @@
 package payments_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -20,19 +21,32 @@ func in(place string, line *typev1.PaymentLine) *typev1.PaymentLine {
 	return line
 }
 
-// move asks for open items to pass on: of some places, or with none of all.
-func (s *suite) move(t testing.TB, from, to, day string, places ...string) (*paymentsv1.Move, error) {
-	t.Helper()
-	return s.payments.MoveOpenItems(s.as(t.Context(), "ann"), &paymentsv1.MoveOpenItemsRequest{
-		RequestId: s.next(), FromCommissionerCode: from, ToCommissionerCode: to, ToCommissionerName: "Heir " + to, EffectiveDate: day,
-		LocationCodes: places, Reason: "boundary change",
+// propose has ann propose a move of some places, or with none of all.
+func (s *suite) propose(ctx context.Context, from, to string, places ...string) (*paymentsv1.Move, error) {
+	return s.payments.ProposeMove(s.as(ctx, "ann"), &paymentsv1.ProposeMoveRequest{
+		RequestId: s.next(), FromCommissionerCode: from, ToCommissionerCode: to, LocationCodes: places, Reason: "boundary change",
 	})
+}
+
+// agree has a person confirm a move as it was proposed.
+func (s *suite) agree(ctx context.Context, who string, m *paymentsv1.Move) (*paymentsv1.Move, error) {
+	return s.payments.ConfirmMove(s.as(ctx, who), &paymentsv1.ConfirmMoveRequest{RequestId: s.next(), MoveId: m.GetMoveId(), Etag: m.GetEtag()})
+}
+
+// move has open items pass on, of some places, or with none of all: the register holds it, ann proposes and bob confirms.
+func (s *suite) move(ctx context.Context, from, to, day string, places ...string) (*paymentsv1.Move, error) {
+	s.heirs.record(from, to, day, places...)
+	m, err := s.propose(ctx, from, to, places...)
+	if err != nil {
+		return nil, err
+	}
+	return s.agree(ctx, "bob", m)
 }
 
 // succeeds has open items pass on.
 func (s *suite) succeeds(t testing.TB, from, to, day string, places ...string) *paymentsv1.Move {
 	t.Helper()
-	out, err := s.move(t, from, to, day, places...)
+	out, err := s.move(t.Context(), from, to, day, places...)
 	require.NoError(t, err)
 	return out
 }
@@ -126,8 +140,8 @@ func TestMove_WaitsForItsDay(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000))
 		before := s.dump(t)
-		_, err := s.move(t, "15N", "QJK", "2026-01-16")
-		require.Equal(t, codes.InvalidArgument, status.Code(err))
+		_, err := s.move(t.Context(), "15N", "QJK", "2026-01-16")
+		require.Equal(t, codes.FailedPrecondition, status.Code(err))
 		require.Equal(t, "MOVE_REFUSED", reason(err))
 		require.Equal(t, before, s.dump(t))
 		s.succeeds(t, "15N", "QJK", "2026-01-15")

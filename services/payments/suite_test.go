@@ -32,6 +32,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/export"
@@ -77,6 +78,8 @@ type suite struct {
 	metrics  *metric.ManualReader
 	// change, unless it is nil, changes the context that a handler gets.
 	change atomic.Pointer[func(context.Context) context.Context]
+	// heirs is what the register holds.
+	heirs heirs
 	// accounts, unless it is nil, answers for the account resolver.
 	accounts atomic.Pointer[func(tokens []string) (map[string]export.Account, error)]
 	// blunt makes calls that found the database busy fail for good, which the client would else make again by itself.
@@ -117,7 +120,7 @@ func newSuite(t testing.TB, db *sqldb.DB, clock *testkit.Clock) *suite {
 	meter := metric.NewMeterProvider(metric.WithReader(s.metrics)).Meter("test")
 	// Thousands of calls are made, most of them to be refused: only what is a fault of ours is logged.
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	s.service = payments.New(payments.Deps{DB: db, Logger: log, Meter: meter, Accounts: s})
+	s.service = payments.New(payments.Deps{DB: db, Logger: log, Meter: meter, Accounts: s, Register: &s.heirs})
 	s.payments = paymentsv1.NewPaymentsServiceClient(testkit.Serve(t, s.register, testkit.WithLogger(log)))
 	return s
 }
@@ -144,6 +147,41 @@ func (s *suite) register(server *grpc.Server) {
 		}
 	}
 	server.RegisterService(&desc, s.service)
+}
+
+// heirs stands in for the register service: it holds who takes over from whom.
+type heirs struct {
+	registerv1.RegisterServiceClient
+
+	mu    sync.Mutex
+	known map[string][]*registerv1.Succession
+	err   error // what it answers instead
+}
+
+// record has the register hold a succession, in place of what it held between the two for the same places.
+func (h *heirs) record(from, to, day string, places ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known == nil {
+		h.known = make(map[string][]*registerv1.Succession)
+	}
+	h.known[from] = append(slices.DeleteFunc(h.known[from], func(s *registerv1.Succession) bool {
+		return s.GetSuccessorCode() == to && slices.Equal(s.GetLocationCodes(), places)
+	}), &registerv1.Succession{SuccessorCode: to, SuccessorName: "Heir " + to, EffectiveDate: day, LocationCodes: places, LoadId: "load"})
+}
+
+// fail has the register answer with an error; nil ends that.
+func (h *heirs) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.err = err
+}
+
+// ListSuccessions implements registerv1.RegisterServiceClient.
+func (h *heirs) ListSuccessions(_ context.Context, req *registerv1.ListSuccessionsRequest, _ ...grpc.CallOption) (*registerv1.ListSuccessionsResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &registerv1.ListSuccessionsResponse{Successions: slices.Clone(h.known[req.GetCommissionerCode()])}, h.err
 }
 
 // Resolve implements payments.AccountResolver.
@@ -403,7 +441,7 @@ func (s *suite) count(t require.TestingT, from string, args ...any) (n int) {
 // tables are those of payments itself.
 var tables = []string{
 	"schedules", "schedule_parts", "lines", "items", "entitlements", "runs", "approvals", "run_lines", "run_payees", "run_parts", "holds", "payments", "exports",
-	"recovery_plans", "settings", "code_mappings", "suppliers", "imports", "imported_rows", "moves", "postings", "entries",
+	"recovery_plans", "settings", "code_mappings", "suppliers", "imports", "imported_rows", "moves", "move_proposals", "postings", "entries",
 }
 
 // dump returns all that payments holds.

@@ -249,7 +249,11 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		service.Register(server)
 	case payments.Name:
-		p.addPayments(db, server, broker)
+		conn, err := p.dial(s.RegisterAddress)
+		if err != nil {
+			return nil, err
+		}
+		p.addPayments(db, registerv1.NewRegisterServiceClient(conn), server, broker)
 	}
 	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
 		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
@@ -267,8 +271,8 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 }
 
 // addPayments adds the service that takes in the events of the others.
-func (p *process) addPayments(db *sqldb.DB, server *grpc.Server, broker *bus.Bus) {
-	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name)}
+func (p *process) addPayments(db *sqldb.DB, registered registerv1.RegisterServiceClient, server *grpc.Server, broker *bus.Bus) {
+	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name), Register: registered}
 	if p.command.Accounts != "" {
 		deps.Accounts = payments.AccountFile(p.command.Accounts)
 	}

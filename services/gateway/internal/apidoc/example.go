@@ -90,7 +90,7 @@ var (
 			"hold_id":   "hold-0197d5a0-2b3c-7d4e-8f50-617283940a1b",
 			"import_id": "imp-0197d5a0-8c9d-7e0f-9a1b-2c3d4e5f6a7b", "line_id": "core-cd47096c6725dc5a5b27873c435ea5fa",
 			"payee_code": "U89141", "payment_id": "16C-2022-04-1-U89141", "pay_on": "", "pcn_code": "U89141", "period": "2022-04",
-			"run_id": "16C-2022-04-1", "source": "16C-2022-04-1", "to_commissioner_code": "QHM",
+			"run_id": "16C-2022-04-1", "source": "16C-2022-04-1", "to_commissioner_code": "QHM", "move_id": "0197d5a0-4e5f-7061-8728-3940a1b2c3d4",
 			"to_commissioner_name": "NHS North East and North Cumbria Integrated Care Board",
 		},
 	}

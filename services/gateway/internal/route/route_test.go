@@ -37,7 +37,7 @@ func TestFind_TellsRoutesApart(t *testing.T) {
 		{"GET", "/v1/payments/imports", "ListImports", []string{"GET", "POST"}},
 		{"POST", "/v1/payments/runs/16C-2022-04-1:approve", "ApproveRun", []string{"GET", "POST"}},
 		{"GET", "/v1/payments/runs/16C-2022-04-1/lines.csv", "DownloadRunLines", []string{"GET"}},
-		{"POST", "/v1/payments/open-items:move", "MoveOpenItems", []string{"POST"}},
+		{"POST", "/v1/payments/moves", "ProposeMove", []string{"GET", "POST"}},
 		{"PUT", "/v1/core/rates", "", []string{"GET", "POST"}},
 		{"GET", "/v1/core/rates/", "", nil},
 		{"GET", "/v1/core/rates/a/b", "", nil},

@@ -47,4 +47,9 @@ const (
 	ReasonKnownAtInFuture       = "KNOWN_AT_IN_FUTURE"
 	ReasonCommissionerSucceeded = "COMMISSIONER_SUCCEEDED"
 	ReasonExporterSetAccount    = "EXPORTER_SET_ACCOUNT"
+	ReasonSuccessionNotRecorded = "SUCCESSION_NOT_RECORDED"
+	ReasonRegisterNotReached    = "REGISTER_NOT_REACHED"
+	ReasonMoveNotFound          = "MOVE_NOT_FOUND"
+	ReasonMoveStateDiffers      = "MOVE_STATE_DIFFERS"
+	ReasonMoveChanged           = "MOVE_CHANGED"
 )

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -164,45 +163,6 @@ func KnowsPayee(ctx context.Context, q sqldb.Querier, commissioner, payee string
 		OR EXISTS (SELECT 1 FROM entries WHERE commissioner_code = $1 AND payee_code = $2)
 		OR EXISTS (SELECT 1 FROM suppliers WHERE commissioner_code = $1 AND payee_code = $2)`, commissioner, payee).Scan(&known)
 	return known, err
-}
-
-// InsertMove notes that open items passed from one commissioner to another.
-func InsertMove(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
-	value, err := marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO moves (move_id, from_code, to_code, effective_date, value, moved_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		m.GetMoveId(), m.GetFromCommissionerCode(), m.GetToCommissionerCode(), m.GetEffectiveDate(), value, sqldb.Micros(tx.Now()))
-	return err
-}
-
-// Moves returns the moves from or to some commissioners, newest first.
-func Moves(ctx context.Context, q sqldb.Querier, by Page, from string) ([]*paymentsv1.Move, error) {
-	var f sqldb.Filter
-	if by.Commissioners != nil {
-		if len(by.Commissioners) == 0 {
-			return nil, nil
-		}
-		marks := make([]string, len(by.Commissioners))
-		for i, code := range by.Commissioners {
-			marks[i] = f.Arg(code)
-		}
-		in := " IN (" + strings.Join(marks, ", ") + ")"
-		f.Where("(from_code" + in + " OR to_code" + in + ")")
-	}
-	f.Equal("from_code", from)
-	if by.Before != "" {
-		f.Where("move_id < ?", by.Before)
-	}
-	conditions := f.String()
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (*paymentsv1.Move, error) {
-		var value []byte
-		if err := rows.Scan(&value); err != nil {
-			return nil, err
-		}
-		return unmarshal(value, new(paymentsv1.Move))
-	}, `SELECT value FROM moves`+conditions+` ORDER BY move_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
 
 // MovingItem is an item that may pass to another commissioner.

@@ -61,6 +61,15 @@ func WaitingIn(ctx context.Context, q sqldb.Querier, commissioner, payee, lineID
 	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT run_id FROM items`+f.String()+` ORDER BY run_id`, f.Args()...)
 }
 
+// HasPayable tells whether a commissioner has open items up to a month that are in no run and not on hold.
+func HasPayable(ctx context.Context, q sqldb.Querier, commissioner string, upTo period.Month) (has bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM items i WHERE i.commissioner_code = $1 AND i.run_id = '' AND i.state = $2 AND i.month <= $3
+		AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.commissioner_code = i.commissioner_code AND h.released_at = 0
+			AND (h.line_id = i.line_id OR (h.payee_code <> '' AND h.payee_code = i.payee_code))))`,
+		commissioner, int64(Open), upTo.String()).Scan(&has)
+	return has, err
+}
+
 // Detach takes the open items of a run out of it: all of them, or those of some lines.
 func Detach(ctx context.Context, tx *sqldb.Tx, runID string, lineIDs []string) error {
 	if lineIDs == nil {

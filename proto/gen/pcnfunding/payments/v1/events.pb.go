@@ -22,6 +22,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MoveState is where a move stands.
+type MoveState int32
+
+const (
+	MoveState_MOVE_STATE_UNSPECIFIED MoveState = 0
+	// It waits for another person.
+	MoveState_MOVE_STATE_PROPOSED MoveState = 1
+	// It took effect.
+	MoveState_MOVE_STATE_CONFIRMED MoveState = 2
+	// It was taken back or refused, and nothing passed.
+	MoveState_MOVE_STATE_WITHDRAWN MoveState = 3
+)
+
+// Enum value maps for MoveState.
+var (
+	MoveState_name = map[int32]string{
+		0: "MOVE_STATE_UNSPECIFIED",
+		1: "MOVE_STATE_PROPOSED",
+		2: "MOVE_STATE_CONFIRMED",
+		3: "MOVE_STATE_WITHDRAWN",
+	}
+	MoveState_value = map[string]int32{
+		"MOVE_STATE_UNSPECIFIED": 0,
+		"MOVE_STATE_PROPOSED":    1,
+		"MOVE_STATE_CONFIRMED":   2,
+		"MOVE_STATE_WITHDRAWN":   3,
+	}
+)
+
+func (x MoveState) Enum() *MoveState {
+	p := new(MoveState)
+	*p = x
+	return p
+}
+
+func (x MoveState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MoveState) Descriptor() protoreflect.EnumDescriptor {
+	return file_pcnfunding_payments_v1_events_proto_enumTypes[0].Descriptor()
+}
+
+func (MoveState) Type() protoreflect.EnumType {
+	return &file_pcnfunding_payments_v1_events_proto_enumTypes[0]
+}
+
+func (x MoveState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MoveState.Descriptor instead.
+func (MoveState) EnumDescriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{0}
+}
+
 // RunAssembled says that a run was begun for a commissioner and month. Aggregate: run.
 type RunAssembled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -869,6 +925,99 @@ func (x *RecoveryPlanned) GetRecovery() *Recovery {
 	return nil
 }
 
+// MoveProposed says what would pass from one commissioner to another, if another person confirms it. Addressed to each of the two.
+// Aggregate: move.
+type MoveProposed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The move.
+	Move          *Move `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveProposed) Reset() {
+	*x = MoveProposed{}
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveProposed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveProposed) ProtoMessage() {}
+
+func (x *MoveProposed) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveProposed.ProtoReflect.Descriptor instead.
+func (*MoveProposed) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MoveProposed) GetMove() *Move {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
+// MoveWithdrawn says that a proposal came to nothing. Addressed to each of the two. Aggregate: move.
+type MoveWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The move.
+	Move          *Move `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveWithdrawn) Reset() {
+	*x = MoveWithdrawn{}
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveWithdrawn) ProtoMessage() {}
+
+func (x *MoveWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveWithdrawn.ProtoReflect.Descriptor instead.
+func (*MoveWithdrawn) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *MoveWithdrawn) GetMove() *Move {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
 // OpenItemsMoved says that what one commissioner owed passed to another. Addressed to each of the two. Aggregate: move.
 type OpenItemsMoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -880,7 +1029,7 @@ type OpenItemsMoved struct {
 
 func (x *OpenItemsMoved) Reset() {
 	*x = OpenItemsMoved{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1041,7 @@ func (x *OpenItemsMoved) String() string {
 func (*OpenItemsMoved) ProtoMessage() {}
 
 func (x *OpenItemsMoved) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[17]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1054,7 @@ func (x *OpenItemsMoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenItemsMoved.ProtoReflect.Descriptor instead.
 func (*OpenItemsMoved) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenItemsMoved) GetMove() *Move {
@@ -915,22 +1064,23 @@ func (x *OpenItemsMoved) GetMove() *Move {
 	return nil
 }
 
-// Move is the passing of open items from one commissioner to another. Amounts are pence.
+// Move is the passing of open items from one commissioner to another: what would pass while it is proposed, and what has passed once it
+// is confirmed. Amounts are pence.
 type Move struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifier.
 	MoveId string `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
-	// Commissioner that is abolished.
+	// Commissioner that is abolished, or gives up places.
 	FromCommissionerCode string `protobuf:"bytes,2,opt,name=from_commissioner_code,json=fromCommissionerCode,proto3" json:"from_commissioner_code,omitempty"`
 	// Commissioner that takes over.
 	ToCommissionerCode string `protobuf:"bytes,3,opt,name=to_commissioner_code,json=toCommissionerCode,proto3" json:"to_commissioner_code,omitempty"`
-	// Day of the change, YYYY-MM-DD.
+	// Day of the change, YYYY-MM-DD, as the register has it.
 	EffectiveDate string `protobuf:"bytes,4,opt,name=effective_date,json=effectiveDate,proto3" json:"effective_date,omitempty"`
-	// Places whose items moved; empty for all.
+	// Places whose items move; empty for all.
 	LocationCodes []string `protobuf:"bytes,5,rep,name=location_codes,json=locationCodes,proto3" json:"location_codes,omitempty"`
-	// Lines moved.
+	// Lines that pass.
 	Lines int32 `protobuf:"varint,6,opt,name=lines,proto3" json:"lines,omitempty"`
-	// Payments moved.
+	// Payments that pass.
 	Payments int32 `protobuf:"varint,7,opt,name=payments,proto3" json:"payments,omitempty"`
 	// Accrued and not approved.
 	AccruedPence int64 `protobuf:"varint,8,opt,name=accrued_pence,json=accruedPence,proto3" json:"accrued_pence,omitempty"`
@@ -946,19 +1096,37 @@ type Move struct {
 	OpenAfterPence int64 `protobuf:"varint,13,opt,name=open_after_pence,json=openAfterPence,proto3" json:"open_after_pence,omitempty"`
 	// Why.
 	Reason string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Who moved them.
+	// Who confirmed it; empty before. Moves of earlier editions had one person.
 	MovedBy string `protobuf:"bytes,15,opt,name=moved_by,json=movedBy,proto3" json:"moved_by,omitempty"`
 	// When.
 	MovedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=moved_at,json=movedAt,proto3" json:"moved_at,omitempty"`
-	// Name of the commissioner that takes over.
+	// Name of the commissioner that takes over, as the register has it.
 	ToCommissionerName string `protobuf:"bytes,17,opt,name=to_commissioner_name,json=toCommissionerName,proto3" json:"to_commissioner_name,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Where it stands.
+	State MoveState `protobuf:"varint,18,opt,name=state,proto3,enum=pcnfunding.payments.v1.MoveState" json:"state,omitempty"`
+	// Who proposed it.
+	ProposedBy string `protobuf:"bytes,19,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	// When.
+	ProposedAt *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=proposed_at,json=proposedAt,proto3" json:"proposed_at,omitempty"`
+	// Who withdrew it.
+	EndedBy string `protobuf:"bytes,21,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	// When.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Why.
+	EndReason string `protobuf:"bytes,23,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	// Assembled runs that lose lines.
+	RunIds []string `protobuf:"bytes,24,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	// Hash of every balance that passes, by fund, payee, stage and line. A proposal is confirmed only while it stays the same.
+	BalancesSha256 string `protobuf:"bytes,25,opt,name=balances_sha256,json=balancesSha256,proto3" json:"balances_sha256,omitempty"`
+	// Version tag, for confirming or withdrawing.
+	Etag          string `protobuf:"bytes,26,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1138,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[18]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1151,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Move) GetMoveId() string {
@@ -1105,6 +1273,69 @@ func (x *Move) GetToCommissionerName() string {
 	return ""
 }
 
+func (x *Move) GetState() MoveState {
+	if x != nil {
+		return x.State
+	}
+	return MoveState_MOVE_STATE_UNSPECIFIED
+}
+
+func (x *Move) GetProposedBy() string {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return ""
+}
+
+func (x *Move) GetProposedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProposedAt
+	}
+	return nil
+}
+
+func (x *Move) GetEndedBy() string {
+	if x != nil {
+		return x.EndedBy
+	}
+	return ""
+}
+
+func (x *Move) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Move) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
+	}
+	return ""
+}
+
+func (x *Move) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+func (x *Move) GetBalancesSha256() string {
+	if x != nil {
+		return x.BalancesSha256
+	}
+	return ""
+}
+
+func (x *Move) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // FileImported says that confirmations or paid amounts were read. Aggregate: import.
 type FileImported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1116,7 +1347,7 @@ type FileImported struct {
 
 func (x *FileImported) Reset() {
 	*x = FileImported{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1359,7 @@ func (x *FileImported) String() string {
 func (*FileImported) ProtoMessage() {}
 
 func (x *FileImported) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[19]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1372,7 @@ func (x *FileImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileImported.ProtoReflect.Descriptor instead.
 func (*FileImported) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FileImported) GetFile() *ImportedFile {
@@ -1162,7 +1393,7 @@ type SettingChanged struct {
 
 func (x *SettingChanged) Reset() {
 	*x = SettingChanged{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1405,7 @@ func (x *SettingChanged) String() string {
 func (*SettingChanged) ProtoMessage() {}
 
 func (x *SettingChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[20]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1418,7 @@ func (x *SettingChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingChanged.ProtoReflect.Descriptor instead.
 func (*SettingChanged) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SettingChanged) GetSetting() *Setting {
@@ -1212,7 +1443,7 @@ type CodesChanged struct {
 
 func (x *CodesChanged) Reset() {
 	*x = CodesChanged{}
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1455,7 @@ func (x *CodesChanged) String() string {
 func (*CodesChanged) ProtoMessage() {}
 
 func (x *CodesChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[21]
+	mi := &file_pcnfunding_payments_v1_events_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1468,7 @@ func (x *CodesChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CodesChanged.ProtoReflect.Descriptor instead.
 func (*CodesChanged) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_pcnfunding_payments_v1_events_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CodesChanged) GetCommissionerCode() string {
@@ -1309,9 +1540,13 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\fHoldReleased\x120\n" +
 	"\x04hold\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.HoldR\x04hold\"O\n" +
 	"\x0fRecoveryPlanned\x12<\n" +
-	"\brecovery\x18\x01 \x01(\v2 .pcnfunding.payments.v1.RecoveryR\brecovery\"B\n" +
+	"\brecovery\x18\x01 \x01(\v2 .pcnfunding.payments.v1.RecoveryR\brecovery\"@\n" +
+	"\fMoveProposed\x120\n" +
+	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"A\n" +
+	"\rMoveWithdrawn\x120\n" +
+	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"B\n" +
 	"\x0eOpenItemsMoved\x120\n" +
-	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\x89\x05\n" +
+	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\xe7\a\n" +
 	"\x04Move\x12\x17\n" +
 	"\amove_id\x18\x01 \x01(\tR\x06moveId\x124\n" +
 	"\x16from_commissioner_code\x18\x02 \x01(\tR\x14fromCommissionerCode\x120\n" +
@@ -1331,7 +1566,19 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x19\n" +
 	"\bmoved_by\x18\x0f \x01(\tR\amovedBy\x125\n" +
 	"\bmoved_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\amovedAt\x120\n" +
-	"\x14to_commissioner_name\x18\x11 \x01(\tR\x12toCommissionerName\"H\n" +
+	"\x14to_commissioner_name\x18\x11 \x01(\tR\x12toCommissionerName\x127\n" +
+	"\x05state\x18\x12 \x01(\x0e2!.pcnfunding.payments.v1.MoveStateR\x05state\x12\x1f\n" +
+	"\vproposed_by\x18\x13 \x01(\tR\n" +
+	"proposedBy\x12;\n" +
+	"\vproposed_at\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"proposedAt\x12\x19\n" +
+	"\bended_by\x18\x15 \x01(\tR\aendedBy\x125\n" +
+	"\bended_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\x17 \x01(\tR\tendReason\x12\x17\n" +
+	"\arun_ids\x18\x18 \x03(\tR\x06runIds\x12'\n" +
+	"\x0fbalances_sha256\x18\x19 \x01(\tR\x0ebalancesSha256\x12\x12\n" +
+	"\x04etag\x18\x1a \x01(\tR\x04etag\"H\n" +
 	"\fFileImported\x128\n" +
 	"\x04file\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportedFileR\x04file\"K\n" +
 	"\x0eSettingChanged\x129\n" +
@@ -1339,7 +1586,12 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\fCodesChanged\x12+\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tR\x10commissionerCode\x12\x1a\n" +
 	"\bmappings\x18\x02 \x01(\x05R\bmappings\x12\x1c\n" +
-	"\tsuppliers\x18\x03 \x01(\x05R\tsuppliersBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\tsuppliers\x18\x03 \x01(\x05R\tsuppliers*t\n" +
+	"\tMoveState\x12\x1a\n" +
+	"\x16MOVE_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13MOVE_STATE_PROPOSED\x10\x01\x12\x18\n" +
+	"\x14MOVE_STATE_CONFIRMED\x10\x02\x12\x18\n" +
+	"\x14MOVE_STATE_WITHDRAWN\x10\x03BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_events_proto_rawDescOnce sync.Once
@@ -1353,67 +1605,76 @@ func file_pcnfunding_payments_v1_events_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_payments_v1_events_proto_rawDescData
 }
 
-var file_pcnfunding_payments_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_pcnfunding_payments_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_pcnfunding_payments_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_pcnfunding_payments_v1_events_proto_goTypes = []any{
-	(*RunAssembled)(nil),          // 0: pcnfunding.payments.v1.RunAssembled
-	(*RunSubmitted)(nil),          // 1: pcnfunding.payments.v1.RunSubmitted
-	(*RunApproved)(nil),           // 2: pcnfunding.payments.v1.RunApproved
-	(*RunPartlyApproved)(nil),     // 3: pcnfunding.payments.v1.RunPartlyApproved
-	(*RunRejected)(nil),           // 4: pcnfunding.payments.v1.RunRejected
-	(*RunWithdrawn)(nil),          // 5: pcnfunding.payments.v1.RunWithdrawn
-	(*RunExported)(nil),           // 6: pcnfunding.payments.v1.RunExported
-	(*RunSettled)(nil),            // 7: pcnfunding.payments.v1.RunSettled
-	(*PaymentApproved)(nil),       // 8: pcnfunding.payments.v1.PaymentApproved
-	(*PaymentKeptBack)(nil),       // 9: pcnfunding.payments.v1.PaymentKeptBack
-	(*PaymentSent)(nil),           // 10: pcnfunding.payments.v1.PaymentSent
-	(*PaymentSettled)(nil),        // 11: pcnfunding.payments.v1.PaymentSettled
-	(*PaymentRejected)(nil),       // 12: pcnfunding.payments.v1.PaymentRejected
-	(*PaymentReissued)(nil),       // 13: pcnfunding.payments.v1.PaymentReissued
-	(*HoldPlaced)(nil),            // 14: pcnfunding.payments.v1.HoldPlaced
-	(*HoldReleased)(nil),          // 15: pcnfunding.payments.v1.HoldReleased
-	(*RecoveryPlanned)(nil),       // 16: pcnfunding.payments.v1.RecoveryPlanned
-	(*OpenItemsMoved)(nil),        // 17: pcnfunding.payments.v1.OpenItemsMoved
-	(*Move)(nil),                  // 18: pcnfunding.payments.v1.Move
-	(*FileImported)(nil),          // 19: pcnfunding.payments.v1.FileImported
-	(*SettingChanged)(nil),        // 20: pcnfunding.payments.v1.SettingChanged
-	(*CodesChanged)(nil),          // 21: pcnfunding.payments.v1.CodesChanged
-	(*Run)(nil),                   // 22: pcnfunding.payments.v1.Run
-	(*Export)(nil),                // 23: pcnfunding.payments.v1.Export
-	(*PayeeTotal)(nil),            // 24: pcnfunding.payments.v1.PayeeTotal
-	(*Payment)(nil),               // 25: pcnfunding.payments.v1.Payment
-	(*Hold)(nil),                  // 26: pcnfunding.payments.v1.Hold
-	(*Recovery)(nil),              // 27: pcnfunding.payments.v1.Recovery
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*ImportedFile)(nil),          // 29: pcnfunding.payments.v1.ImportedFile
-	(*Setting)(nil),               // 30: pcnfunding.payments.v1.Setting
+	(MoveState)(0),                // 0: pcnfunding.payments.v1.MoveState
+	(*RunAssembled)(nil),          // 1: pcnfunding.payments.v1.RunAssembled
+	(*RunSubmitted)(nil),          // 2: pcnfunding.payments.v1.RunSubmitted
+	(*RunApproved)(nil),           // 3: pcnfunding.payments.v1.RunApproved
+	(*RunPartlyApproved)(nil),     // 4: pcnfunding.payments.v1.RunPartlyApproved
+	(*RunRejected)(nil),           // 5: pcnfunding.payments.v1.RunRejected
+	(*RunWithdrawn)(nil),          // 6: pcnfunding.payments.v1.RunWithdrawn
+	(*RunExported)(nil),           // 7: pcnfunding.payments.v1.RunExported
+	(*RunSettled)(nil),            // 8: pcnfunding.payments.v1.RunSettled
+	(*PaymentApproved)(nil),       // 9: pcnfunding.payments.v1.PaymentApproved
+	(*PaymentKeptBack)(nil),       // 10: pcnfunding.payments.v1.PaymentKeptBack
+	(*PaymentSent)(nil),           // 11: pcnfunding.payments.v1.PaymentSent
+	(*PaymentSettled)(nil),        // 12: pcnfunding.payments.v1.PaymentSettled
+	(*PaymentRejected)(nil),       // 13: pcnfunding.payments.v1.PaymentRejected
+	(*PaymentReissued)(nil),       // 14: pcnfunding.payments.v1.PaymentReissued
+	(*HoldPlaced)(nil),            // 15: pcnfunding.payments.v1.HoldPlaced
+	(*HoldReleased)(nil),          // 16: pcnfunding.payments.v1.HoldReleased
+	(*RecoveryPlanned)(nil),       // 17: pcnfunding.payments.v1.RecoveryPlanned
+	(*MoveProposed)(nil),          // 18: pcnfunding.payments.v1.MoveProposed
+	(*MoveWithdrawn)(nil),         // 19: pcnfunding.payments.v1.MoveWithdrawn
+	(*OpenItemsMoved)(nil),        // 20: pcnfunding.payments.v1.OpenItemsMoved
+	(*Move)(nil),                  // 21: pcnfunding.payments.v1.Move
+	(*FileImported)(nil),          // 22: pcnfunding.payments.v1.FileImported
+	(*SettingChanged)(nil),        // 23: pcnfunding.payments.v1.SettingChanged
+	(*CodesChanged)(nil),          // 24: pcnfunding.payments.v1.CodesChanged
+	(*Run)(nil),                   // 25: pcnfunding.payments.v1.Run
+	(*Export)(nil),                // 26: pcnfunding.payments.v1.Export
+	(*PayeeTotal)(nil),            // 27: pcnfunding.payments.v1.PayeeTotal
+	(*Payment)(nil),               // 28: pcnfunding.payments.v1.Payment
+	(*Hold)(nil),                  // 29: pcnfunding.payments.v1.Hold
+	(*Recovery)(nil),              // 30: pcnfunding.payments.v1.Recovery
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*ImportedFile)(nil),          // 32: pcnfunding.payments.v1.ImportedFile
+	(*Setting)(nil),               // 33: pcnfunding.payments.v1.Setting
 }
 var file_pcnfunding_payments_v1_events_proto_depIdxs = []int32{
-	22, // 0: pcnfunding.payments.v1.RunAssembled.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 1: pcnfunding.payments.v1.RunSubmitted.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 2: pcnfunding.payments.v1.RunApproved.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 3: pcnfunding.payments.v1.RunPartlyApproved.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 4: pcnfunding.payments.v1.RunRejected.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 5: pcnfunding.payments.v1.RunWithdrawn.run:type_name -> pcnfunding.payments.v1.Run
-	22, // 6: pcnfunding.payments.v1.RunExported.run:type_name -> pcnfunding.payments.v1.Run
-	23, // 7: pcnfunding.payments.v1.RunExported.export:type_name -> pcnfunding.payments.v1.Export
-	22, // 8: pcnfunding.payments.v1.RunSettled.run:type_name -> pcnfunding.payments.v1.Run
-	24, // 9: pcnfunding.payments.v1.PaymentApproved.total:type_name -> pcnfunding.payments.v1.PayeeTotal
-	25, // 10: pcnfunding.payments.v1.PaymentSent.payment:type_name -> pcnfunding.payments.v1.Payment
-	25, // 11: pcnfunding.payments.v1.PaymentSettled.payment:type_name -> pcnfunding.payments.v1.Payment
-	25, // 12: pcnfunding.payments.v1.PaymentRejected.payment:type_name -> pcnfunding.payments.v1.Payment
-	25, // 13: pcnfunding.payments.v1.PaymentReissued.payment:type_name -> pcnfunding.payments.v1.Payment
-	26, // 14: pcnfunding.payments.v1.HoldPlaced.hold:type_name -> pcnfunding.payments.v1.Hold
-	26, // 15: pcnfunding.payments.v1.HoldReleased.hold:type_name -> pcnfunding.payments.v1.Hold
-	27, // 16: pcnfunding.payments.v1.RecoveryPlanned.recovery:type_name -> pcnfunding.payments.v1.Recovery
-	18, // 17: pcnfunding.payments.v1.OpenItemsMoved.move:type_name -> pcnfunding.payments.v1.Move
-	28, // 18: pcnfunding.payments.v1.Move.moved_at:type_name -> google.protobuf.Timestamp
-	29, // 19: pcnfunding.payments.v1.FileImported.file:type_name -> pcnfunding.payments.v1.ImportedFile
-	30, // 20: pcnfunding.payments.v1.SettingChanged.setting:type_name -> pcnfunding.payments.v1.Setting
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	25, // 0: pcnfunding.payments.v1.RunAssembled.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 1: pcnfunding.payments.v1.RunSubmitted.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 2: pcnfunding.payments.v1.RunApproved.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 3: pcnfunding.payments.v1.RunPartlyApproved.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 4: pcnfunding.payments.v1.RunRejected.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 5: pcnfunding.payments.v1.RunWithdrawn.run:type_name -> pcnfunding.payments.v1.Run
+	25, // 6: pcnfunding.payments.v1.RunExported.run:type_name -> pcnfunding.payments.v1.Run
+	26, // 7: pcnfunding.payments.v1.RunExported.export:type_name -> pcnfunding.payments.v1.Export
+	25, // 8: pcnfunding.payments.v1.RunSettled.run:type_name -> pcnfunding.payments.v1.Run
+	27, // 9: pcnfunding.payments.v1.PaymentApproved.total:type_name -> pcnfunding.payments.v1.PayeeTotal
+	28, // 10: pcnfunding.payments.v1.PaymentSent.payment:type_name -> pcnfunding.payments.v1.Payment
+	28, // 11: pcnfunding.payments.v1.PaymentSettled.payment:type_name -> pcnfunding.payments.v1.Payment
+	28, // 12: pcnfunding.payments.v1.PaymentRejected.payment:type_name -> pcnfunding.payments.v1.Payment
+	28, // 13: pcnfunding.payments.v1.PaymentReissued.payment:type_name -> pcnfunding.payments.v1.Payment
+	29, // 14: pcnfunding.payments.v1.HoldPlaced.hold:type_name -> pcnfunding.payments.v1.Hold
+	29, // 15: pcnfunding.payments.v1.HoldReleased.hold:type_name -> pcnfunding.payments.v1.Hold
+	30, // 16: pcnfunding.payments.v1.RecoveryPlanned.recovery:type_name -> pcnfunding.payments.v1.Recovery
+	21, // 17: pcnfunding.payments.v1.MoveProposed.move:type_name -> pcnfunding.payments.v1.Move
+	21, // 18: pcnfunding.payments.v1.MoveWithdrawn.move:type_name -> pcnfunding.payments.v1.Move
+	21, // 19: pcnfunding.payments.v1.OpenItemsMoved.move:type_name -> pcnfunding.payments.v1.Move
+	31, // 20: pcnfunding.payments.v1.Move.moved_at:type_name -> google.protobuf.Timestamp
+	0,  // 21: pcnfunding.payments.v1.Move.state:type_name -> pcnfunding.payments.v1.MoveState
+	31, // 22: pcnfunding.payments.v1.Move.proposed_at:type_name -> google.protobuf.Timestamp
+	31, // 23: pcnfunding.payments.v1.Move.ended_at:type_name -> google.protobuf.Timestamp
+	32, // 24: pcnfunding.payments.v1.FileImported.file:type_name -> pcnfunding.payments.v1.ImportedFile
+	33, // 25: pcnfunding.payments.v1.SettingChanged.setting:type_name -> pcnfunding.payments.v1.Setting
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_payments_v1_events_proto_init() }
@@ -1429,13 +1690,14 @@ func file_pcnfunding_payments_v1_events_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_payments_v1_events_proto_rawDesc), len(file_pcnfunding_payments_v1_events_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   22,
+			NumEnums:      1,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_pcnfunding_payments_v1_events_proto_goTypes,
 		DependencyIndexes: file_pcnfunding_payments_v1_events_proto_depIdxs,
+		EnumInfos:         file_pcnfunding_payments_v1_events_proto_enumTypes,
 		MessageInfos:      file_pcnfunding_payments_v1_events_proto_msgTypes,
 	}.Build()
 	File_pcnfunding_payments_v1_events_proto = out.File

@@ -3864,41 +3864,37 @@ func (x *GetReconciliationRequest) GetPageToken() string {
 	return ""
 }
 
-// MoveOpenItemsRequest passes open items on.
-type MoveOpenItemsRequest struct {
+// ProposeMoveRequest names whose open items are to pass to whom.
+type ProposeMoveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Client's identifier of the request; the same one again returns the stored answer.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Commissioner that is abolished.
+	// Commissioner that is abolished, or gives up places.
 	FromCommissionerCode string `protobuf:"bytes,2,opt,name=from_commissioner_code,json=fromCommissionerCode,proto3" json:"from_commissioner_code,omitempty"`
-	// Commissioner that takes over.
+	// Commissioner that takes over, as the register has it.
 	ToCommissionerCode string `protobuf:"bytes,3,opt,name=to_commissioner_code,json=toCommissionerCode,proto3" json:"to_commissioner_code,omitempty"`
-	// Its name.
-	ToCommissionerName string `protobuf:"bytes,4,opt,name=to_commissioner_name,json=toCommissionerName,proto3" json:"to_commissioner_name,omitempty"`
-	// Day of the change, YYYY-MM-DD.
-	EffectiveDate string `protobuf:"bytes,5,opt,name=effective_date,json=effectiveDate,proto3" json:"effective_date,omitempty"`
 	// Places whose items move; none means all.
-	LocationCodes []string `protobuf:"bytes,6,rep,name=location_codes,json=locationCodes,proto3" json:"location_codes,omitempty"`
+	LocationCodes []string `protobuf:"bytes,4,rep,name=location_codes,json=locationCodes,proto3" json:"location_codes,omitempty"`
 	// Why.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *MoveOpenItemsRequest) Reset() {
-	*x = MoveOpenItemsRequest{}
+func (x *ProposeMoveRequest) Reset() {
+	*x = ProposeMoveRequest{}
 	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *MoveOpenItemsRequest) String() string {
+func (x *ProposeMoveRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*MoveOpenItemsRequest) ProtoMessage() {}
+func (*ProposeMoveRequest) ProtoMessage() {}
 
-func (x *MoveOpenItemsRequest) ProtoReflect() protoreflect.Message {
+func (x *ProposeMoveRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -3910,56 +3906,225 @@ func (x *MoveOpenItemsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use MoveOpenItemsRequest.ProtoReflect.Descriptor instead.
-func (*MoveOpenItemsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ProposeMoveRequest.ProtoReflect.Descriptor instead.
+func (*ProposeMoveRequest) Descriptor() ([]byte, []int) {
 	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{57}
 }
 
-func (x *MoveOpenItemsRequest) GetRequestId() string {
+func (x *ProposeMoveRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
 	}
 	return ""
 }
 
-func (x *MoveOpenItemsRequest) GetFromCommissionerCode() string {
+func (x *ProposeMoveRequest) GetFromCommissionerCode() string {
 	if x != nil {
 		return x.FromCommissionerCode
 	}
 	return ""
 }
 
-func (x *MoveOpenItemsRequest) GetToCommissionerCode() string {
+func (x *ProposeMoveRequest) GetToCommissionerCode() string {
 	if x != nil {
 		return x.ToCommissionerCode
 	}
 	return ""
 }
 
-func (x *MoveOpenItemsRequest) GetToCommissionerName() string {
-	if x != nil {
-		return x.ToCommissionerName
-	}
-	return ""
-}
-
-func (x *MoveOpenItemsRequest) GetEffectiveDate() string {
-	if x != nil {
-		return x.EffectiveDate
-	}
-	return ""
-}
-
-func (x *MoveOpenItemsRequest) GetLocationCodes() []string {
+func (x *ProposeMoveRequest) GetLocationCodes() []string {
 	if x != nil {
 		return x.LocationCodes
 	}
 	return nil
 }
 
-func (x *MoveOpenItemsRequest) GetReason() string {
+func (x *ProposeMoveRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+// ConfirmMoveRequest consents to a move.
+type ConfirmMoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request; the same one again returns the stored answer.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Move.
+	MoveId string `protobuf:"bytes,2,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
+	// Etag of the move as it was read.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmMoveRequest) Reset() {
+	*x = ConfirmMoveRequest{}
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmMoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmMoveRequest) ProtoMessage() {}
+
+func (x *ConfirmMoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmMoveRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmMoveRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ConfirmMoveRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ConfirmMoveRequest) GetMoveId() string {
+	if x != nil {
+		return x.MoveId
+	}
+	return ""
+}
+
+func (x *ConfirmMoveRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// WithdrawMoveRequest ends a proposal.
+type WithdrawMoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request; the same one again returns the stored answer.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Move.
+	MoveId string `protobuf:"bytes,2,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
+	// Etag of the move as it was read.
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawMoveRequest) Reset() {
+	*x = WithdrawMoveRequest{}
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawMoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawMoveRequest) ProtoMessage() {}
+
+func (x *WithdrawMoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawMoveRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawMoveRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *WithdrawMoveRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *WithdrawMoveRequest) GetMoveId() string {
+	if x != nil {
+		return x.MoveId
+	}
+	return ""
+}
+
+func (x *WithdrawMoveRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *WithdrawMoveRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// GetMoveRequest names a move.
+type GetMoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Move.
+	MoveId        string `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMoveRequest) Reset() {
+	*x = GetMoveRequest{}
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMoveRequest) ProtoMessage() {}
+
+func (x *GetMoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMoveRequest.ProtoReflect.Descriptor instead.
+func (*GetMoveRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *GetMoveRequest) GetMoveId() string {
+	if x != nil {
+		return x.MoveId
 	}
 	return ""
 }
@@ -3979,7 +4144,7 @@ type ListMovesRequest struct {
 
 func (x *ListMovesRequest) Reset() {
 	*x = ListMovesRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[58]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4156,7 @@ func (x *ListMovesRequest) String() string {
 func (*ListMovesRequest) ProtoMessage() {}
 
 func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[58]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4169,7 @@ func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
 func (*ListMovesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{58}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListMovesRequest) GetCommissionerCode() string {
@@ -4041,7 +4206,7 @@ type ListMovesResponse struct {
 
 func (x *ListMovesResponse) Reset() {
 	*x = ListMovesResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[59]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4218,7 @@ func (x *ListMovesResponse) String() string {
 func (*ListMovesResponse) ProtoMessage() {}
 
 func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[59]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4231,7 @@ func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
 func (*ListMovesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{59}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListMovesResponse) GetMoves() []*Move {
@@ -4102,7 +4267,7 @@ type AddCodesRequest struct {
 
 func (x *AddCodesRequest) Reset() {
 	*x = AddCodesRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[60]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4114,7 +4279,7 @@ func (x *AddCodesRequest) String() string {
 func (*AddCodesRequest) ProtoMessage() {}
 
 func (x *AddCodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[60]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4127,7 +4292,7 @@ func (x *AddCodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCodesRequest.ProtoReflect.Descriptor instead.
 func (*AddCodesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{60}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AddCodesRequest) GetRequestId() string {
@@ -4178,7 +4343,7 @@ type AddCodesResponse struct {
 
 func (x *AddCodesResponse) Reset() {
 	*x = AddCodesResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[61]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4355,7 @@ func (x *AddCodesResponse) String() string {
 func (*AddCodesResponse) ProtoMessage() {}
 
 func (x *AddCodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[61]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4368,7 @@ func (x *AddCodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddCodesResponse.ProtoReflect.Descriptor instead.
 func (*AddCodesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{61}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *AddCodesResponse) GetMappingIds() []string {
@@ -4235,7 +4400,7 @@ type ListCodeMappingsRequest struct {
 
 func (x *ListCodeMappingsRequest) Reset() {
 	*x = ListCodeMappingsRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[62]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4412,7 @@ func (x *ListCodeMappingsRequest) String() string {
 func (*ListCodeMappingsRequest) ProtoMessage() {}
 
 func (x *ListCodeMappingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[62]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4425,7 @@ func (x *ListCodeMappingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCodeMappingsRequest.ProtoReflect.Descriptor instead.
 func (*ListCodeMappingsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{62}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListCodeMappingsRequest) GetCommissionerCode() string {
@@ -4297,7 +4462,7 @@ type ListCodeMappingsResponse struct {
 
 func (x *ListCodeMappingsResponse) Reset() {
 	*x = ListCodeMappingsResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[63]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4309,7 +4474,7 @@ func (x *ListCodeMappingsResponse) String() string {
 func (*ListCodeMappingsResponse) ProtoMessage() {}
 
 func (x *ListCodeMappingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[63]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4322,7 +4487,7 @@ func (x *ListCodeMappingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCodeMappingsResponse.ProtoReflect.Descriptor instead.
 func (*ListCodeMappingsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{63}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListCodeMappingsResponse) GetMappings() []*CodeMapping {
@@ -4354,7 +4519,7 @@ type ListSuppliersRequest struct {
 
 func (x *ListSuppliersRequest) Reset() {
 	*x = ListSuppliersRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[64]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4366,7 +4531,7 @@ func (x *ListSuppliersRequest) String() string {
 func (*ListSuppliersRequest) ProtoMessage() {}
 
 func (x *ListSuppliersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[64]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4379,7 +4544,7 @@ func (x *ListSuppliersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuppliersRequest.ProtoReflect.Descriptor instead.
 func (*ListSuppliersRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{64}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListSuppliersRequest) GetCommissionerCode() string {
@@ -4416,7 +4581,7 @@ type ListSuppliersResponse struct {
 
 func (x *ListSuppliersResponse) Reset() {
 	*x = ListSuppliersResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[65]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4593,7 @@ func (x *ListSuppliersResponse) String() string {
 func (*ListSuppliersResponse) ProtoMessage() {}
 
 func (x *ListSuppliersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[65]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +4606,7 @@ func (x *ListSuppliersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuppliersResponse.ProtoReflect.Descriptor instead.
 func (*ListSuppliersResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{65}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListSuppliersResponse) GetSuppliers() []*Supplier {
@@ -4483,7 +4648,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[66]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4495,7 +4660,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[66]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4508,7 +4673,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{66}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SetSettingRequest) GetRequestId() string {
@@ -4613,7 +4778,7 @@ type ListSettingsRequest struct {
 
 func (x *ListSettingsRequest) Reset() {
 	*x = ListSettingsRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[67]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +4790,7 @@ func (x *ListSettingsRequest) String() string {
 func (*ListSettingsRequest) ProtoMessage() {}
 
 func (x *ListSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[67]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +4803,7 @@ func (x *ListSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettingsRequest.ProtoReflect.Descriptor instead.
 func (*ListSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{67}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListSettingsRequest) GetCommissionerCode() string {
@@ -4675,7 +4840,7 @@ type ListSettingsResponse struct {
 
 func (x *ListSettingsResponse) Reset() {
 	*x = ListSettingsResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[68]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4687,7 +4852,7 @@ func (x *ListSettingsResponse) String() string {
 func (*ListSettingsResponse) ProtoMessage() {}
 
 func (x *ListSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[68]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4700,7 +4865,7 @@ func (x *ListSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettingsResponse.ProtoReflect.Descriptor instead.
 func (*ListSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{68}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListSettingsResponse) GetSettings() []*Setting {
@@ -4732,7 +4897,7 @@ type ListAuditEntriesRequest struct {
 
 func (x *ListAuditEntriesRequest) Reset() {
 	*x = ListAuditEntriesRequest{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[69]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4744,7 +4909,7 @@ func (x *ListAuditEntriesRequest) String() string {
 func (*ListAuditEntriesRequest) ProtoMessage() {}
 
 func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[69]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4757,7 +4922,7 @@ func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{69}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListAuditEntriesRequest) GetCommissionerCode() string {
@@ -4794,7 +4959,7 @@ type ListAuditEntriesResponse struct {
 
 func (x *ListAuditEntriesResponse) Reset() {
 	*x = ListAuditEntriesResponse{}
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[70]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +4971,7 @@ func (x *ListAuditEntriesResponse) String() string {
 func (*ListAuditEntriesResponse) ProtoMessage() {}
 
 func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[70]
+	mi := &file_pcnfunding_payments_v1_payments_service_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +4984,7 @@ func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{70}
+	return file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListAuditEntriesResponse) GetEntries() []*v1.AuditEntry {
@@ -5174,18 +5339,29 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x05 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\xc7\x03\n" +
-	"\x14MoveOpenItemsRequest\x12'\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\xbb\x02\n" +
+	"\x12ProposeMoveRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12O\n" +
 	"\x16from_commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x14fromCommissionerCode\x12K\n" +
-	"\x14to_commissioner_code\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x12toCommissionerCode\x12<\n" +
-	"\x14to_commissioner_name\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x12toCommissionerName\x12J\n" +
-	"\x0eeffective_date\x18\x05 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\reffectiveDate\x12:\n" +
-	"\x0elocation_codes\x18\x06 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18\fR\rlocationCodes\x12\"\n" +
-	"\x06reason\x18\a \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\xaa\x01\n" +
+	"\x14to_commissioner_code\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x12toCommissionerCode\x12:\n" +
+	"\x0elocation_codes\x18\x04 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18\fR\rlocationCodes\x12\"\n" +
+	"\x06reason\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"~\n" +
+	"\x12ConfirmMoveRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12\"\n" +
+	"\amove_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06moveId\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\"\xa3\x01\n" +
+	"\x13WithdrawMoveRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12\"\n" +
+	"\amove_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06moveId\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\x12\"\n" +
+	"\x06reason\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"4\n" +
+	"\x0eGetMoveRequest\x12\"\n" +
+	"\amove_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06moveId\"\xaa\x01\n" +
 	"\x10ListMovesRequest\x12D\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -5254,7 +5430,7 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x94;\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xbe>\n" +
 	"\x0fPaymentsService\x12\xb1\x01\n" +
 	"\x15ListReceivedSchedules\x124.pcnfunding.payments.v1.ListReceivedSchedulesRequest\x1a5.pcnfunding.payments.v1.ListReceivedSchedulesResponse\"+\xca\xc1\x18\t\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/payments/schedules\x12\x9b\x01\n" +
@@ -5333,9 +5509,16 @@ const file_pcnfunding_payments_v1_payments_service_proto_rawDesc = "" +
 	"\x10ListImportedRows\x12/.pcnfunding.payments.v1.ListImportedRowsRequest\x1a0.pcnfunding.payments.v1.ListImportedRowsResponse\":\xca\xc1\x18\t\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02'\x12%/v1/payments/imports/{import_id}/rows\x12\xd4\x01\n" +
 	"\x11GetReconciliation\x120.pcnfunding.payments.v1.GetReconciliationRequest\x1a&.pcnfunding.payments.v1.Reconciliation\"e\xca\xc1\x18\x1c\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?\x12=/v1/payments/commissioners/{commissioner_code}/reconciliation\x12\x90\x01\n" +
-	"\rMoveOpenItems\x12,.pcnfunding.payments.v1.MoveOpenItemsRequest\x1a\x1c.pcnfunding.payments.v1.Move\"3\xca\xc1\x18\b\n" +
-	"\x02\x02\a\x10\x05(\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/payments/open-items:move\x12\x89\x01\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?\x12=/v1/payments/commissioners/{commissioner_code}/reconciliation\x12\x83\x01\n" +
+	"\vProposeMove\x12*.pcnfunding.payments.v1.ProposeMoveRequest\x1a\x1c.pcnfunding.payments.v1.Move\"*\xca\xc1\x18\t\n" +
+	"\x03\x01\x02\a\x10\x05(\x01\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/payments/moves\x12\x93\x01\n" +
+	"\vConfirmMove\x12*.pcnfunding.payments.v1.ConfirmMoveRequest\x1a\x1c.pcnfunding.payments.v1.Move\":\xca\xc1\x18\a\n" +
+	"\x01\x02\x10\x05(\x01\x82\xd3\xe4\x93\x02):\x01*\"$/v1/payments/moves/{move_id}:confirm\x12\x98\x01\n" +
+	"\fWithdrawMove\x12+.pcnfunding.payments.v1.WithdrawMoveRequest\x1a\x1c.pcnfunding.payments.v1.Move\"=\xca\xc1\x18\t\n" +
+	"\x03\x01\x02\a\x10\x05(\x01\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/payments/moves/{move_id}:withdraw\x12\x83\x01\n" +
+	"\aGetMove\x12&.pcnfunding.payments.v1.GetMoveRequest\x1a\x1c.pcnfunding.payments.v1.Move\"2\xca\xc1\x18\n" +
+	"\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/payments/moves/{move_id}\x12\x89\x01\n" +
 	"\tListMoves\x12(.pcnfunding.payments.v1.ListMovesRequest\x1a).pcnfunding.payments.v1.ListMovesResponse\"'\xca\xc1\x18\t\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/payments/moves\x12\x9a\x01\n" +
 	"\bAddCodes\x12'.pcnfunding.payments.v1.AddCodesRequest\x1a(.pcnfunding.payments.v1.AddCodesResponse\";\xca\xc1\x18\x1a\n" +
@@ -5364,7 +5547,7 @@ func file_pcnfunding_payments_v1_payments_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_payments_v1_payments_service_proto_rawDescData
 }
 
-var file_pcnfunding_payments_v1_payments_service_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_pcnfunding_payments_v1_payments_service_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_pcnfunding_payments_v1_payments_service_proto_goTypes = []any{
 	(*ListReceivedSchedulesRequest)(nil),    // 0: pcnfunding.payments.v1.ListReceivedSchedulesRequest
 	(*ReceivedSchedule)(nil),                // 1: pcnfunding.payments.v1.ReceivedSchedule
@@ -5423,89 +5606,92 @@ var file_pcnfunding_payments_v1_payments_service_proto_goTypes = []any{
 	(*ListImportedRowsRequest)(nil),         // 54: pcnfunding.payments.v1.ListImportedRowsRequest
 	(*ListImportedRowsResponse)(nil),        // 55: pcnfunding.payments.v1.ListImportedRowsResponse
 	(*GetReconciliationRequest)(nil),        // 56: pcnfunding.payments.v1.GetReconciliationRequest
-	(*MoveOpenItemsRequest)(nil),            // 57: pcnfunding.payments.v1.MoveOpenItemsRequest
-	(*ListMovesRequest)(nil),                // 58: pcnfunding.payments.v1.ListMovesRequest
-	(*ListMovesResponse)(nil),               // 59: pcnfunding.payments.v1.ListMovesResponse
-	(*AddCodesRequest)(nil),                 // 60: pcnfunding.payments.v1.AddCodesRequest
-	(*AddCodesResponse)(nil),                // 61: pcnfunding.payments.v1.AddCodesResponse
-	(*ListCodeMappingsRequest)(nil),         // 62: pcnfunding.payments.v1.ListCodeMappingsRequest
-	(*ListCodeMappingsResponse)(nil),        // 63: pcnfunding.payments.v1.ListCodeMappingsResponse
-	(*ListSuppliersRequest)(nil),            // 64: pcnfunding.payments.v1.ListSuppliersRequest
-	(*ListSuppliersResponse)(nil),           // 65: pcnfunding.payments.v1.ListSuppliersResponse
-	(*SetSettingRequest)(nil),               // 66: pcnfunding.payments.v1.SetSettingRequest
-	(*ListSettingsRequest)(nil),             // 67: pcnfunding.payments.v1.ListSettingsRequest
-	(*ListSettingsResponse)(nil),            // 68: pcnfunding.payments.v1.ListSettingsResponse
-	(*ListAuditEntriesRequest)(nil),         // 69: pcnfunding.payments.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),        // 70: pcnfunding.payments.v1.ListAuditEntriesResponse
-	(*v1.PaymentSchedule)(nil),              // 71: pcnfunding.type.v1.PaymentSchedule
-	(*timestamppb.Timestamp)(nil),           // 72: google.protobuf.Timestamp
-	(RunState)(0),                           // 73: pcnfunding.payments.v1.RunState
-	(*Run)(nil),                             // 74: pcnfunding.payments.v1.Run
-	(*PayeeTotal)(nil),                      // 75: pcnfunding.payments.v1.PayeeTotal
-	(*RunLine)(nil),                         // 76: pcnfunding.payments.v1.RunLine
-	(v1.Fund)(0),                            // 77: pcnfunding.type.v1.Fund
-	(Format)(0),                             // 78: pcnfunding.payments.v1.Format
-	(*Export)(nil),                          // 79: pcnfunding.payments.v1.Export
-	(*Hold)(nil),                            // 80: pcnfunding.payments.v1.Hold
-	(PaymentState)(0),                       // 81: pcnfunding.payments.v1.PaymentState
-	(*Payment)(nil),                         // 82: pcnfunding.payments.v1.Payment
-	(*Recovery)(nil),                        // 83: pcnfunding.payments.v1.Recovery
-	(*Posting)(nil),                         // 84: pcnfunding.payments.v1.Posting
-	(FileKind)(0),                           // 85: pcnfunding.payments.v1.FileKind
-	(*ImportedFile)(nil),                    // 86: pcnfunding.payments.v1.ImportedFile
-	(*ImportedRow)(nil),                     // 87: pcnfunding.payments.v1.ImportedRow
-	(*Move)(nil),                            // 88: pcnfunding.payments.v1.Move
-	(*CodeMapping)(nil),                     // 89: pcnfunding.payments.v1.CodeMapping
-	(*Supplier)(nil),                        // 90: pcnfunding.payments.v1.Supplier
-	(*ExpectedFunds)(nil),                   // 91: pcnfunding.payments.v1.ExpectedFunds
-	(*ApprovalPolicy)(nil),                  // 92: pcnfunding.payments.v1.ApprovalPolicy
-	(*ExportProfile)(nil),                   // 93: pcnfunding.payments.v1.ExportProfile
-	(*Setting)(nil),                         // 94: pcnfunding.payments.v1.Setting
-	(*v1.AuditEntry)(nil),                   // 95: pcnfunding.type.v1.AuditEntry
-	(*httpbody.HttpBody)(nil),               // 96: google.api.HttpBody
-	(*Variance)(nil),                        // 97: pcnfunding.payments.v1.Variance
-	(*TrialBalance)(nil),                    // 98: pcnfunding.payments.v1.TrialBalance
-	(*Accruals)(nil),                        // 99: pcnfunding.payments.v1.Accruals
-	(*Statement)(nil),                       // 100: pcnfunding.payments.v1.Statement
-	(*Reconciliation)(nil),                  // 101: pcnfunding.payments.v1.Reconciliation
+	(*ProposeMoveRequest)(nil),              // 57: pcnfunding.payments.v1.ProposeMoveRequest
+	(*ConfirmMoveRequest)(nil),              // 58: pcnfunding.payments.v1.ConfirmMoveRequest
+	(*WithdrawMoveRequest)(nil),             // 59: pcnfunding.payments.v1.WithdrawMoveRequest
+	(*GetMoveRequest)(nil),                  // 60: pcnfunding.payments.v1.GetMoveRequest
+	(*ListMovesRequest)(nil),                // 61: pcnfunding.payments.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),               // 62: pcnfunding.payments.v1.ListMovesResponse
+	(*AddCodesRequest)(nil),                 // 63: pcnfunding.payments.v1.AddCodesRequest
+	(*AddCodesResponse)(nil),                // 64: pcnfunding.payments.v1.AddCodesResponse
+	(*ListCodeMappingsRequest)(nil),         // 65: pcnfunding.payments.v1.ListCodeMappingsRequest
+	(*ListCodeMappingsResponse)(nil),        // 66: pcnfunding.payments.v1.ListCodeMappingsResponse
+	(*ListSuppliersRequest)(nil),            // 67: pcnfunding.payments.v1.ListSuppliersRequest
+	(*ListSuppliersResponse)(nil),           // 68: pcnfunding.payments.v1.ListSuppliersResponse
+	(*SetSettingRequest)(nil),               // 69: pcnfunding.payments.v1.SetSettingRequest
+	(*ListSettingsRequest)(nil),             // 70: pcnfunding.payments.v1.ListSettingsRequest
+	(*ListSettingsResponse)(nil),            // 71: pcnfunding.payments.v1.ListSettingsResponse
+	(*ListAuditEntriesRequest)(nil),         // 72: pcnfunding.payments.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),        // 73: pcnfunding.payments.v1.ListAuditEntriesResponse
+	(*v1.PaymentSchedule)(nil),              // 74: pcnfunding.type.v1.PaymentSchedule
+	(*timestamppb.Timestamp)(nil),           // 75: google.protobuf.Timestamp
+	(RunState)(0),                           // 76: pcnfunding.payments.v1.RunState
+	(*Run)(nil),                             // 77: pcnfunding.payments.v1.Run
+	(*PayeeTotal)(nil),                      // 78: pcnfunding.payments.v1.PayeeTotal
+	(*RunLine)(nil),                         // 79: pcnfunding.payments.v1.RunLine
+	(v1.Fund)(0),                            // 80: pcnfunding.type.v1.Fund
+	(Format)(0),                             // 81: pcnfunding.payments.v1.Format
+	(*Export)(nil),                          // 82: pcnfunding.payments.v1.Export
+	(*Hold)(nil),                            // 83: pcnfunding.payments.v1.Hold
+	(PaymentState)(0),                       // 84: pcnfunding.payments.v1.PaymentState
+	(*Payment)(nil),                         // 85: pcnfunding.payments.v1.Payment
+	(*Recovery)(nil),                        // 86: pcnfunding.payments.v1.Recovery
+	(*Posting)(nil),                         // 87: pcnfunding.payments.v1.Posting
+	(FileKind)(0),                           // 88: pcnfunding.payments.v1.FileKind
+	(*ImportedFile)(nil),                    // 89: pcnfunding.payments.v1.ImportedFile
+	(*ImportedRow)(nil),                     // 90: pcnfunding.payments.v1.ImportedRow
+	(*Move)(nil),                            // 91: pcnfunding.payments.v1.Move
+	(*CodeMapping)(nil),                     // 92: pcnfunding.payments.v1.CodeMapping
+	(*Supplier)(nil),                        // 93: pcnfunding.payments.v1.Supplier
+	(*ExpectedFunds)(nil),                   // 94: pcnfunding.payments.v1.ExpectedFunds
+	(*ApprovalPolicy)(nil),                  // 95: pcnfunding.payments.v1.ApprovalPolicy
+	(*ExportProfile)(nil),                   // 96: pcnfunding.payments.v1.ExportProfile
+	(*Setting)(nil),                         // 97: pcnfunding.payments.v1.Setting
+	(*v1.AuditEntry)(nil),                   // 98: pcnfunding.type.v1.AuditEntry
+	(*httpbody.HttpBody)(nil),               // 99: google.api.HttpBody
+	(*Variance)(nil),                        // 100: pcnfunding.payments.v1.Variance
+	(*TrialBalance)(nil),                    // 101: pcnfunding.payments.v1.TrialBalance
+	(*Accruals)(nil),                        // 102: pcnfunding.payments.v1.Accruals
+	(*Statement)(nil),                       // 103: pcnfunding.payments.v1.Statement
+	(*Reconciliation)(nil),                  // 104: pcnfunding.payments.v1.Reconciliation
 }
 var file_pcnfunding_payments_v1_payments_service_proto_depIdxs = []int32{
-	71,  // 0: pcnfunding.payments.v1.ReceivedSchedule.schedule:type_name -> pcnfunding.type.v1.PaymentSchedule
-	72,  // 1: pcnfunding.payments.v1.ReceivedSchedule.received_at:type_name -> google.protobuf.Timestamp
+	74,  // 0: pcnfunding.payments.v1.ReceivedSchedule.schedule:type_name -> pcnfunding.type.v1.PaymentSchedule
+	75,  // 1: pcnfunding.payments.v1.ReceivedSchedule.received_at:type_name -> google.protobuf.Timestamp
 	1,   // 2: pcnfunding.payments.v1.ListReceivedSchedulesResponse.schedules:type_name -> pcnfunding.payments.v1.ReceivedSchedule
-	72,  // 3: pcnfunding.payments.v1.HeldEvent.held_since:type_name -> google.protobuf.Timestamp
+	75,  // 3: pcnfunding.payments.v1.HeldEvent.held_since:type_name -> google.protobuf.Timestamp
 	4,   // 4: pcnfunding.payments.v1.ListHeldEventsResponse.events:type_name -> pcnfunding.payments.v1.HeldEvent
-	73,  // 5: pcnfunding.payments.v1.ListRunsRequest.state:type_name -> pcnfunding.payments.v1.RunState
-	74,  // 6: pcnfunding.payments.v1.ListRunsResponse.runs:type_name -> pcnfunding.payments.v1.Run
-	75,  // 7: pcnfunding.payments.v1.ListRunPayeesResponse.payees:type_name -> pcnfunding.payments.v1.PayeeTotal
-	76,  // 8: pcnfunding.payments.v1.ListRunLinesResponse.lines:type_name -> pcnfunding.payments.v1.RunLine
-	77,  // 9: pcnfunding.payments.v1.MissingFund.fund:type_name -> pcnfunding.type.v1.Fund
+	76,  // 5: pcnfunding.payments.v1.ListRunsRequest.state:type_name -> pcnfunding.payments.v1.RunState
+	77,  // 6: pcnfunding.payments.v1.ListRunsResponse.runs:type_name -> pcnfunding.payments.v1.Run
+	78,  // 7: pcnfunding.payments.v1.ListRunPayeesResponse.payees:type_name -> pcnfunding.payments.v1.PayeeTotal
+	79,  // 8: pcnfunding.payments.v1.ListRunLinesResponse.lines:type_name -> pcnfunding.payments.v1.RunLine
+	80,  // 9: pcnfunding.payments.v1.MissingFund.fund:type_name -> pcnfunding.type.v1.Fund
 	19,  // 10: pcnfunding.payments.v1.SubmitRunRequest.missing_funds:type_name -> pcnfunding.payments.v1.MissingFund
-	78,  // 11: pcnfunding.payments.v1.ExportRunRequest.format:type_name -> pcnfunding.payments.v1.Format
-	79,  // 12: pcnfunding.payments.v1.ListExportsResponse.exports:type_name -> pcnfunding.payments.v1.Export
-	80,  // 13: pcnfunding.payments.v1.ListHoldsResponse.holds:type_name -> pcnfunding.payments.v1.Hold
-	81,  // 14: pcnfunding.payments.v1.ListPaymentsRequest.state:type_name -> pcnfunding.payments.v1.PaymentState
-	82,  // 15: pcnfunding.payments.v1.ListPaymentsResponse.payments:type_name -> pcnfunding.payments.v1.Payment
-	82,  // 16: pcnfunding.payments.v1.ReissuePaymentResponse.payment:type_name -> pcnfunding.payments.v1.Payment
-	83,  // 17: pcnfunding.payments.v1.ListRecoveriesResponse.recoveries:type_name -> pcnfunding.payments.v1.Recovery
-	72,  // 18: pcnfunding.payments.v1.GetTrialBalanceRequest.known_at:type_name -> google.protobuf.Timestamp
-	84,  // 19: pcnfunding.payments.v1.ListPostingsResponse.postings:type_name -> pcnfunding.payments.v1.Posting
-	72,  // 20: pcnfunding.payments.v1.ListAccrualsRequest.known_at:type_name -> google.protobuf.Timestamp
+	81,  // 11: pcnfunding.payments.v1.ExportRunRequest.format:type_name -> pcnfunding.payments.v1.Format
+	82,  // 12: pcnfunding.payments.v1.ListExportsResponse.exports:type_name -> pcnfunding.payments.v1.Export
+	83,  // 13: pcnfunding.payments.v1.ListHoldsResponse.holds:type_name -> pcnfunding.payments.v1.Hold
+	84,  // 14: pcnfunding.payments.v1.ListPaymentsRequest.state:type_name -> pcnfunding.payments.v1.PaymentState
+	85,  // 15: pcnfunding.payments.v1.ListPaymentsResponse.payments:type_name -> pcnfunding.payments.v1.Payment
+	85,  // 16: pcnfunding.payments.v1.ReissuePaymentResponse.payment:type_name -> pcnfunding.payments.v1.Payment
+	86,  // 17: pcnfunding.payments.v1.ListRecoveriesResponse.recoveries:type_name -> pcnfunding.payments.v1.Recovery
+	75,  // 18: pcnfunding.payments.v1.GetTrialBalanceRequest.known_at:type_name -> google.protobuf.Timestamp
+	87,  // 19: pcnfunding.payments.v1.ListPostingsResponse.postings:type_name -> pcnfunding.payments.v1.Posting
+	75,  // 20: pcnfunding.payments.v1.ListAccrualsRequest.known_at:type_name -> google.protobuf.Timestamp
 	50,  // 21: pcnfunding.payments.v1.ImportRequest.header:type_name -> pcnfunding.payments.v1.ImportHeader
-	85,  // 22: pcnfunding.payments.v1.ImportHeader.kind:type_name -> pcnfunding.payments.v1.FileKind
-	86,  // 23: pcnfunding.payments.v1.ImportResponse.file:type_name -> pcnfunding.payments.v1.ImportedFile
-	86,  // 24: pcnfunding.payments.v1.ListImportsResponse.files:type_name -> pcnfunding.payments.v1.ImportedFile
-	87,  // 25: pcnfunding.payments.v1.ListImportedRowsResponse.rows:type_name -> pcnfunding.payments.v1.ImportedRow
-	88,  // 26: pcnfunding.payments.v1.ListMovesResponse.moves:type_name -> pcnfunding.payments.v1.Move
-	89,  // 27: pcnfunding.payments.v1.AddCodesRequest.mappings:type_name -> pcnfunding.payments.v1.CodeMapping
-	90,  // 28: pcnfunding.payments.v1.AddCodesRequest.suppliers:type_name -> pcnfunding.payments.v1.Supplier
-	89,  // 29: pcnfunding.payments.v1.ListCodeMappingsResponse.mappings:type_name -> pcnfunding.payments.v1.CodeMapping
-	90,  // 30: pcnfunding.payments.v1.ListSuppliersResponse.suppliers:type_name -> pcnfunding.payments.v1.Supplier
-	91,  // 31: pcnfunding.payments.v1.SetSettingRequest.expected_funds:type_name -> pcnfunding.payments.v1.ExpectedFunds
-	92,  // 32: pcnfunding.payments.v1.SetSettingRequest.approval_policy:type_name -> pcnfunding.payments.v1.ApprovalPolicy
-	93,  // 33: pcnfunding.payments.v1.SetSettingRequest.export_profile:type_name -> pcnfunding.payments.v1.ExportProfile
-	94,  // 34: pcnfunding.payments.v1.ListSettingsResponse.settings:type_name -> pcnfunding.payments.v1.Setting
-	95,  // 35: pcnfunding.payments.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	88,  // 22: pcnfunding.payments.v1.ImportHeader.kind:type_name -> pcnfunding.payments.v1.FileKind
+	89,  // 23: pcnfunding.payments.v1.ImportResponse.file:type_name -> pcnfunding.payments.v1.ImportedFile
+	89,  // 24: pcnfunding.payments.v1.ListImportsResponse.files:type_name -> pcnfunding.payments.v1.ImportedFile
+	90,  // 25: pcnfunding.payments.v1.ListImportedRowsResponse.rows:type_name -> pcnfunding.payments.v1.ImportedRow
+	91,  // 26: pcnfunding.payments.v1.ListMovesResponse.moves:type_name -> pcnfunding.payments.v1.Move
+	92,  // 27: pcnfunding.payments.v1.AddCodesRequest.mappings:type_name -> pcnfunding.payments.v1.CodeMapping
+	93,  // 28: pcnfunding.payments.v1.AddCodesRequest.suppliers:type_name -> pcnfunding.payments.v1.Supplier
+	92,  // 29: pcnfunding.payments.v1.ListCodeMappingsResponse.mappings:type_name -> pcnfunding.payments.v1.CodeMapping
+	93,  // 30: pcnfunding.payments.v1.ListSuppliersResponse.suppliers:type_name -> pcnfunding.payments.v1.Supplier
+	94,  // 31: pcnfunding.payments.v1.SetSettingRequest.expected_funds:type_name -> pcnfunding.payments.v1.ExpectedFunds
+	95,  // 32: pcnfunding.payments.v1.SetSettingRequest.approval_policy:type_name -> pcnfunding.payments.v1.ApprovalPolicy
+	96,  // 33: pcnfunding.payments.v1.SetSettingRequest.export_profile:type_name -> pcnfunding.payments.v1.ExportProfile
+	97,  // 34: pcnfunding.payments.v1.ListSettingsResponse.settings:type_name -> pcnfunding.payments.v1.Setting
+	98,  // 35: pcnfunding.payments.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
 	0,   // 36: pcnfunding.payments.v1.PaymentsService.ListReceivedSchedules:input_type -> pcnfunding.payments.v1.ListReceivedSchedulesRequest
 	3,   // 37: pcnfunding.payments.v1.PaymentsService.ListHeldEvents:input_type -> pcnfunding.payments.v1.ListHeldEventsRequest
 	6,   // 38: pcnfunding.payments.v1.PaymentsService.ReleaseHeldEvent:input_type -> pcnfunding.payments.v1.ReleaseHeldEventRequest
@@ -5544,62 +5730,68 @@ var file_pcnfunding_payments_v1_payments_service_proto_depIdxs = []int32{
 	52,  // 71: pcnfunding.payments.v1.PaymentsService.ListImports:input_type -> pcnfunding.payments.v1.ListImportsRequest
 	54,  // 72: pcnfunding.payments.v1.PaymentsService.ListImportedRows:input_type -> pcnfunding.payments.v1.ListImportedRowsRequest
 	56,  // 73: pcnfunding.payments.v1.PaymentsService.GetReconciliation:input_type -> pcnfunding.payments.v1.GetReconciliationRequest
-	57,  // 74: pcnfunding.payments.v1.PaymentsService.MoveOpenItems:input_type -> pcnfunding.payments.v1.MoveOpenItemsRequest
-	58,  // 75: pcnfunding.payments.v1.PaymentsService.ListMoves:input_type -> pcnfunding.payments.v1.ListMovesRequest
-	60,  // 76: pcnfunding.payments.v1.PaymentsService.AddCodes:input_type -> pcnfunding.payments.v1.AddCodesRequest
-	62,  // 77: pcnfunding.payments.v1.PaymentsService.ListCodeMappings:input_type -> pcnfunding.payments.v1.ListCodeMappingsRequest
-	64,  // 78: pcnfunding.payments.v1.PaymentsService.ListSuppliers:input_type -> pcnfunding.payments.v1.ListSuppliersRequest
-	66,  // 79: pcnfunding.payments.v1.PaymentsService.SetSetting:input_type -> pcnfunding.payments.v1.SetSettingRequest
-	67,  // 80: pcnfunding.payments.v1.PaymentsService.ListSettings:input_type -> pcnfunding.payments.v1.ListSettingsRequest
-	69,  // 81: pcnfunding.payments.v1.PaymentsService.ListAuditEntries:input_type -> pcnfunding.payments.v1.ListAuditEntriesRequest
-	2,   // 82: pcnfunding.payments.v1.PaymentsService.ListReceivedSchedules:output_type -> pcnfunding.payments.v1.ListReceivedSchedulesResponse
-	5,   // 83: pcnfunding.payments.v1.PaymentsService.ListHeldEvents:output_type -> pcnfunding.payments.v1.ListHeldEventsResponse
-	8,   // 84: pcnfunding.payments.v1.PaymentsService.ReleaseHeldEvent:output_type -> pcnfunding.payments.v1.HeldEventDecision
-	8,   // 85: pcnfunding.payments.v1.PaymentsService.DiscardHeldEvent:output_type -> pcnfunding.payments.v1.HeldEventDecision
-	74,  // 86: pcnfunding.payments.v1.PaymentsService.AssembleRun:output_type -> pcnfunding.payments.v1.Run
-	11,  // 87: pcnfunding.payments.v1.PaymentsService.ListRuns:output_type -> pcnfunding.payments.v1.ListRunsResponse
-	74,  // 88: pcnfunding.payments.v1.PaymentsService.GetRun:output_type -> pcnfunding.payments.v1.Run
-	14,  // 89: pcnfunding.payments.v1.PaymentsService.ListRunPayees:output_type -> pcnfunding.payments.v1.ListRunPayeesResponse
-	16,  // 90: pcnfunding.payments.v1.PaymentsService.ListRunLines:output_type -> pcnfunding.payments.v1.ListRunLinesResponse
-	96,  // 91: pcnfunding.payments.v1.PaymentsService.DownloadRunLines:output_type -> google.api.HttpBody
-	97,  // 92: pcnfunding.payments.v1.PaymentsService.GetVariance:output_type -> pcnfunding.payments.v1.Variance
-	74,  // 93: pcnfunding.payments.v1.PaymentsService.SubmitRun:output_type -> pcnfunding.payments.v1.Run
-	74,  // 94: pcnfunding.payments.v1.PaymentsService.ApproveRun:output_type -> pcnfunding.payments.v1.Run
-	74,  // 95: pcnfunding.payments.v1.PaymentsService.RejectRun:output_type -> pcnfunding.payments.v1.Run
-	74,  // 96: pcnfunding.payments.v1.PaymentsService.WithdrawRun:output_type -> pcnfunding.payments.v1.Run
-	79,  // 97: pcnfunding.payments.v1.PaymentsService.ExportRun:output_type -> pcnfunding.payments.v1.Export
-	26,  // 98: pcnfunding.payments.v1.PaymentsService.ListExports:output_type -> pcnfunding.payments.v1.ListExportsResponse
-	79,  // 99: pcnfunding.payments.v1.PaymentsService.GetExport:output_type -> pcnfunding.payments.v1.Export
-	96,  // 100: pcnfunding.payments.v1.PaymentsService.DownloadExport:output_type -> google.api.HttpBody
-	96,  // 101: pcnfunding.payments.v1.PaymentsService.DownloadTransparencyList:output_type -> google.api.HttpBody
-	80,  // 102: pcnfunding.payments.v1.PaymentsService.PlaceHold:output_type -> pcnfunding.payments.v1.Hold
-	80,  // 103: pcnfunding.payments.v1.PaymentsService.ReleaseHold:output_type -> pcnfunding.payments.v1.Hold
-	33,  // 104: pcnfunding.payments.v1.PaymentsService.ListHolds:output_type -> pcnfunding.payments.v1.ListHoldsResponse
-	35,  // 105: pcnfunding.payments.v1.PaymentsService.ListPayments:output_type -> pcnfunding.payments.v1.ListPaymentsResponse
-	82,  // 106: pcnfunding.payments.v1.PaymentsService.GetPayment:output_type -> pcnfunding.payments.v1.Payment
-	38,  // 107: pcnfunding.payments.v1.PaymentsService.ReissuePayment:output_type -> pcnfunding.payments.v1.ReissuePaymentResponse
-	40,  // 108: pcnfunding.payments.v1.PaymentsService.ListRecoveries:output_type -> pcnfunding.payments.v1.ListRecoveriesResponse
-	83,  // 109: pcnfunding.payments.v1.PaymentsService.PlanRecovery:output_type -> pcnfunding.payments.v1.Recovery
-	98,  // 110: pcnfunding.payments.v1.PaymentsService.GetTrialBalance:output_type -> pcnfunding.payments.v1.TrialBalance
-	44,  // 111: pcnfunding.payments.v1.PaymentsService.ListPostings:output_type -> pcnfunding.payments.v1.ListPostingsResponse
-	99,  // 112: pcnfunding.payments.v1.PaymentsService.ListAccruals:output_type -> pcnfunding.payments.v1.Accruals
-	100, // 113: pcnfunding.payments.v1.PaymentsService.GetStatement:output_type -> pcnfunding.payments.v1.Statement
-	96,  // 114: pcnfunding.payments.v1.PaymentsService.DownloadStatement:output_type -> google.api.HttpBody
-	96,  // 115: pcnfunding.payments.v1.PaymentsService.DownloadStatementCsv:output_type -> google.api.HttpBody
-	51,  // 116: pcnfunding.payments.v1.PaymentsService.Import:output_type -> pcnfunding.payments.v1.ImportResponse
-	53,  // 117: pcnfunding.payments.v1.PaymentsService.ListImports:output_type -> pcnfunding.payments.v1.ListImportsResponse
-	55,  // 118: pcnfunding.payments.v1.PaymentsService.ListImportedRows:output_type -> pcnfunding.payments.v1.ListImportedRowsResponse
-	101, // 119: pcnfunding.payments.v1.PaymentsService.GetReconciliation:output_type -> pcnfunding.payments.v1.Reconciliation
-	88,  // 120: pcnfunding.payments.v1.PaymentsService.MoveOpenItems:output_type -> pcnfunding.payments.v1.Move
-	59,  // 121: pcnfunding.payments.v1.PaymentsService.ListMoves:output_type -> pcnfunding.payments.v1.ListMovesResponse
-	61,  // 122: pcnfunding.payments.v1.PaymentsService.AddCodes:output_type -> pcnfunding.payments.v1.AddCodesResponse
-	63,  // 123: pcnfunding.payments.v1.PaymentsService.ListCodeMappings:output_type -> pcnfunding.payments.v1.ListCodeMappingsResponse
-	65,  // 124: pcnfunding.payments.v1.PaymentsService.ListSuppliers:output_type -> pcnfunding.payments.v1.ListSuppliersResponse
-	94,  // 125: pcnfunding.payments.v1.PaymentsService.SetSetting:output_type -> pcnfunding.payments.v1.Setting
-	68,  // 126: pcnfunding.payments.v1.PaymentsService.ListSettings:output_type -> pcnfunding.payments.v1.ListSettingsResponse
-	70,  // 127: pcnfunding.payments.v1.PaymentsService.ListAuditEntries:output_type -> pcnfunding.payments.v1.ListAuditEntriesResponse
-	82,  // [82:128] is the sub-list for method output_type
-	36,  // [36:82] is the sub-list for method input_type
+	57,  // 74: pcnfunding.payments.v1.PaymentsService.ProposeMove:input_type -> pcnfunding.payments.v1.ProposeMoveRequest
+	58,  // 75: pcnfunding.payments.v1.PaymentsService.ConfirmMove:input_type -> pcnfunding.payments.v1.ConfirmMoveRequest
+	59,  // 76: pcnfunding.payments.v1.PaymentsService.WithdrawMove:input_type -> pcnfunding.payments.v1.WithdrawMoveRequest
+	60,  // 77: pcnfunding.payments.v1.PaymentsService.GetMove:input_type -> pcnfunding.payments.v1.GetMoveRequest
+	61,  // 78: pcnfunding.payments.v1.PaymentsService.ListMoves:input_type -> pcnfunding.payments.v1.ListMovesRequest
+	63,  // 79: pcnfunding.payments.v1.PaymentsService.AddCodes:input_type -> pcnfunding.payments.v1.AddCodesRequest
+	65,  // 80: pcnfunding.payments.v1.PaymentsService.ListCodeMappings:input_type -> pcnfunding.payments.v1.ListCodeMappingsRequest
+	67,  // 81: pcnfunding.payments.v1.PaymentsService.ListSuppliers:input_type -> pcnfunding.payments.v1.ListSuppliersRequest
+	69,  // 82: pcnfunding.payments.v1.PaymentsService.SetSetting:input_type -> pcnfunding.payments.v1.SetSettingRequest
+	70,  // 83: pcnfunding.payments.v1.PaymentsService.ListSettings:input_type -> pcnfunding.payments.v1.ListSettingsRequest
+	72,  // 84: pcnfunding.payments.v1.PaymentsService.ListAuditEntries:input_type -> pcnfunding.payments.v1.ListAuditEntriesRequest
+	2,   // 85: pcnfunding.payments.v1.PaymentsService.ListReceivedSchedules:output_type -> pcnfunding.payments.v1.ListReceivedSchedulesResponse
+	5,   // 86: pcnfunding.payments.v1.PaymentsService.ListHeldEvents:output_type -> pcnfunding.payments.v1.ListHeldEventsResponse
+	8,   // 87: pcnfunding.payments.v1.PaymentsService.ReleaseHeldEvent:output_type -> pcnfunding.payments.v1.HeldEventDecision
+	8,   // 88: pcnfunding.payments.v1.PaymentsService.DiscardHeldEvent:output_type -> pcnfunding.payments.v1.HeldEventDecision
+	77,  // 89: pcnfunding.payments.v1.PaymentsService.AssembleRun:output_type -> pcnfunding.payments.v1.Run
+	11,  // 90: pcnfunding.payments.v1.PaymentsService.ListRuns:output_type -> pcnfunding.payments.v1.ListRunsResponse
+	77,  // 91: pcnfunding.payments.v1.PaymentsService.GetRun:output_type -> pcnfunding.payments.v1.Run
+	14,  // 92: pcnfunding.payments.v1.PaymentsService.ListRunPayees:output_type -> pcnfunding.payments.v1.ListRunPayeesResponse
+	16,  // 93: pcnfunding.payments.v1.PaymentsService.ListRunLines:output_type -> pcnfunding.payments.v1.ListRunLinesResponse
+	99,  // 94: pcnfunding.payments.v1.PaymentsService.DownloadRunLines:output_type -> google.api.HttpBody
+	100, // 95: pcnfunding.payments.v1.PaymentsService.GetVariance:output_type -> pcnfunding.payments.v1.Variance
+	77,  // 96: pcnfunding.payments.v1.PaymentsService.SubmitRun:output_type -> pcnfunding.payments.v1.Run
+	77,  // 97: pcnfunding.payments.v1.PaymentsService.ApproveRun:output_type -> pcnfunding.payments.v1.Run
+	77,  // 98: pcnfunding.payments.v1.PaymentsService.RejectRun:output_type -> pcnfunding.payments.v1.Run
+	77,  // 99: pcnfunding.payments.v1.PaymentsService.WithdrawRun:output_type -> pcnfunding.payments.v1.Run
+	82,  // 100: pcnfunding.payments.v1.PaymentsService.ExportRun:output_type -> pcnfunding.payments.v1.Export
+	26,  // 101: pcnfunding.payments.v1.PaymentsService.ListExports:output_type -> pcnfunding.payments.v1.ListExportsResponse
+	82,  // 102: pcnfunding.payments.v1.PaymentsService.GetExport:output_type -> pcnfunding.payments.v1.Export
+	99,  // 103: pcnfunding.payments.v1.PaymentsService.DownloadExport:output_type -> google.api.HttpBody
+	99,  // 104: pcnfunding.payments.v1.PaymentsService.DownloadTransparencyList:output_type -> google.api.HttpBody
+	83,  // 105: pcnfunding.payments.v1.PaymentsService.PlaceHold:output_type -> pcnfunding.payments.v1.Hold
+	83,  // 106: pcnfunding.payments.v1.PaymentsService.ReleaseHold:output_type -> pcnfunding.payments.v1.Hold
+	33,  // 107: pcnfunding.payments.v1.PaymentsService.ListHolds:output_type -> pcnfunding.payments.v1.ListHoldsResponse
+	35,  // 108: pcnfunding.payments.v1.PaymentsService.ListPayments:output_type -> pcnfunding.payments.v1.ListPaymentsResponse
+	85,  // 109: pcnfunding.payments.v1.PaymentsService.GetPayment:output_type -> pcnfunding.payments.v1.Payment
+	38,  // 110: pcnfunding.payments.v1.PaymentsService.ReissuePayment:output_type -> pcnfunding.payments.v1.ReissuePaymentResponse
+	40,  // 111: pcnfunding.payments.v1.PaymentsService.ListRecoveries:output_type -> pcnfunding.payments.v1.ListRecoveriesResponse
+	86,  // 112: pcnfunding.payments.v1.PaymentsService.PlanRecovery:output_type -> pcnfunding.payments.v1.Recovery
+	101, // 113: pcnfunding.payments.v1.PaymentsService.GetTrialBalance:output_type -> pcnfunding.payments.v1.TrialBalance
+	44,  // 114: pcnfunding.payments.v1.PaymentsService.ListPostings:output_type -> pcnfunding.payments.v1.ListPostingsResponse
+	102, // 115: pcnfunding.payments.v1.PaymentsService.ListAccruals:output_type -> pcnfunding.payments.v1.Accruals
+	103, // 116: pcnfunding.payments.v1.PaymentsService.GetStatement:output_type -> pcnfunding.payments.v1.Statement
+	99,  // 117: pcnfunding.payments.v1.PaymentsService.DownloadStatement:output_type -> google.api.HttpBody
+	99,  // 118: pcnfunding.payments.v1.PaymentsService.DownloadStatementCsv:output_type -> google.api.HttpBody
+	51,  // 119: pcnfunding.payments.v1.PaymentsService.Import:output_type -> pcnfunding.payments.v1.ImportResponse
+	53,  // 120: pcnfunding.payments.v1.PaymentsService.ListImports:output_type -> pcnfunding.payments.v1.ListImportsResponse
+	55,  // 121: pcnfunding.payments.v1.PaymentsService.ListImportedRows:output_type -> pcnfunding.payments.v1.ListImportedRowsResponse
+	104, // 122: pcnfunding.payments.v1.PaymentsService.GetReconciliation:output_type -> pcnfunding.payments.v1.Reconciliation
+	91,  // 123: pcnfunding.payments.v1.PaymentsService.ProposeMove:output_type -> pcnfunding.payments.v1.Move
+	91,  // 124: pcnfunding.payments.v1.PaymentsService.ConfirmMove:output_type -> pcnfunding.payments.v1.Move
+	91,  // 125: pcnfunding.payments.v1.PaymentsService.WithdrawMove:output_type -> pcnfunding.payments.v1.Move
+	91,  // 126: pcnfunding.payments.v1.PaymentsService.GetMove:output_type -> pcnfunding.payments.v1.Move
+	62,  // 127: pcnfunding.payments.v1.PaymentsService.ListMoves:output_type -> pcnfunding.payments.v1.ListMovesResponse
+	64,  // 128: pcnfunding.payments.v1.PaymentsService.AddCodes:output_type -> pcnfunding.payments.v1.AddCodesResponse
+	66,  // 129: pcnfunding.payments.v1.PaymentsService.ListCodeMappings:output_type -> pcnfunding.payments.v1.ListCodeMappingsResponse
+	68,  // 130: pcnfunding.payments.v1.PaymentsService.ListSuppliers:output_type -> pcnfunding.payments.v1.ListSuppliersResponse
+	97,  // 131: pcnfunding.payments.v1.PaymentsService.SetSetting:output_type -> pcnfunding.payments.v1.Setting
+	71,  // 132: pcnfunding.payments.v1.PaymentsService.ListSettings:output_type -> pcnfunding.payments.v1.ListSettingsResponse
+	73,  // 133: pcnfunding.payments.v1.PaymentsService.ListAuditEntries:output_type -> pcnfunding.payments.v1.ListAuditEntriesResponse
+	85,  // [85:134] is the sub-list for method output_type
+	36,  // [36:85] is the sub-list for method input_type
 	36,  // [36:36] is the sub-list for extension type_name
 	36,  // [36:36] is the sub-list for extension extendee
 	0,   // [0:36] is the sub-list for field type_name
@@ -5620,7 +5812,7 @@ func file_pcnfunding_payments_v1_payments_service_proto_init() {
 		(*ImportRequest_Header)(nil),
 		(*ImportRequest_Chunk)(nil),
 	}
-	file_pcnfunding_payments_v1_payments_service_proto_msgTypes[66].OneofWrappers = []any{
+	file_pcnfunding_payments_v1_payments_service_proto_msgTypes[69].OneofWrappers = []any{
 		(*SetSettingRequest_ExpectedFunds)(nil),
 		(*SetSettingRequest_ApprovalPolicy)(nil),
 		(*SetSettingRequest_ExportProfile)(nil),
@@ -5631,7 +5823,7 @@ func file_pcnfunding_payments_v1_payments_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_payments_v1_payments_service_proto_rawDesc), len(file_pcnfunding_payments_v1_payments_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   71,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

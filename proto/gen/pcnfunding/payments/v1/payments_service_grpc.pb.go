@@ -58,7 +58,10 @@ const (
 	PaymentsService_ListImports_FullMethodName              = "/pcnfunding.payments.v1.PaymentsService/ListImports"
 	PaymentsService_ListImportedRows_FullMethodName         = "/pcnfunding.payments.v1.PaymentsService/ListImportedRows"
 	PaymentsService_GetReconciliation_FullMethodName        = "/pcnfunding.payments.v1.PaymentsService/GetReconciliation"
-	PaymentsService_MoveOpenItems_FullMethodName            = "/pcnfunding.payments.v1.PaymentsService/MoveOpenItems"
+	PaymentsService_ProposeMove_FullMethodName              = "/pcnfunding.payments.v1.PaymentsService/ProposeMove"
+	PaymentsService_ConfirmMove_FullMethodName              = "/pcnfunding.payments.v1.PaymentsService/ConfirmMove"
+	PaymentsService_WithdrawMove_FullMethodName             = "/pcnfunding.payments.v1.PaymentsService/WithdrawMove"
+	PaymentsService_GetMove_FullMethodName                  = "/pcnfunding.payments.v1.PaymentsService/GetMove"
 	PaymentsService_ListMoves_FullMethodName                = "/pcnfunding.payments.v1.PaymentsService/ListMoves"
 	PaymentsService_AddCodes_FullMethodName                 = "/pcnfunding.payments.v1.PaymentsService/AddCodes"
 	PaymentsService_ListCodeMappings_FullMethodName         = "/pcnfunding.payments.v1.PaymentsService/ListCodeMappings"
@@ -162,9 +165,17 @@ type PaymentsServiceClient interface {
 	ListImportedRows(ctx context.Context, in *ListImportedRowsRequest, opts ...grpc.CallOption) (*ListImportedRowsResponse, error)
 	// GetReconciliation compares what was expected with what was paid, and names the likely cause of each difference.
 	GetReconciliation(ctx context.Context, in *GetReconciliationRequest, opts ...grpc.CallOption) (*Reconciliation, error)
-	// MoveOpenItems passes what an abolished commissioner owes, or is owed, to its successor. Totals before and after are equal.
-	MoveOpenItems(ctx context.Context, in *MoveOpenItemsRequest, opts ...grpc.CallOption) (*Move, error)
-	// ListMoves returns the moves that concern a commissioner, newest first.
+	// ProposeMove says what an abolished commissioner would pass to its successor: all that it owes or is owed, or that of some places. The
+	// register must hold the succession; its day and the successor's name come from there. Nothing passes until another person confirms.
+	ProposeMove(ctx context.Context, in *ProposeMoveRequest, opts ...grpc.CallOption) (*Move, error)
+	// ConfirmMove passes on what another person proposed. It is worked out anew, and refused if it is not what was proposed. Totals before
+	// and after are equal.
+	ConfirmMove(ctx context.Context, in *ConfirmMoveRequest, opts ...grpc.CallOption) (*Move, error)
+	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it.
+	WithdrawMove(ctx context.Context, in *WithdrawMoveRequest, opts ...grpc.CallOption) (*Move, error)
+	// GetMove returns one move, proposed or confirmed.
+	GetMove(ctx context.Context, in *GetMoveRequest, opts ...grpc.CallOption) (*Move, error)
+	// ListMoves returns the moves that concern a commissioner, whatever their state, the one proposed last first.
 	ListMoves(ctx context.Context, in *ListMovesRequest, opts ...grpc.CallOption) (*ListMovesResponse, error)
 	// AddCodes records ledger segments, VAT treatments and suppliers of a commissioner; they hold from the day each names.
 	AddCodes(ctx context.Context, in *AddCodesRequest, opts ...grpc.CallOption) (*AddCodesResponse, error)
@@ -571,10 +582,40 @@ func (c *paymentsServiceClient) GetReconciliation(ctx context.Context, in *GetRe
 	return out, nil
 }
 
-func (c *paymentsServiceClient) MoveOpenItems(ctx context.Context, in *MoveOpenItemsRequest, opts ...grpc.CallOption) (*Move, error) {
+func (c *paymentsServiceClient) ProposeMove(ctx context.Context, in *ProposeMoveRequest, opts ...grpc.CallOption) (*Move, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Move)
-	err := c.cc.Invoke(ctx, PaymentsService_MoveOpenItems_FullMethodName, in, out, cOpts...)
+	err := c.cc.Invoke(ctx, PaymentsService_ProposeMove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *paymentsServiceClient) ConfirmMove(ctx context.Context, in *ConfirmMoveRequest, opts ...grpc.CallOption) (*Move, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Move)
+	err := c.cc.Invoke(ctx, PaymentsService_ConfirmMove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *paymentsServiceClient) WithdrawMove(ctx context.Context, in *WithdrawMoveRequest, opts ...grpc.CallOption) (*Move, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Move)
+	err := c.cc.Invoke(ctx, PaymentsService_WithdrawMove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *paymentsServiceClient) GetMove(ctx context.Context, in *GetMoveRequest, opts ...grpc.CallOption) (*Move, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Move)
+	err := c.cc.Invoke(ctx, PaymentsService_GetMove_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -745,9 +786,17 @@ type PaymentsServiceServer interface {
 	ListImportedRows(context.Context, *ListImportedRowsRequest) (*ListImportedRowsResponse, error)
 	// GetReconciliation compares what was expected with what was paid, and names the likely cause of each difference.
 	GetReconciliation(context.Context, *GetReconciliationRequest) (*Reconciliation, error)
-	// MoveOpenItems passes what an abolished commissioner owes, or is owed, to its successor. Totals before and after are equal.
-	MoveOpenItems(context.Context, *MoveOpenItemsRequest) (*Move, error)
-	// ListMoves returns the moves that concern a commissioner, newest first.
+	// ProposeMove says what an abolished commissioner would pass to its successor: all that it owes or is owed, or that of some places. The
+	// register must hold the succession; its day and the successor's name come from there. Nothing passes until another person confirms.
+	ProposeMove(context.Context, *ProposeMoveRequest) (*Move, error)
+	// ConfirmMove passes on what another person proposed. It is worked out anew, and refused if it is not what was proposed. Totals before
+	// and after are equal.
+	ConfirmMove(context.Context, *ConfirmMoveRequest) (*Move, error)
+	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it.
+	WithdrawMove(context.Context, *WithdrawMoveRequest) (*Move, error)
+	// GetMove returns one move, proposed or confirmed.
+	GetMove(context.Context, *GetMoveRequest) (*Move, error)
+	// ListMoves returns the moves that concern a commissioner, whatever their state, the one proposed last first.
 	ListMoves(context.Context, *ListMovesRequest) (*ListMovesResponse, error)
 	// AddCodes records ledger segments, VAT treatments and suppliers of a commissioner; they hold from the day each names.
 	AddCodes(context.Context, *AddCodesRequest) (*AddCodesResponse, error)
@@ -885,8 +934,17 @@ func (UnimplementedPaymentsServiceServer) ListImportedRows(context.Context, *Lis
 func (UnimplementedPaymentsServiceServer) GetReconciliation(context.Context, *GetReconciliationRequest) (*Reconciliation, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReconciliation not implemented")
 }
-func (UnimplementedPaymentsServiceServer) MoveOpenItems(context.Context, *MoveOpenItemsRequest) (*Move, error) {
-	return nil, status.Error(codes.Unimplemented, "method MoveOpenItems not implemented")
+func (UnimplementedPaymentsServiceServer) ProposeMove(context.Context, *ProposeMoveRequest) (*Move, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProposeMove not implemented")
+}
+func (UnimplementedPaymentsServiceServer) ConfirmMove(context.Context, *ConfirmMoveRequest) (*Move, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmMove not implemented")
+}
+func (UnimplementedPaymentsServiceServer) WithdrawMove(context.Context, *WithdrawMoveRequest) (*Move, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawMove not implemented")
+}
+func (UnimplementedPaymentsServiceServer) GetMove(context.Context, *GetMoveRequest) (*Move, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMove not implemented")
 }
 func (UnimplementedPaymentsServiceServer) ListMoves(context.Context, *ListMovesRequest) (*ListMovesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMoves not implemented")
@@ -1603,20 +1661,74 @@ func _PaymentsService_GetReconciliation_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
-func _PaymentsService_MoveOpenItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(MoveOpenItemsRequest)
+func _PaymentsService_ProposeMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProposeMoveRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(PaymentsServiceServer).MoveOpenItems(ctx, in)
+		return srv.(PaymentsServiceServer).ProposeMove(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: PaymentsService_MoveOpenItems_FullMethodName,
+		FullMethod: PaymentsService_ProposeMove_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PaymentsServiceServer).MoveOpenItems(ctx, req.(*MoveOpenItemsRequest))
+		return srv.(PaymentsServiceServer).ProposeMove(ctx, req.(*ProposeMoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PaymentsService_ConfirmMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmMoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentsServiceServer).ConfirmMove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentsService_ConfirmMove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentsServiceServer).ConfirmMove(ctx, req.(*ConfirmMoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PaymentsService_WithdrawMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawMoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentsServiceServer).WithdrawMove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentsService_WithdrawMove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentsServiceServer).WithdrawMove(ctx, req.(*WithdrawMoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PaymentsService_GetMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentsServiceServer).GetMove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentsService_GetMove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentsServiceServer).GetMove(ctx, req.(*GetMoveRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1903,8 +2015,20 @@ var PaymentsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PaymentsService_GetReconciliation_Handler,
 		},
 		{
-			MethodName: "MoveOpenItems",
-			Handler:    _PaymentsService_MoveOpenItems_Handler,
+			MethodName: "ProposeMove",
+			Handler:    _PaymentsService_ProposeMove_Handler,
+		},
+		{
+			MethodName: "ConfirmMove",
+			Handler:    _PaymentsService_ConfirmMove_Handler,
+		},
+		{
+			MethodName: "WithdrawMove",
+			Handler:    _PaymentsService_WithdrawMove_Handler,
+		},
+		{
+			MethodName: "GetMove",
+			Handler:    _PaymentsService_GetMove_Handler,
 		},
 		{
 			MethodName: "ListMoves",

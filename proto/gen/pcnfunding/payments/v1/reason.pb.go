@@ -36,7 +36,7 @@ const (
 	Reason_FUND_NOT_CLOSED Reason = 4
 	// The run has no line that could be paid.
 	Reason_RUN_EMPTY Reason = 5
-	// The approver is the person who put the run forward.
+	// The approver is the person who put the run forward, or who proposed the move.
 	Reason_APPROVER_IS_PREPARER Reason = 6
 	// The approver has approved the run before.
 	Reason_APPROVER_HAS_APPROVED Reason = 7
@@ -139,6 +139,16 @@ const (
 	Reason_EXPORT_DATE_DIFFERS Reason = 61
 	// A person holds the line or the payee already.
 	Reason_HOLD_EXISTS Reason = 62
+	// The register holds no such succession of the commissioner, or only one of other places: record it there.
+	Reason_SUCCESSION_NOT_RECORDED Reason = 56
+	// The register gives no answer now; the call can be made again.
+	Reason_REGISTER_NOT_REACHED Reason = 57
+	// No such move.
+	Reason_MOVE_NOT_FOUND Reason = 58
+	// The move was confirmed or withdrawn before.
+	Reason_MOVE_STATE_DIFFERS Reason = 59
+	// What would pass, or what the register says of it, has changed since the move was proposed: withdraw it and propose it again.
+	Reason_MOVE_CHANGED Reason = 60
 )
 
 // Enum value maps for Reason.
@@ -201,6 +211,11 @@ var (
 		55: "APPROVER_SET_POLICY",
 		61: "EXPORT_DATE_DIFFERS",
 		62: "HOLD_EXISTS",
+		56: "SUCCESSION_NOT_RECORDED",
+		57: "REGISTER_NOT_REACHED",
+		58: "MOVE_NOT_FOUND",
+		59: "MOVE_STATE_DIFFERS",
+		60: "MOVE_CHANGED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -260,6 +275,11 @@ var (
 		"APPROVER_SET_POLICY":       55,
 		"EXPORT_DATE_DIFFERS":       61,
 		"HOLD_EXISTS":               62,
+		"SUCCESSION_NOT_RECORDED":   56,
+		"REGISTER_NOT_REACHED":      57,
+		"MOVE_NOT_FOUND":            58,
+		"MOVE_STATE_DIFFERS":        59,
+		"MOVE_CHANGED":              60,
 	}
 )
 
@@ -294,8 +314,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xb2\n" +
-	"\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xa7\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUN_NOT_FOUND\x10\x01\x12\x15\n" +
@@ -354,7 +373,12 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x14EXPORTER_SET_ACCOUNT\x106\x12\x17\n" +
 	"\x13APPROVER_SET_POLICY\x107\x12\x17\n" +
 	"\x13EXPORT_DATE_DIFFERS\x10=\x12\x0f\n" +
-	"\vHOLD_EXISTS\x10>BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\vHOLD_EXISTS\x10>\x12\x1b\n" +
+	"\x17SUCCESSION_NOT_RECORDED\x108\x12\x18\n" +
+	"\x14REGISTER_NOT_REACHED\x109\x12\x12\n" +
+	"\x0eMOVE_NOT_FOUND\x10:\x12\x16\n" +
+	"\x12MOVE_STATE_DIFFERS\x10;\x12\x10\n" +
+	"\fMOVE_CHANGED\x10<BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once

@@ -29,7 +29,7 @@ type Statement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number: commissioner, PCN and period.
 	StatementId string `protobuf:"bytes,1,opt,name=statement_id,json=statementId,proto3" json:"statement_id,omitempty"`
-	// Commissioner that owes the newest line of the account. The account is one with those it took over from.
+	// Commissioner whose account it is. What it took over and what it passed on are in passed.
 	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Name of the commissioner.
 	CommissionerName string `protobuf:"bytes,3,opt,name=commissioner_name,json=commissionerName,proto3" json:"commissioner_name,omitempty"`
@@ -57,15 +57,19 @@ type Statement struct {
 	TotalPence int64 `protobuf:"varint,14,opt,name=total_pence,json=totalPence,proto3" json:"total_pence,omitempty"`
 	// Sum of the PCN's parts of what was sent and not rejected.
 	SentPence int64 `protobuf:"varint,15,opt,name=sent_pence,json=sentPence,proto3" json:"sent_pence,omitempty"`
-	// Owed at the end: opening + total − sent.
+	// Owed at the end: opening + total + passed − sent.
 	ClosingPence int64 `protobuf:"varint,16,opt,name=closing_pence,json=closingPence,proto3" json:"closing_pence,omitempty"`
 	// What remains of the year's amounts.
 	Remaining []*Remaining `protobuf:"bytes,17,rep,name=remaining,proto3" json:"remaining,omitempty"`
-	// Overpayments for this PCN that are to be recovered after the period, payee by payee, with their plan. Outstanding is the PCN's
-	// part.
+	// Overpayments for this PCN that are to be recovered by the commissioner after the period, payee by payee, with their plan.
+	// Outstanding is the PCN's part.
 	Recoveries []*Recovery `protobuf:"bytes,18,rep,name=recoveries,proto3" json:"recoveries,omitempty"`
-	// Other commissioners that owe lines of the period. Each has a statement of its own.
-	AlsoOwedBy    []string `protobuf:"bytes,19,rep,name=also_owed_by,json=alsoOwedBy,proto3" json:"also_owed_by,omitempty"`
+	// Other commissioners that owe lines of the period at its end. Each has a statement of its own.
+	AlsoOwedBy []string `protobuf:"bytes,19,rep,name=also_owed_by,json=alsoOwedBy,proto3" json:"also_owed_by,omitempty"`
+	// What passed to or from another commissioner in the period, as far as it was not sent and is not still counted as sent.
+	Passed []*StatementTransfer `protobuf:"bytes,20,rep,name=passed,proto3" json:"passed,omitempty"`
+	// Sum of passed.
+	PassedPence   int64 `protobuf:"varint,21,opt,name=passed_pence,json=passedPence,proto3" json:"passed_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -233,6 +237,111 @@ func (x *Statement) GetAlsoOwedBy() []string {
 	return nil
 }
 
+func (x *Statement) GetPassed() []*StatementTransfer {
+	if x != nil {
+		return x.Passed
+	}
+	return nil
+}
+
+func (x *Statement) GetPassedPence() int64 {
+	if x != nil {
+		return x.PassedPence
+	}
+	return 0
+}
+
+// StatementTransfer is what passed between two commissioners by a move of open items, for one PCN.
+type StatementTransfer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Move.
+	MoveId string `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
+	// The other commissioner.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Its name.
+	CommissionerName string `protobuf:"bytes,3,opt,name=commissioner_name,json=commissionerName,proto3" json:"commissioner_name,omitempty"`
+	// Day on which it took effect, YYYY-MM-DD.
+	EffectiveDate string `protobuf:"bytes,4,opt,name=effective_date,json=effectiveDate,proto3" json:"effective_date,omitempty"`
+	// What it comes to, in pence. Taken over: above zero what is owed to the PCN, below what it owes. Passed on: the opposite.
+	AmountPence int64 `protobuf:"varint,5,opt,name=amount_pence,json=amountPence,proto3" json:"amount_pence,omitempty"`
+	// Of what was taken over, the lines that were not approved yet.
+	Lines         []*StatementLine `protobuf:"bytes,6,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementTransfer) Reset() {
+	*x = StatementTransfer{}
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementTransfer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementTransfer) ProtoMessage() {}
+
+func (x *StatementTransfer) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementTransfer.ProtoReflect.Descriptor instead.
+func (*StatementTransfer) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *StatementTransfer) GetMoveId() string {
+	if x != nil {
+		return x.MoveId
+	}
+	return ""
+}
+
+func (x *StatementTransfer) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *StatementTransfer) GetCommissionerName() string {
+	if x != nil {
+		return x.CommissionerName
+	}
+	return ""
+}
+
+func (x *StatementTransfer) GetEffectiveDate() string {
+	if x != nil {
+		return x.EffectiveDate
+	}
+	return ""
+}
+
+func (x *StatementTransfer) GetAmountPence() int64 {
+	if x != nil {
+		return x.AmountPence
+	}
+	return 0
+}
+
+func (x *StatementTransfer) GetLines() []*StatementLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
 // StatementLine is one line of a statement.
 type StatementLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -247,14 +356,16 @@ type StatementLine struct {
 	// Rate × quantity in words, such as £1.50 × 53,674 registered patients ÷ 12.
 	Basis string `protobuf:"bytes,5,opt,name=basis,proto3" json:"basis,omitempty"`
 	// Holds in force.
-	Holds         []*Hold `protobuf:"bytes,6,rep,name=holds,proto3" json:"holds,omitempty"`
+	Holds []*Hold `protobuf:"bytes,6,rep,name=holds,proto3" json:"holds,omitempty"`
+	// Commissioner to which it passed, by the end of the period, from the one whose account this is; empty if it did not.
+	PassedTo      string `protobuf:"bytes,7,opt,name=passed_to,json=passedTo,proto3" json:"passed_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[1]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +377,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[1]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +390,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{1}
+	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *StatementLine) GetLine() *v1.PaymentLine {
@@ -324,6 +435,13 @@ func (x *StatementLine) GetHolds() []*Hold {
 	return nil
 }
 
+func (x *StatementLine) GetPassedTo() string {
+	if x != nil {
+		return x.PassedTo
+	}
+	return ""
+}
+
 // StatementPayment is a payment in which a PCN has a part.
 type StatementPayment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -339,7 +457,7 @@ type StatementPayment struct {
 
 func (x *StatementPayment) Reset() {
 	*x = StatementPayment{}
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[2]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +469,7 @@ func (x *StatementPayment) String() string {
 func (*StatementPayment) ProtoMessage() {}
 
 func (x *StatementPayment) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[2]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +482,7 @@ func (x *StatementPayment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementPayment.ProtoReflect.Descriptor instead.
 func (*StatementPayment) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{2}
+	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StatementPayment) GetPayment() *Payment {
@@ -408,7 +526,7 @@ type Remaining struct {
 
 func (x *Remaining) Reset() {
 	*x = Remaining{}
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[3]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +538,7 @@ func (x *Remaining) String() string {
 func (*Remaining) ProtoMessage() {}
 
 func (x *Remaining) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[3]
+	mi := &file_pcnfunding_payments_v1_statement_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +551,7 @@ func (x *Remaining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remaining.ProtoReflect.Descriptor instead.
 func (*Remaining) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{3}
+	return file_pcnfunding_payments_v1_statement_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Remaining) GetFund() v1.Fund {
@@ -503,7 +621,7 @@ var File_pcnfunding_payments_v1_statement_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_statement_proto_rawDesc = "" +
 	"\n" +
-	"&pcnfunding/payments/v1/statement.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a pcnfunding/payments/v1/run.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xfb\x06\n" +
+	"&pcnfunding/payments/v1/statement.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a pcnfunding/payments/v1/run.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xe1\a\n" +
 	"\tStatement\x12!\n" +
 	"\fstatement_id\x18\x01 \x01(\tR\vstatementId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12+\n" +
@@ -530,14 +648,24 @@ const file_pcnfunding_payments_v1_statement_proto_rawDesc = "" +
 	"recoveries\x18\x12 \x03(\v2 .pcnfunding.payments.v1.RecoveryR\n" +
 	"recoveries\x12 \n" +
 	"\falso_owed_by\x18\x13 \x03(\tR\n" +
-	"alsoOwedBy\"\x9c\x02\n" +
+	"alsoOwedBy\x12A\n" +
+	"\x06passed\x18\x14 \x03(\v2).pcnfunding.payments.v1.StatementTransferR\x06passed\x12!\n" +
+	"\fpassed_pence\x18\x15 \x01(\x03R\vpassedPence\"\x8d\x02\n" +
+	"\x11StatementTransfer\x12\x17\n" +
+	"\amove_id\x18\x01 \x01(\tR\x06moveId\x12+\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12+\n" +
+	"\x11commissioner_name\x18\x03 \x01(\tR\x10commissionerName\x12%\n" +
+	"\x0eeffective_date\x18\x04 \x01(\tR\reffectiveDate\x12!\n" +
+	"\famount_pence\x18\x05 \x01(\x03R\vamountPence\x12;\n" +
+	"\x05lines\x18\x06 \x03(\v2%.pcnfunding.payments.v1.StatementLineR\x05lines\"\xb9\x02\n" +
 	"\rStatementLine\x123\n" +
 	"\x04line\x18\x01 \x01(\v2\x1f.pcnfunding.type.v1.PaymentLineR\x04line\x12,\n" +
 	"\x04fund\x18\x02 \x01(\x0e2\x18.pcnfunding.type.v1.FundR\x04fund\x12%\n" +
 	"\x0eschedule_month\x18\x03 \x01(\tR\rscheduleMonth\x127\n" +
 	"\x05state\x18\x04 \x01(\x0e2!.pcnfunding.payments.v1.ItemStateR\x05state\x12\x14\n" +
 	"\x05basis\x18\x05 \x01(\tR\x05basis\x122\n" +
-	"\x05holds\x18\x06 \x03(\v2\x1c.pcnfunding.payments.v1.HoldR\x05holds\"j\n" +
+	"\x05holds\x18\x06 \x03(\v2\x1c.pcnfunding.payments.v1.HoldR\x05holds\x12\x1b\n" +
+	"\tpassed_to\x18\a \x01(\tR\bpassedTo\"j\n" +
 	"\x10StatementPayment\x129\n" +
 	"\apayment\x18\x01 \x01(\v2\x1f.pcnfunding.payments.v1.PaymentR\apayment\x12\x1b\n" +
 	"\tpcn_pence\x18\x02 \x01(\x03R\bpcnPence\"\xf4\x02\n" +
@@ -567,41 +695,44 @@ func file_pcnfunding_payments_v1_statement_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_payments_v1_statement_proto_rawDescData
 }
 
-var file_pcnfunding_payments_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_pcnfunding_payments_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_pcnfunding_payments_v1_statement_proto_goTypes = []any{
 	(*Statement)(nil),             // 0: pcnfunding.payments.v1.Statement
-	(*StatementLine)(nil),         // 1: pcnfunding.payments.v1.StatementLine
-	(*StatementPayment)(nil),      // 2: pcnfunding.payments.v1.StatementPayment
-	(*Remaining)(nil),             // 3: pcnfunding.payments.v1.Remaining
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
-	(*Recovery)(nil),              // 5: pcnfunding.payments.v1.Recovery
-	(*v1.PaymentLine)(nil),        // 6: pcnfunding.type.v1.PaymentLine
-	(v1.Fund)(0),                  // 7: pcnfunding.type.v1.Fund
-	(ItemState)(0),                // 8: pcnfunding.payments.v1.ItemState
-	(*Hold)(nil),                  // 9: pcnfunding.payments.v1.Hold
-	(*Payment)(nil),               // 10: pcnfunding.payments.v1.Payment
-	(v1.Confidence)(0),            // 11: pcnfunding.type.v1.Confidence
+	(*StatementTransfer)(nil),     // 1: pcnfunding.payments.v1.StatementTransfer
+	(*StatementLine)(nil),         // 2: pcnfunding.payments.v1.StatementLine
+	(*StatementPayment)(nil),      // 3: pcnfunding.payments.v1.StatementPayment
+	(*Remaining)(nil),             // 4: pcnfunding.payments.v1.Remaining
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Recovery)(nil),              // 6: pcnfunding.payments.v1.Recovery
+	(*v1.PaymentLine)(nil),        // 7: pcnfunding.type.v1.PaymentLine
+	(v1.Fund)(0),                  // 8: pcnfunding.type.v1.Fund
+	(ItemState)(0),                // 9: pcnfunding.payments.v1.ItemState
+	(*Hold)(nil),                  // 10: pcnfunding.payments.v1.Hold
+	(*Payment)(nil),               // 11: pcnfunding.payments.v1.Payment
+	(v1.Confidence)(0),            // 12: pcnfunding.type.v1.Confidence
 }
 var file_pcnfunding_payments_v1_statement_proto_depIdxs = []int32{
-	4,  // 0: pcnfunding.payments.v1.Statement.drawn_up_at:type_name -> google.protobuf.Timestamp
-	1,  // 1: pcnfunding.payments.v1.Statement.payments:type_name -> pcnfunding.payments.v1.StatementLine
-	1,  // 2: pcnfunding.payments.v1.Statement.corrections:type_name -> pcnfunding.payments.v1.StatementLine
-	1,  // 3: pcnfunding.payments.v1.Statement.reconcile_only:type_name -> pcnfunding.payments.v1.StatementLine
-	2,  // 4: pcnfunding.payments.v1.Statement.sent:type_name -> pcnfunding.payments.v1.StatementPayment
-	3,  // 5: pcnfunding.payments.v1.Statement.remaining:type_name -> pcnfunding.payments.v1.Remaining
-	5,  // 6: pcnfunding.payments.v1.Statement.recoveries:type_name -> pcnfunding.payments.v1.Recovery
-	6,  // 7: pcnfunding.payments.v1.StatementLine.line:type_name -> pcnfunding.type.v1.PaymentLine
-	7,  // 8: pcnfunding.payments.v1.StatementLine.fund:type_name -> pcnfunding.type.v1.Fund
-	8,  // 9: pcnfunding.payments.v1.StatementLine.state:type_name -> pcnfunding.payments.v1.ItemState
-	9,  // 10: pcnfunding.payments.v1.StatementLine.holds:type_name -> pcnfunding.payments.v1.Hold
-	10, // 11: pcnfunding.payments.v1.StatementPayment.payment:type_name -> pcnfunding.payments.v1.Payment
-	7,  // 12: pcnfunding.payments.v1.Remaining.fund:type_name -> pcnfunding.type.v1.Fund
-	11, // 13: pcnfunding.payments.v1.Remaining.confidence:type_name -> pcnfunding.type.v1.Confidence
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	5,  // 0: pcnfunding.payments.v1.Statement.drawn_up_at:type_name -> google.protobuf.Timestamp
+	2,  // 1: pcnfunding.payments.v1.Statement.payments:type_name -> pcnfunding.payments.v1.StatementLine
+	2,  // 2: pcnfunding.payments.v1.Statement.corrections:type_name -> pcnfunding.payments.v1.StatementLine
+	2,  // 3: pcnfunding.payments.v1.Statement.reconcile_only:type_name -> pcnfunding.payments.v1.StatementLine
+	3,  // 4: pcnfunding.payments.v1.Statement.sent:type_name -> pcnfunding.payments.v1.StatementPayment
+	4,  // 5: pcnfunding.payments.v1.Statement.remaining:type_name -> pcnfunding.payments.v1.Remaining
+	6,  // 6: pcnfunding.payments.v1.Statement.recoveries:type_name -> pcnfunding.payments.v1.Recovery
+	1,  // 7: pcnfunding.payments.v1.Statement.passed:type_name -> pcnfunding.payments.v1.StatementTransfer
+	2,  // 8: pcnfunding.payments.v1.StatementTransfer.lines:type_name -> pcnfunding.payments.v1.StatementLine
+	7,  // 9: pcnfunding.payments.v1.StatementLine.line:type_name -> pcnfunding.type.v1.PaymentLine
+	8,  // 10: pcnfunding.payments.v1.StatementLine.fund:type_name -> pcnfunding.type.v1.Fund
+	9,  // 11: pcnfunding.payments.v1.StatementLine.state:type_name -> pcnfunding.payments.v1.ItemState
+	10, // 12: pcnfunding.payments.v1.StatementLine.holds:type_name -> pcnfunding.payments.v1.Hold
+	11, // 13: pcnfunding.payments.v1.StatementPayment.payment:type_name -> pcnfunding.payments.v1.Payment
+	8,  // 14: pcnfunding.payments.v1.Remaining.fund:type_name -> pcnfunding.type.v1.Fund
+	12, // 15: pcnfunding.payments.v1.Remaining.confidence:type_name -> pcnfunding.type.v1.Confidence
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_payments_v1_statement_proto_init() }
@@ -616,7 +747,7 @@ func file_pcnfunding_payments_v1_statement_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_payments_v1_statement_proto_rawDesc), len(file_pcnfunding_payments_v1_statement_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
