@@ -84,7 +84,7 @@ func (s *Service) GetVariance(ctx context.Context, req *paymentsv1.GetVarianceRe
 	}
 	v := varied{own: make(map[string]money.Pence), names: make(map[string]string), seen: make(map[string]bool)}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := visibleRun(ctx, q, req.GetRunId())
+		run, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}

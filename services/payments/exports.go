@@ -580,19 +580,10 @@ func (s *Service) paymentOf(ctx context.Context, q sqldb.Querier, run store.RunR
 	return payments[at], nil
 }
 
-// visibleExport loads an export that the caller may see.
-func visibleExport(ctx context.Context, q sqldb.Querier, id string) (store.ExportRow, error) {
-	row, err := store.Export(ctx, q, id)
-	if errors.Is(err, sql.ErrNoRows) || (err == nil && !holds(ctx, row.CommissionerCode)) {
-		return row, fault.New(fault.NotFound, rules.ReasonExportNotFound, "there is no export %q", id)
-	}
-	return row, err
-}
-
 // GetExport returns one export without its content.
 func (s *Service) GetExport(ctx context.Context, req *paymentsv1.GetExportRequest) (out *paymentsv1.Export, err error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		row, err := visibleExport(ctx, q, req.GetExportId())
+		row, err := readableExport(ctx, q, req.GetExportId())
 		out = exportToProto(row)
 		return err
 	})
@@ -603,7 +594,7 @@ func (s *Service) GetExport(ctx context.Context, req *paymentsv1.GetExportReques
 func (s *Service) DownloadExport(ctx context.Context, req *paymentsv1.DownloadExportRequest) (*httpbody.HttpBody, error) {
 	var row store.ExportRow
 	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		row, err = visibleExport(ctx, q, req.GetExportId())
+		row, err = readableExport(ctx, q, req.GetExportId())
 		return err
 	})
 	if err != nil {
@@ -633,7 +624,7 @@ func (s *Service) ListExports(ctx context.Context, req *paymentsv1.ListExportsRe
 	}
 	var rows []store.ExportRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.Exports(ctx, q, by, req.GetRunId())
+		rows, err = exportsOf(ctx, q, by, req)
 		return err
 	})
 	if err != nil {

@@ -141,7 +141,7 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 	size := page.Size(req.GetPageSize(), defaultPage)
 	out := new(paymentsv1.ListRunLinesResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := visibleRun(ctx, q, req.GetRunId())
+		run, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 		"funding_source", "amount_gbp", "adjusts_line_id", "adjustment_cause", "basis", "state", "holds", "kept_back", "now_in_run_id",
 	})
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := visibleRun(ctx, q, req.GetRunId())
+		run, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,7 @@ func (s *Service) AssembleRun(ctx context.Context, req *paymentsv1.AssembleRunRe
 	})
 }
 
-// runFor loads a run that the caller may see, and locks its commissioner's money.
+// runFor loads a run that the caller may act on, and locks its commissioner's money.
 func (s *Service) runFor(ctx context.Context, tx *change.Tx, id, etag string) (store.RunRow, error) {
 	run, err := visibleRun(ctx, tx, id)
 	if err != nil {
@@ -165,11 +165,11 @@ func (s *Service) runFor(ctx context.Context, tx *change.Tx, id, etag string) (s
 	return run, checkTag(etag, run.Version)
 }
 
-// visibleRun loads a run that the caller may see.
+// visibleRun loads a run that the caller may act on.
 func visibleRun(ctx context.Context, q sqldb.Querier, id string) (store.RunRow, error) {
 	run, err := store.Run(ctx, q, id)
 	if errors.Is(err, sql.ErrNoRows) || (err == nil && !holds(ctx, run.CommissionerCode)) {
-		return run, fault.New(fault.NotFound, rules.ReasonRunNotFound, "there is no run %q", id)
+		return run, runNotFound(id)
 	}
 	return run, err
 }
@@ -661,7 +661,7 @@ func checkTag(tag string, version int64) error {
 // GetRun returns one run.
 func (s *Service) GetRun(ctx context.Context, req *paymentsv1.GetRunRequest) (out *paymentsv1.Run, err error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := visibleRun(ctx, q, req.GetRunId())
+		run, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -742,7 +742,7 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 	}
 	out := new(paymentsv1.ListRunPayeesResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := visibleRun(ctx, q, req.GetRunId())
+		run, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
