@@ -1,7 +1,6 @@
 package payments
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,31 +75,30 @@ func monthsOf(text string) (from, to period.Month, err error) {
 	return month, month, nil
 }
 
-// drawing is a statement in the making: a PCN's account with one commissioner and those it took over from.
+// drawing is a statement in the making: a PCN's account with one commissioner.
 type drawing struct {
-	pcn      string
-	from, to period.Month
-	message  *paymentsv1.Statement
-	// owner is who owes now what the account's commissioners owed; owners remembers who that is for whom.
-	owner  string
-	owners map[[2]string]string
-	// newest is the newest line of the PCN itself in the account.
+	*course
+
+	from    period.Month
+	message *paymentsv1.Statement
+	// code is the commissioner whose account it is.
+	code string
+	// newest is the newest line of the PCN itself in the account, or else of the PCN.
 	newest *store.LineRow
-	lines  []store.LineRow
-	parts  []store.PartRow
-	// reversed are the sources of approvals that were undone, of those parts that recover or carry something.
-	reversed map[string]bool
-	debts    map[string]debts       // by payee
-	held     map[string]heldTargets // by commissioner
+	lines  []store.LineRow // that it was the first to owe
+	parts  []store.PartRow // of its runs
+	debts  map[string]debts
+	held   map[string]heldTargets // by commissioner
 	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
 	ownOnly bool
 }
 
-// debts are the overpayments of a PCN's payee for the PCN over the period. Every amount is above zero where the PCN owes.
-type debts struct{ before, arisen, recovered money.Pence }
+// debts are the overpayments of a PCN's payee for the PCN over the period. Every amount is above zero where the PCN owes; passed is below
+// where another commissioner took them over.
+type debts struct{ before, arisen, passed, recovered money.Pence }
 
 // left is what the PCN owes at the end.
-func (d debts) left() money.Pence { return d.before + d.arisen - d.recovered }
+func (d debts) left() money.Pence { return d.before + d.arisen + d.passed - d.recovered }
 
 // drawUp draws a statement up from what payments holds: the fund is not asked.
 func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
@@ -109,17 +107,18 @@ func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
 		return nil, err
 	}
 	d := &drawing{
-		pcn: req.GetPcnCode(), from: from, to: to, owners: make(map[[2]string]string), debts: make(map[string]debts), held: make(map[string]heldTargets),
+		from: from, debts: make(map[string]debts), held: make(map[string]heldTargets),
 		message: &paymentsv1.Statement{
 			PcnCode: req.GetPcnCode(), FromMonth: from.String(), ToMonth: to.String(), DrawnUpAt: timestamp(sqldb.Micros(s.db.Now())),
 		},
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		for _, step := range []func() error{
+			func() (err error) { d.course, err = courseOf(ctx, q, req.GetPcnCode(), to); return err },
 			func() error { return d.account(ctx, q, req.GetCommissionerCode()) },
-			func() error { return d.shares(ctx, q) },
 			func() error { return d.head(ctx, q, req.GetPeriod()) },
 			func() error { return d.place(ctx, q) },
+			func() error { return d.passages(ctx, q) },
 			func() error { return d.remaining(ctx, q) },
 			func() error { return d.recoveries(ctx, q) },
 		} {
@@ -132,63 +131,65 @@ func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
 	return d, err
 }
 
-// ownerOf returns who owes now what a commissioner owed in a place.
-func (d *drawing) ownerOf(ctx context.Context, q sqldb.Querier, code, location string) (string, error) {
-	key := [2]string{code, location}
-	if owner, known := d.owners[key]; known {
-		return owner, nil
-	}
-	owner, err := ownerOf(ctx, q, code, location)
-	d.owners[key] = owner.code
-	return owner.code, err
-}
-
-// account loads the lines of the PCN and keeps those of one account: the one asked for, or that of the PCN's newest line.
+// account chooses whose account it is, and keeps what is its own: the one asked for, or that of who owes the PCN's newest line at the
+// end of the period. To a caller who may not read that one it is the one from which the line passed.
 func (d *drawing) account(ctx context.Context, q sqldb.Querier, asked string) error {
-	lines, err := store.Lines(ctx, q, store.LineFilter{PCNCode: d.pcn, ToMonth: d.to.String()})
-	if err != nil {
-		return err
+	candidates := []string{asked}
+	if asked == "" && len(d.course.lines) > 0 {
+		candidates = d.path(newestOf(d.course.lines))
 	}
-	if len(lines) == 0 {
-		return d.empty()
-	}
-	slices.SortFunc(lines, func(a, b store.LineRow) int {
-		x, y := a.Line, b.Line
-		return cmp.Or(cmp.Compare(a.Month, b.Month), cmp.Compare(a.Fund, b.Fund), cmp.Compare(x.GetPaymentCode(), y.GetPaymentCode()),
-			cmp.Compare(x.GetForMonth(), y.GetForMonth()), cmp.Compare(x.GetPracticeCode(), y.GetPracticeCode()), cmp.Compare(x.GetLineId(), y.GetLineId()))
-	})
-	newest := newestOf(lines)
-	if d.owner, err = d.ownerOf(ctx, q, cmp.Or(asked, newest.CommissionerCode), newest.Line.GetLocationCode()); err != nil {
-		return err
-	}
-	others := make(map[string]bool)
-	for _, line := range lines {
-		owner, err := d.ownerOf(ctx, q, line.CommissionerCode, line.Line.GetLocationCode())
+	principal, _ := auth.From(ctx)
+	for _, code := range slices.Backward(candidates) {
+		if !d.knows(code) {
+			continue
+		}
+		may, err := mayRead(ctx, q, code)
 		if err != nil {
 			return err
 		}
-		if owner == d.owner {
-			d.lines = append(d.lines, line)
-		} else if line.Month >= d.from.String() {
-			others[line.CommissionerCode] = true
+		if may || principal.HoldsPCN(d.pcn) {
+			d.code, d.ownOnly = code, !may
+			d.keep()
+			return nil
 		}
 	}
-	if len(d.lines) == 0 {
-		return d.empty()
+	return d.empty(asked)
+}
+
+// keep takes what concerns the account out of the course.
+func (d *drawing) keep() {
+	others := make(map[string]bool)
+	var owed []store.LineRow
+	for i := range d.course.lines {
+		line := &d.course.lines[i]
+		path := d.path(line)
+		if path[0] == d.code {
+			d.lines = append(d.lines, *line)
+		}
+		if slices.Contains(path, d.code) {
+			owed = append(owed, *line)
+		}
+		if last := path[len(path)-1]; last != d.code && line.Month >= d.from.String() {
+			others[last] = true
+		}
 	}
-	d.newest, d.message.AlsoOwedBy = newestOf(d.lines), sortedKeys(others)
-	if holds(ctx, d.owner) || holds(ctx, d.newest.CommissionerCode) {
-		return nil
+	if len(owed) == 0 {
+		owed = d.course.lines
 	}
-	if principal, _ := auth.From(ctx); !principal.HoldsPCN(d.pcn) {
-		return d.empty()
+	d.newest, d.message.AlsoOwedBy = newestOf(owed), sortedKeys(others)
+	for i := range d.course.parts {
+		if part := d.course.parts[i]; part.Run.CommissionerCode == d.code {
+			d.parts = append(d.parts, part)
+		}
 	}
-	d.ownOnly = true
-	return nil
 }
 
 // empty says that there is nothing to draw a statement up from, or nothing that the caller may see.
-func (d *drawing) empty() error {
+func (d *drawing) empty(asked string) error {
+	if asked != "" {
+		return fault.New(fault.NotFound, rules.ReasonStatementEmpty, "nothing that you may see is known of what %s owed or paid %s up to %s", asked, d.pcn, d.to).
+			With("commissioner_code", asked)
+	}
 	return fault.New(fault.NotFound, rules.ReasonStatementEmpty,
 		"nothing that you may see is known of %s up to %s; where several commissioners owe it, give commissioner_code", d.pcn, d.to)
 }
@@ -206,39 +207,14 @@ func newestOf(lines []store.LineRow) *store.LineRow {
 // head names the account.
 func (d *drawing) head(ctx context.Context, q sqldb.Querier, when string) (err error) {
 	m := d.message
-	m.PcnName, m.CommissionerCode = d.newest.Line.GetPcnName(), d.newest.CommissionerCode
+	m.PcnName, m.CommissionerCode = d.newest.Line.GetPcnName(), d.code
 	m.StatementId = m.GetCommissionerCode() + "-" + d.pcn + "-" + when
 	for i := range slices.Backward(d.parts) {
-		if run := d.parts[i].Run; run.CommissionerCode == m.GetCommissionerCode() {
-			m.CommissionerName = run.CommissionerName
+		if m.CommissionerName = d.parts[i].Run.CommissionerName; m.GetCommissionerName() != "" {
 			return nil
 		}
 	}
 	m.CommissionerName, err = knownName(ctx, q, m.GetCommissionerCode())
-	return err
-}
-
-// shares loads the PCN's parts of the account's runs, as they were fixed when the runs were approved.
-func (d *drawing) shares(ctx context.Context, q sqldb.Querier) error {
-	parts, err := store.PartsOfPCN(ctx, q, d.pcn, d.to)
-	if err != nil {
-		return err
-	}
-	var sources []string
-	for _, part := range parts {
-		owner, err := d.ownerOf(ctx, q, part.CommissionerCode, d.newest.Line.GetLocationCode())
-		if err != nil {
-			return err
-		}
-		if owner != d.owner {
-			continue
-		}
-		d.parts = append(d.parts, part)
-		if part.BroughtForward != 0 || part.CarriedForward != 0 || part.Payee.Net == 0 {
-			sources = append(sources, payeeSource(part.Run.ID, part.PayeeCode))
-		}
-	}
-	d.reversed, err = store.Reversed(ctx, q, sources)
 	return err
 }
 
@@ -273,7 +249,58 @@ func (d *drawing) place(ctx context.Context, q sqldb.Querier) error {
 	for i := range d.parts {
 		d.placePart(&d.parts[i])
 	}
-	m.ClosingPence = m.GetOpeningPence() + m.GetTotalPence() - m.GetSentPence()
+	return nil
+}
+
+// passages puts what came from other commissioners, and what passed to them, where it belongs, and strikes the balance.
+func (d *drawing) passages(ctx context.Context, q sqldb.Querier) error {
+	m := d.message
+	for i := range d.passed {
+		p := &d.passed[i]
+		sign := p.sign(d.code)
+		if sign == 0 {
+			continue
+		}
+		earlier := p.month.Before(d.from)
+		for payee, amount := range p.debts {
+			owes := d.debts[payee]
+			if earlier {
+				owes.before += sign * amount
+			} else {
+				owes.passed += sign * amount
+			}
+			d.debts[payee] = owes
+		}
+		if earlier {
+			m.OpeningPence += int64(sign * p.amount)
+			continue
+		}
+		transfer := &paymentsv1.StatementTransfer{
+			MoveId: p.move.GetMoveId(), CommissionerCode: p.move.GetFromCommissionerCode(), EffectiveDate: p.move.GetEffectiveDate(), AmountPence: int64(sign * p.amount),
+		}
+		if sign < 0 {
+			transfer.CommissionerCode, transfer.CommissionerName = p.move.GetToCommissionerCode(), p.move.GetToCommissionerName()
+		}
+		var err error
+		if transfer.GetCommissionerName() == "" {
+			if transfer.CommissionerName, err = knownName(ctx, q, transfer.GetCommissionerCode()); err != nil {
+				return err
+			}
+		}
+		for _, row := range p.lines {
+			if sign < 0 {
+				break // each is among the lines of the account, or was taken over before
+			}
+			line, err := d.statementLine(ctx, q, row)
+			if err != nil {
+				return err
+			}
+			transfer.Lines = append(transfer.Lines, line)
+		}
+		m.Passed = append(m.Passed, transfer)
+		m.PassedPence += transfer.GetAmountPence()
+	}
+	m.ClosingPence = m.GetOpeningPence() + m.GetTotalPence() + m.GetPassedPence() - m.GetSentPence()
 	return nil
 }
 
@@ -320,9 +347,9 @@ func counts(state paymentsv1.PaymentState) bool {
 func (d *drawing) statementLine(ctx context.Context, q sqldb.Querier, row *store.LineRow) (*paymentsv1.StatementLine, error) {
 	out := &paymentsv1.StatementLine{
 		Line: row.Line, Fund: typev1.Fund(row.Fund), ScheduleMonth: row.Month, State: paymentsv1.ItemState(row.State), //nolint:gosec // enums
-		Basis: basisText(row.Line),
+		Basis: basisText(row.Line), PassedTo: d.after(row, d.code),
 	}
-	if row.State != store.Open {
+	if row.State != store.Open || out.GetPassedTo() != "" {
 		return out, nil
 	}
 	held, known := d.held[row.CommissionerCode]
@@ -337,25 +364,47 @@ func (d *drawing) statementLine(ctx context.Context, q sqldb.Querier, row *store
 	return out, nil
 }
 
-// remaining works out what is left of the amounts that the funds stated for a year or another period.
+// remaining works out what is left of the amounts that the funds stated for a year or another period, whoever of a line of commissioners
+// scheduled it.
 func (d *drawing) remaining(ctx context.Context, q sqldb.Querier) error {
 	stated, err := store.Entitlements(ctx, q, store.EntitlementFilter{PCNCode: d.pcn, Month: d.to})
 	if err != nil {
 		return err
 	}
+	heirs := make(map[[2]string]string)
+	heirOf := func(code, location string) (string, error) {
+		key := [2]string{code, location}
+		if heir, known := heirs[key]; known {
+			return heir, nil
+		}
+		owner, err := ownerOf(ctx, q, code, location)
+		heirs[key] = owner.code
+		return owner.code, err
+	}
+	heir, err := heirOf(d.code, d.newest.Line.GetLocationCode())
+	if err != nil {
+		return err
+	}
 	for _, e := range stated {
-		owner, err := d.ownerOf(ctx, q, e.CommissionerCode, d.newest.Line.GetLocationCode())
+		of, err := heirOf(e.CommissionerCode, d.newest.Line.GetLocationCode())
 		if err != nil {
 			return err
 		}
-		if owner != d.owner {
+		if of != heir {
 			continue
 		}
 		var scheduled money.Pence
-		for i := range d.lines {
-			line := d.lines[i].Line
-			if d.lines[i].Fund == e.Fund && line.GetPaymentCode() == e.PaymentCode && line.GetPracticeCode() == e.PracticeCode &&
-				line.GetForMonth() >= e.From.String() && line.GetForMonth() <= e.To.String() {
+		for i := range d.course.lines {
+			row := &d.course.lines[i]
+			line := row.Line
+			if row.Fund != e.Fund || line.GetPaymentCode() != e.PaymentCode || line.GetPracticeCode() != e.PracticeCode ||
+				line.GetForMonth() < e.From.String() || line.GetForMonth() > e.To.String() {
+				continue
+			}
+			if of, err = heirOf(row.CommissionerCode, line.GetLocationCode()); err != nil {
+				return err
+			}
+			if of == heir {
 				scheduled += money.Pence(line.GetAmountPence())
 			}
 		}
@@ -378,13 +427,18 @@ func (d *drawing) recoveries(ctx context.Context, q sqldb.Querier) error {
 	if len(debtors) == 0 {
 		return nil
 	}
-	plans, err := store.NewestPlans(ctx, q, []string{d.owner, d.message.GetCommissionerCode()}, debtors)
+	// A plan passes on with its debt, and still tells of the time before.
+	holders, err := successors(ctx, q, d.code)
+	if err != nil {
+		return err
+	}
+	plans, err := store.NewestPlans(ctx, q, append(holders, d.code), debtors)
 	if err != nil {
 		return err
 	}
 	for _, payee := range debtors {
 		plan := plans[payee]
-		plan.CommissionerCode, plan.PayeeCode, plan.PayeeName = d.owner, payee, d.payeeName(payee)
+		plan.CommissionerCode, plan.PayeeCode, plan.PayeeName = d.code, payee, d.payeeName(payee)
 		recovery, err := recoveryToProto(ctx, q, plan, d.debts[payee].left())
 		if err != nil {
 			return err
@@ -396,9 +450,9 @@ func (d *drawing) recoveries(ctx context.Context, q sqldb.Querier) error {
 
 // payeeName returns the name under which a payee was last in a run for the PCN.
 func (d *drawing) payeeName(code string) string {
-	for i := range slices.Backward(d.parts) {
-		if d.parts[i].PayeeCode == code {
-			return d.parts[i].Payee.PayeeName
+	for _, part := range slices.Backward(d.course.parts) {
+		if part.PayeeCode == code {
+			return part.Payee.PayeeName
 		}
 	}
 	return ""
@@ -426,6 +480,9 @@ func (d *drawing) print() (*statement.Statement, error) {
 			if setOff[line.GetLine().GetLineId()] {
 				printed.State = "recovered"
 			}
+			if line.GetPassedTo() != "" {
+				printed.State = "passed to " + line.GetPassedTo()
+			}
 			*part.to = append(*part.to, printed)
 			if len(line.GetHolds()) > 0 {
 				out.Held = append(out.Held, heldLine(printed, line.GetHolds()))
@@ -439,16 +496,33 @@ func (d *drawing) print() (*statement.Statement, error) {
 		}
 		out.Settled = append(out.Settled, settlement)
 	}
+	for _, transfer := range m.GetPassed() {
+		printed, err := printedTransfer(transfer)
+		if err != nil {
+			return nil, err
+		}
+		out.Transfers = append(out.Transfers, printed)
+		for _, line := range transfer.GetLines() {
+			if len(line.GetHolds()) == 0 {
+				continue
+			}
+			printed, err := printedLine(line)
+			if err != nil {
+				return nil, err
+			}
+			out.Held = append(out.Held, heldLine(printed, line.GetHolds()))
+		}
+	}
 	for _, payee := range sortedKeys(d.debts) {
 		if owes := d.debts[payee]; owes != (debts{}) {
 			out.Recoveries = append(out.Recoveries, statement.Recovery{
-				Payee: statement.Party{Code: payee, Name: d.payeeName(payee)}, BroughtForward: owes.before, Arisen: owes.arisen,
+				Payee: statement.Party{Code: payee, Name: d.payeeName(payee)}, BroughtForward: owes.before, Arisen: owes.arisen, Passed: owes.passed,
 				Recovered: owes.recovered, CarriedForward: owes.left(),
 			})
 		}
 	}
 	if others := m.GetAlsoOwedBy(); len(others) > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("This is the account with %s alone. Lines of the period are also owed by %s, with a statement of each.",
+		out.Notes = append(out.Notes, fmt.Sprintf("This is the account with %s alone. Lines of the period are also owed by %s, each with a statement of its own.",
 			m.GetCommissionerCode(), strings.Join(others, ", ")))
 	}
 	out.Payee = d.paidTo(out)
@@ -546,6 +620,16 @@ func printedPayment(p *paymentsv1.StatementPayment) (statement.Settlement, error
 	return out, nil
 }
 
+func printedTransfer(t *paymentsv1.StatementTransfer) (statement.Transfer, error) {
+	day, err := period.ParseDate(t.GetEffectiveDate())
+	if err != nil {
+		return statement.Transfer{}, fault.Bug("move %s: %v", t.GetMoveId(), err)
+	}
+	return statement.Transfer{
+		Date: day, Reference: t.GetMoveId(), Other: statement.Party{Code: t.GetCommissionerCode(), Name: t.GetCommissionerName()}, Amount: money.Pence(t.GetAmountPence()),
+	}, nil
+}
+
 // periodName writes a period in words, such as April 2022 or Financial year 2022/23.
 func periodName(from, to period.Month) string {
 	if from == to {
@@ -603,8 +687,8 @@ func paymentName(clause, code string) string {
 
 // nameOf returns the name of a payment as its lines have it, or its code.
 func (d *drawing) nameOf(code string) string {
-	for i := range d.lines {
-		if line := d.lines[i].Line; line.GetPaymentCode() == code {
+	for i := range d.course.lines {
+		if line := d.course.lines[i].Line; line.GetPaymentCode() == code {
 			return paymentName(line.GetBasis().GetClause(), code)
 		}
 	}

@@ -41,6 +41,9 @@ func CSV(s *Statement) ([]byte, error) {
 	for i := range s.Settled {
 		t.settlement(&s.Settled[i])
 	}
+	for i := range s.Transfers {
+		t.transfer(&s.Transfers[i])
+	}
 	for i := range s.Recoveries {
 		t.recovery(&s.Recoveries[i])
 	}
@@ -106,6 +109,7 @@ func (t *table) head(s *Statement, f figures) {
 		{"payments", f.payments},
 		{"corrections", f.corrections},
 		{"total", s.Total},
+		{"passed", f.passed},
 		{"paid", f.paid},
 		{"closing", s.Closing},
 	} {
@@ -149,6 +153,13 @@ func (t *table) settlement(s *Settlement) {
 	})
 }
 
+// transfer writes what was taken over, or passed on; text names the other commissioner.
+func (t *table) transfer(of *Transfer) {
+	t.write("transfer", "passed", record{
+		"date": of.Date.String(), "reference": of.Reference, "text": strings.TrimSpace(of.Other.Code + " " + of.Other.Name), "amount_gbp": of.Amount.Plain(),
+	})
+}
+
 func (t *table) recovery(r *Recovery) {
 	for _, movement := range []struct {
 		item   string
@@ -156,6 +167,7 @@ func (t *table) recovery(r *Recovery) {
 	}{
 		{"brought_forward", r.BroughtForward},
 		{"arisen", r.Arisen},
+		{"passed", r.Passed},
 		{"recovered", r.Recovered},
 		{"carried_forward", r.CarriedForward},
 	} {

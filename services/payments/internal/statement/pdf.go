@@ -2,6 +2,7 @@ package statement
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -52,6 +53,7 @@ func (d *document) draw() {
 			d.st.Corrections, d.f.corrections)
 	}
 	d.settled()
+	d.transfers()
 	d.recoveries()
 	d.held()
 	if len(d.st.ReconcileOnly) > 0 {
@@ -131,8 +133,11 @@ func (d *document) summary() {
 		{"Corrections", d.f.corrections, false},
 		{"Total of the period", s.Total, true},
 		{"Sent to payees", -d.f.paid, false},
-		{"Balance carried forward", s.Closing, true},
 	}
+	if len(s.Transfers) > 0 {
+		account = append(account, entry{"Passed from and to others", d.f.passed, false})
+	}
+	account = append(account, entry{"Balance carried forward", s.Closing, true})
 	aside := []entry{
 		{"To be recovered, brought forward", r.BroughtForward, false},
 		{"Arisen in the period", r.Arisen, false},
@@ -140,6 +145,9 @@ func (d *document) summary() {
 		{"To be recovered, carried forward", r.CarriedForward, false},
 		{"Held back for now", d.f.held, false},
 		{"Paid by PCSE", d.f.reconcileOnly, false},
+	}
+	if r.Passed != 0 {
+		aside = slices.Insert(aside, 2, entry{"Passed from and to others", r.Passed, false})
 	}
 	const (
 		line    unit = 1600
@@ -323,12 +331,34 @@ func (d *document) recoveries() {
 	total := recoveryRow(strong, "All", &d.f.recovery)
 	total.total = true
 	d.table([]column{
-		{"Payee", right - left - 31200, false},
-		{"Brought forward", 7800, true},
-		{"Arisen", 7800, true},
-		{"Recovered", 7800, true},
-		{"Carried forward", 7800, true},
+		{"Payee", right - left - 34000, false},
+		{"Brought forward", 6800, true},
+		{"Arisen", 6800, true},
+		{"Passed", 6800, true},
+		{"Recovered", 6800, true},
+		{"Carried forward", 6800, true},
 	}, append(rows, total))
+}
+
+// transfers says what passed to or from other commissioners.
+func (d *document) transfers() {
+	if len(d.st.Transfers) == 0 {
+		return
+	}
+	d.section("Passed from and to others", "What this commissioner took over from another, or another from it, as it was owed then. Each amount is in one account only.")
+	rows := make([]row, 0, len(d.st.Transfers)+1)
+	for i := range d.st.Transfers {
+		t := &d.st.Transfers[i]
+		rows = append(rows, row{cells: []cellText{
+			{{plain, day(t.Date)}}, {{small, join(" ", t.Other.Code, t.Other.Name)}}, {{small, t.Reference}}, {{plain, amount(t.Amount)}},
+		}})
+	}
+	d.table([]column{
+		{"Date", 7600, false},
+		{"Commissioner", right - left - 30100, false},
+		{"Move", 16000, false},
+		{"Amount", 6500, true},
+	}, append(rows, row{total: true, cells: []cellText{{{strong, "Passed from and to others"}}, nil, nil, {{strong, amount(d.f.passed)}}}}))
 }
 
 func recoveryRow(f face, payee string, r *Recovery) row {
@@ -336,6 +366,7 @@ func recoveryRow(f face, payee string, r *Recovery) row {
 		{{f, payee}},
 		{{f, amount(r.BroughtForward)}},
 		{{f, amount(r.Arisen)}},
+		{{f, amount(r.Passed)}},
 		{{f, amount(r.Recovered)}},
 		{{f, amount(r.CarriedForward)}},
 	}}

@@ -14,7 +14,7 @@ import (
 // Statement is a PCN's account with one commissioner over a period. Its sums must agree:
 //
 //	Payments + Corrections = Total
-//	Opening + Total − what counts of Settled = Closing
+//	Opening + Total + Transfers − what counts of Settled = Closing
 //
 // Opening and Closing are owed to the PCN where positive, and to be recovered from it where negative. ReconcileOnly and Held
 // are shown for information and are in neither sum: a line held is also among the lines of the period that scheduled it.
@@ -37,6 +37,8 @@ type Statement struct {
 	Corrections []Line
 	// ReconcileOnly are lines that PCSE itself pays.
 	ReconcileOnly []Line
+	// Transfers are what passed to or from another commissioner in the period.
+	Transfers []Transfer
 	// Recoveries are the debts of the PCN with their movements.
 	Recoveries []Recovery
 	// Settled is what was sent to the payee in the period, or tried.
@@ -102,15 +104,28 @@ type Factor struct {
 	Clause, Source, Confidence string
 }
 
+// Transfer is what passed between the commissioner and another when the one took over from the other.
+type Transfer struct {
+	Date period.Date
+	// Reference names the move.
+	Reference string
+	// Other is the other commissioner.
+	Other Party
+	// Amount is added to the balance: owed to the PCN and taken over, or owed by it and passed on, where it is above zero.
+	Amount money.Pence
+}
+
 // Recovery is what a payee was overpaid for the PCN. Every amount is positive where the PCN owes:
 //
-//	BroughtForward + Arisen − Recovered = CarriedForward
+//	BroughtForward + Arisen + Passed − Recovered = CarriedForward
 type Recovery struct {
 	Payee Party
 	// BroughtForward is what was owed at the beginning of the period.
 	BroughtForward money.Pence
 	// Arisen is what the period added.
 	Arisen money.Pence
+	// Passed came from another commissioner, or below zero went to one.
+	Passed money.Pence
 	// Recovered was taken out of payments; it leaves the balance as it is, because less was sent.
 	Recovered money.Pence
 	// CarriedForward is what is owed at the end.
@@ -152,8 +167,8 @@ type Entitlement struct {
 
 // figures are the sums of a statement's parts.
 type figures struct {
-	payments, corrections, reconcileOnly, held, paid money.Pence
-	recovery                                         Recovery
+	payments, corrections, reconcileOnly, held, paid, passed money.Pence
+	recovery                                                 Recovery
 }
 
 // check returns the sums, or a bug if a part does not add up to what the statement says.
@@ -167,7 +182,7 @@ func (s *Statement) check() (f figures, err error) {
 	if total, err := money.Sum(f.payments, f.corrections); err != nil || total != s.Total {
 		return f, disagree(s.Number, "total", total, s.Total, err)
 	}
-	owed, err := s.Opening.Add(s.Total)
+	owed, err := money.Sum(s.Opening, s.Total, f.passed)
 	if err != nil {
 		return f, err
 	}
@@ -206,6 +221,9 @@ func (s *Statement) sums() (f figures, err error) {
 	if f.paid, err = sum(s.Settled, counted); err != nil {
 		return f, err
 	}
+	if f.passed, err = sum(s.Transfers, func(t *Transfer) money.Pence { return t.Amount }); err != nil {
+		return f, err
+	}
 	if f.recovery, err = s.recoveries(); err != nil {
 		return f, err
 	}
@@ -227,6 +245,7 @@ func (s *Statement) recoveries() (total Recovery, err error) {
 	}{
 		{&total.BroughtForward, func(r *Recovery) money.Pence { return r.BroughtForward }},
 		{&total.Arisen, func(r *Recovery) money.Pence { return r.Arisen }},
+		{&total.Passed, func(r *Recovery) money.Pence { return r.Passed }},
 		{&total.Recovered, func(r *Recovery) money.Pence { return r.Recovered }},
 		{&total.CarriedForward, func(r *Recovery) money.Pence { return r.CarriedForward }},
 	} {
@@ -238,7 +257,7 @@ func (s *Statement) recoveries() (total Recovery, err error) {
 }
 
 func (r *Recovery) left() (money.Pence, error) {
-	owed, err := r.BroughtForward.Add(r.Arisen)
+	owed, err := money.Sum(r.BroughtForward, r.Arisen, r.Passed)
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 )
 
 // InsertProposal notes a move that waits for another person.
@@ -86,4 +87,32 @@ func MovesAndProposals(ctx context.Context, q sqldb.Querier, by Page, id string)
 	return sqldb.Collect(ctx, q, scanMove, fmt.Sprintf(`SELECT value FROM (SELECT move_id, from_code, to_code, value FROM moves
 		UNION ALL SELECT move_id, from_code, to_code, value FROM move_proposals WHERE state <> %d) AS m`, paymentsv1.MoveState_MOVE_STATE_CONFIRMED)+
 		conditions+` ORDER BY move_id DESC`+f.Limit(by.Limit), f.Args()...)
+}
+
+// TransferRow says that a move took something out of the books of a commissioner: a line of a PCN in a stage, or without a line
+// something of a payee.
+type TransferRow struct {
+	Source, CommissionerCode string
+	Stage                    rules.Stage
+	PayeeCode, LineID        string
+}
+
+// TransfersOfPCN returns the transfers in the books of some commissioners that concern a PCN: of what was not approved its lines, and of
+// all else its lines and the payees.
+func TransfersOfPCN(ctx context.Context, q sqldb.Querier, pcn string, commissioners []string) ([]TransferRow, error) {
+	var f sqldb.Filter
+	mark := f.Arg(pcn)
+	f.In("p.commissioner_code", commissioners)
+	// The first condition is that of an index.
+	f.Where("p.kind IN (7, 8)")
+	f.Where("p.kind = 8")
+	f.Where("e.stage <> 7")
+	f.Where("(e.stage <> 2 OR l.line_id IS NOT NULL)")
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (t TransferRow, err error) {
+		err = rows.Scan(&t.Source, &t.CommissionerCode, &t.Stage, &t.PayeeCode, &t.LineID)
+		return t, err
+	}, `SELECT DISTINCT p.source, p.commissioner_code, e.stage, e.payee_code, COALESCE(l.line_id, '')
+		FROM postings p JOIN entries e ON e.posting_id = p.posting_id LEFT JOIN lines l ON l.line_id = e.line_id AND l.pcn_code = `+mark+
+		conditions+` ORDER BY 1, 2, 3, 4, 5`, f.Args()...)
 }
