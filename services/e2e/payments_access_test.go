@@ -86,9 +86,12 @@ func paymentsRoutes() []paymentsRoute {
 		get("/imports", paymentReaders, notFound, anyList),
 		get("/imports/{import_id}/rows", paymentReaders, "IMPORT_NOT_FOUND", ""),
 		get("/commissioners/{commissioner_code}/reconciliation", paymentReaders, notFound, "?from_month=2022-04"),
-		post("/open-items:move", []string{"finance_approver", "operator"}, notFound, fields{
-			"from_commissioner_code": "{commissioner_code}", "to_commissioner_code": "70F", "to_commissioner_name": "x", "effective_date": "2022-07-01", "reason": "e2e",
+		post("/moves", []string{"finance_preparer", "finance_approver", "operator"}, notFound, fields{
+			"from_commissioner_code": "{commissioner_code}", "to_commissioner_code": "70F", "reason": "e2e",
 		}),
+		post("/moves/{move_id}:confirm", approvers, "MOVE_NOT_FOUND", fields{"etag": "1"}),
+		post("/moves/{move_id}:withdraw", []string{"finance_preparer", "finance_approver", "operator"}, "MOVE_NOT_FOUND", decision),
+		get("/moves/{move_id}", append(slices.Clone(paymentReaders), "operator"), "MOVE_NOT_FOUND", ""),
 		get("/moves", paymentReaders, notFound, anyList),
 		post("/codes", approvers, notFound, commissioner.with("mappings", mappings())),
 		get("/commissioners/{commissioner_code}/code-mappings", paymentReaders, notFound, ""),
@@ -123,7 +126,11 @@ func guarded(t *testing.T, o office) *strings.Replacer {
 	placed := o.heldBy(t, o.preparer, fields{"payee_code": april.Lines[0].Payee.Code})
 	payments := o.sentOut(t, o.run(t, "2022-04", 1))
 	file := o.confirm(t, allPaid(payments[:1]))
+	proposed := write[move](t, as(t, "finance_preparer", o.code, "QHM"), "/v1/payments/moves", fields{
+		"request_id": unique(), "from_commissioner_code": o.code, "to_commissioner_code": "QHM", "reason": "e2e",
+	})
 	return strings.NewReplacer(
+		"{move_id}", proposed.MoveID,
 		"{commissioner_code}", o.code, "{month}", "2022-04", "{run_id}", payments[0].RunID, "{export_id}", payments[0].RunID+"-journal",
 		"{payment_id}", payments[0].PaymentID, "{hold_id}", placed.HoldID, "{import_id}", file.ImportID, "{event_id}", "none",
 		"{pcn_code}", april.Lines[0].PCNCode, "{period}", "2022-04",
@@ -136,6 +143,7 @@ func TestPaymentsAccess_IsByRoleAndCommissioner(t *testing.T) {
 	fill := guarded(t, o)
 	// What is not there must look the same as what belongs to another.
 	absent := strings.NewReplacer(
+		"{move_id}", "none",
 		"{commissioner_code}", "ZZZ", "{month}", "2022-04", "{run_id}", "ZZZ-2022-04-1", "{export_id}", "ZZZ-2022-04-1-journal", "{payment_id}", "ZZZ-2022-04-1-A",
 		"{hold_id}", "none", "{import_id}", "none", "{event_id}", "none", "{pcn_code}", "U00000", "{period}", "2022-04",
 	)

@@ -298,6 +298,7 @@ type statement struct {
 	Sent             []statementPayment `json:"sent"`
 	TotalPence       int64              `json:"total_pence,string"`
 	SentPence        int64              `json:"sent_pence,string"`
+	PassedPence      int64              `json:"passed_pence,string"`
 	ClosingPence     int64              `json:"closing_pence,string"`
 	Remaining        []struct {
 		PaymentCode    string `json:"payment_code"`
@@ -336,6 +337,9 @@ type move struct {
 	OpenBeforePence  int64  `json:"open_before_pence,string"`
 	OpenAfterPence   int64  `json:"open_after_pence,string"`
 	MovedBy          string `json:"moved_by"`
+	ProposedBy       string `json:"proposed_by"`
+	State            string `json:"state"`
+	ETag             string `json:"etag"`
 }
 
 type moveList struct {

@@ -26,6 +26,7 @@ func (v *teesValley) succeeded(t *testing.T) {
 	before := l.stages(t, "")
 	moved := l.pass(t, before)
 	l.requirePassed(t, before, moved)
+	l.requireReadable(t)
 	l.confirmUnderTheICB(t)
 	l.closeLate(t)
 	l.payUnderTheICB(t)
@@ -61,23 +62,32 @@ func (l *legacy) leave(t *testing.T) {
 	l.heldBy(t, l.preparer, fields{"payee_code": l.kept})
 }
 
+// icbName is what the register calls it.
+const icbName = "NHS North East and North Cumbria Integrated Care Board"
+
 func (l *legacy) pass(t *testing.T, before map[string]int64) move {
-	body := fields{
-		"request_id": unique(), "from_commissioner_code": "16C", "to_commissioner_code": "QHM",
-		"to_commissioner_name": "NHS North East and North Cumbria ICB", "effective_date": "2022-07-01", "reason": "Health and Care Act 2022",
-	}
-	path := "/v1/payments/open-items:move"
+	body := fields{"request_id": unique(), "from_commissioner_code": "16C", "to_commissioner_code": "QHM", "reason": "Health and Care Act 2022"}
+	path := "/v1/payments/moves"
 	submitted := l.submit(t, l.run(t, "2022-06", 1))
 	p := l.approver.post(t, path, body).refused(t, http.StatusBadRequest, "MOVE_REFUSED")
 	require.Equal(t, submitted.RunID, p.Metadata["run_id"])
 	write[payRun](t, l.preparer, "/v1/payments/runs/"+submitted.RunID+":withdraw", fields{"request_id": unique(), "etag": submitted.ETag, "reason": "e2e"})
-	l.preparer.post(t, path, body).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
+	l.onlooking.post(t, path, body).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
 	as(t, "finance_approver", "16C").post(t, path, body).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
 	l.approver.post(t, path, body.with("to_commissioner_code", "16C")).refused(t, http.StatusBadRequest, "MOVE_REFUSED")
-	require.Equal(t, before, l.stages(t, ""), "nothing of it was posted")
+	l.approver.post(t, path, body.with("from_commissioner_code", "QHM").with("to_commissioner_code", "16C")).refused(t, http.StatusBadRequest, "SUCCESSION_NOT_RECORDED")
 
-	moved := write[move](t, l.approver, path, body.with("request_id", unique()))
-	require.Equal(t, "16c.approver", moved.MovedBy)
+	proposed := write[move](t, l.approver, path, body.with("request_id", unique()))
+	require.Equal(t, []string{"MOVE_STATE_PROPOSED", "2022-07-01", ""}, []string{proposed.State, proposed.EffectiveDate, proposed.MovedBy})
+	require.Equal(t, before["ACCRUED"], -proposed.AccruedPence)
+	require.Equal(t, before, l.stages(t, ""), "nothing of it was posted")
+	consent := fields{"request_id": unique(), "etag": proposed.ETag}
+	l.approver.post(t, path+"/"+proposed.MoveID+":confirm", consent).refused(t, http.StatusForbidden, "APPROVER_IS_PREPARER")
+	as(t, "finance_approver", "16C").post(t, path+"/"+proposed.MoveID+":confirm", consent).refused(t, http.StatusNotFound, "RESOURCE_NOT_FOUND")
+	require.Equal(t, before, l.stages(t, ""), "nor of this")
+
+	moved := write[move](t, l.deputy, path+"/"+proposed.MoveID+":confirm", consent)
+	require.Equal(t, []string{"16c.approver", "16c.deputy"}, []string{moved.ProposedBy, moved.MovedBy})
 	require.Equal(t, moved, read[moveList](t, l.onlooking, "/v1/payments/moves?commissioner_code=QHM").Moves[0])
 	require.Equal(t, moved, read[moveList](t, l.onlooking, "/v1/payments/moves?commissioner_code=16C").Moves[0])
 	return moved
@@ -107,7 +117,7 @@ func (l *legacy) requirePassed(t *testing.T, before map[string]int64, moved move
 	require.Len(t, l.ofMay[1:], moved.Payments, "all but the one that is settled")
 
 	run := l.icb.run(t, "2022-07", 1)
-	require.Equal(t, "NHS North East and North Cumbria ICB", run.CommissionerName)
+	require.Equal(t, icbName, run.CommissionerName)
 	require.Equal(t, l.june.LineCount, run.Totals.Lines+run.Totals.HeldLines)
 	require.Equal(t, l.june.PayTotalPence, run.Totals.LinesPence+run.Totals.HeldPence)
 	require.Positive(t, run.Totals.HeldLines, "the hold went with its payee")
@@ -124,6 +134,25 @@ func (l *legacy) requirePassed(t *testing.T, before map[string]int64, moved move
 	p := l.preparer.post(t, "/v1/payments/commissioners/16C/months/2022-07:assemble", fields{"request_id": unique()}).
 		refused(t, http.StatusBadRequest, "COMMISSIONER_SUCCEEDED")
 	require.Equal(t, "QHM", p.Metadata["successor"])
+}
+
+// requireReadable checks that the ICB reads what it took over, and that each has its own statement.
+func (l *legacy) requireReadable(t *testing.T) {
+	heir, old := as(t, "finance_preparer", "QHM"), as(t, "finance_preparer", "16C")
+	for _, path := range []string{"/v1/payments/runs/16C-2022-05-1", "/v1/payments/runs/16C-2022-05-1/lines", "/v1/payments/exports/16C-2022-05-1-journal/file"} {
+		require.Equal(t, http.StatusOK, heir.get(t, path).Status, path)
+	}
+	run := read[payRun](t, heir, "/v1/payments/runs/16C-2022-04-1")
+	heir.post(t, "/v1/payments/runs/"+run.RunID+":withdraw", fields{"request_id": unique(), "etag": run.ETag, "reason": "e2e"}).
+		refused(t, http.StatusNotFound, "RUN_NOT_FOUND")
+	path := "/v1/payments/pcns/" + stockton + "/statements/"
+	june := read[statement](t, old, path+"2022-06?commissioner_code=16C")
+	require.Equal(t, "16C-"+stockton+"-2022-06", june.StatementID)
+	ended, begun := read[statement](t, old, path+"2022-07?commissioner_code=16C"), read[statement](t, heir, path+"2022-07?commissioner_code=QHM")
+	require.Equal(t, "QHM-"+stockton+"-2022-07", begun.StatementID)
+	require.Equal(t, []int64{june.ClosingPence, -june.ClosingPence, 0}, []int64{ended.OpeningPence, ended.PassedPence, ended.ClosingPence})
+	require.Equal(t, []int64{0, june.ClosingPence, june.ClosingPence}, []int64{begun.OpeningPence, begun.PassedPence, begun.ClosingPence})
+	require.NotZero(t, june.ClosingPence)
 }
 
 func (l *legacy) confirmUnderTheICB(t *testing.T) {
@@ -203,10 +232,13 @@ func TestPaymentsMove_OfOnePlaceTakesItsItemsOnly(t *testing.T) {
 	require.Greater(t, len(sums), 1, "an ICB with several places")
 	before := o.run(t, "2022-07", 1)
 	require.Equal(t, july.PayTotalPence, before.Totals.NetPence)
-	moved := write[move](t, o.approver, "/v1/payments/open-items:move", fields{
-		"request_id": unique(), "from_commissioner_code": "QNX", "to_commissioner_code": "QKS", "to_commissioner_name": "NHS Kent and Medway ICB",
-		"effective_date": "2022-08-01", "location_codes": []string{"97R"}, "reason": "e2e",
+	body := fields{"request_id": unique(), "from_commissioner_code": "QNX", "to_commissioner_code": "QKS", "location_codes": []string{"97R"}, "reason": "e2e"}
+	o.approver.post(t, "/v1/payments/moves", body).refused(t, http.StatusBadRequest, "SUCCESSION_NOT_RECORDED")
+	write[load](t, as(t, "operator"), "/v1/register/successions", fields{
+		"request_id": unique(), "predecessor_code": "QNX", "successor_code": "QKS", "effective_date": "2022-08-01", "location_codes": []string{"97R"}, "source": "e2e",
 	})
+	proposed := write[move](t, o.preparer, "/v1/payments/moves", body)
+	moved := write[move](t, o.approver, "/v1/payments/moves/"+proposed.MoveID+":confirm", fields{"request_id": unique(), "etag": proposed.ETag})
 	require.Equal(t, sums["97R"], moved.AccruedPence)
 	require.Equal(t, []int64{july.PayTotalPence - sums["97R"], sums["97R"]}, []int64{-o.stages(t, "")["ACCRUED"], -heir.stages(t, "")["ACCRUED"]})
 	require.Equal(t, july.PayTotalPence-sums["97R"], o.run(t, "2022-07", 1).Totals.NetPence)
