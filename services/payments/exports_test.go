@@ -1,6 +1,7 @@
 package payments_test
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"slices"
@@ -54,12 +55,7 @@ func (s *suite) setProfile(t testing.TB, profile *paymentsv1.ExportProfile) erro
 // coded gives the commissioner what its journals and bank files need, apart from suppliers.
 func (s *suite) coded(t testing.TB) {
 	t.Helper()
-	require.NoError(t, s.addCodes(t, "ann", []*paymentsv1.CodeMapping{
-		mapping("CORE_PCN", "", "EXPENSE"), mapping("CONTROL", "", "CONTROL"), mapping("RECOVERY", "", "RECOVERY"),
-	}))
-	require.NoError(t, s.setProfile(t, &paymentsv1.ExportProfile{
-		Format: journal, Texts: map[string]string{"journal_source": "PCN", "journal_category": "PCN"},
-	}))
+	s.codedFor(t, "15N")
 	require.NoError(t, s.setProfile(t, &paymentsv1.ExportProfile{
 		Format: bankFile, Texts: map[string]string{"payer_name": "Body 15N", "payer_account_token": "acc-payer"},
 	}))
@@ -70,6 +66,22 @@ func (s *suite) coded(t testing.TB) {
 		}
 		return out, nil
 	}))
+}
+
+// codedFor gives a commissioner what its journals need.
+func (s *suite) codedFor(t require.TestingT, code string) {
+	_, err := s.payments.AddCodes(s.as(context.Background(), "ann"), &paymentsv1.AddCodesRequest{
+		RequestId: s.next(), CommissionerCode: code, Reason: "test",
+		Mappings: []*paymentsv1.CodeMapping{mapping("CORE_PCN", "", "EXPENSE"), mapping("CONTROL", "", "CONTROL"), mapping("RECOVERY", "", "RECOVERY")},
+	})
+	require.NoError(t, err)
+	_, err = s.payments.SetSetting(s.as(context.Background(), "ann"), &paymentsv1.SetSettingRequest{
+		RequestId: s.next(), CommissionerCode: code, FromMonth: "2022-04", Reason: "test",
+		Choice: &paymentsv1.SetSettingRequest_ExportProfile{ExportProfile: &paymentsv1.ExportProfile{
+			Format: journal, Texts: map[string]string{"journal_source": "PCN", "journal_category": "PCN"},
+		}},
+	})
+	require.NoError(t, err)
 }
 
 func supplier(payee, token string) *paymentsv1.Supplier {
@@ -108,8 +120,7 @@ func (s *suite) file(t testing.TB, id string) string {
 }
 
 // table reads a CSV file as rows by header.
-func table(t testing.TB, content string) (out []map[string]string) {
-	t.Helper()
+func table(t require.TestingT, content string) (out []map[string]string) {
 	rows, err := csv.NewReader(strings.NewReader(content)).ReadAll()
 	require.NoError(t, err)
 	for _, row := range rows[1:] {
@@ -123,8 +134,7 @@ func table(t testing.TB, content string) (out []map[string]string) {
 }
 
 // debits adds up a journal by subjective segment, a credit below zero.
-func debits(t testing.TB, content string) map[string]int64 {
-	t.Helper()
+func debits(t require.TestingT, content string) map[string]int64 {
 	out := make(map[string]int64)
 	for _, row := range table(t, content) {
 		for header, sign := range map[string]int64{"Debit": 1, "Credit": -1} {

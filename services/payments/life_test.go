@@ -31,6 +31,7 @@ type life struct {
 	waiting  []inbox.Delivery
 	taken    []inbox.Delivery
 	done     map[string]int // commands and refusals, by name
+	format   paymentsv1.Format
 }
 
 // run is a run as the database has it.
@@ -46,8 +47,10 @@ func lives(rt *rapid.T, s *suite) {
 	l := &life{
 		T: rt, s: s, codes: []string{"15N", "QJK"}, sequence: make(map[string]int32),
 		lines: make(map[string][]*typev1.PaymentLine), done: make(map[string]int),
+		format: rapid.SampledFrom([]paymentsv1.Format{variation, journal, journal}).Draw(rt, "format"),
 	}
 	for _, code := range l.codes {
+		s.codedFor(rt, code)
 		l.step("policy", func(ctx context.Context) error {
 			_, err := s.payments.SetSetting(s.as(ctx, "ann"), &paymentsv1.SetSettingRequest{
 				RequestId: s.next(), CommissionerCode: code, FromMonth: "2022-04", Reason: "scheme", Choice: &paymentsv1.SetSettingRequest_ApprovalPolicy{
@@ -71,6 +74,7 @@ func lives(rt *rapid.T, s *suite) {
 	require.Zero(rt, s.count(rt, "inbox_held"), "every event has had its effect")
 	require.Zero(rt, s.count(rt, "schedule_parts"))
 	s.books(rt).hold(rt)
+	l.ledgersAgree()
 	rt.Log(l.done)
 }
 
@@ -95,6 +99,34 @@ func (l *life) step(name string, command func(ctx context.Context) error) {
 	b := l.s.books(l)
 	b.hold(l)
 	l.trialBalance(b)
+}
+
+// ledgersAgree holds that who loads every journal has each payment once in the payables control, and each line once as expense: but for
+// those issued again that no journal has taken back yet.
+func (l *life) ledgersAgree() {
+	if l.format != journal {
+		return
+	}
+	got := make(map[string]int64)
+	for _, content := range l.s.texts(l, `SELECT content FROM exports WHERE instructs AND size_bytes > 0`) {
+		for subjective, pence := range debits(l, content) {
+			got[subjective] += pence
+		}
+	}
+	sum := func(query string) (pence int64) {
+		for _, text := range l.s.texts(l, `SELECT CAST(COALESCE(SUM(pence), 0) AS BIGINT) FROM (`+query+`) AS found`) {
+			n, err := strconv.ParseInt(text, 10, 64)
+			require.NoError(l, err)
+			pence += n
+		}
+		return pence
+	}
+	require.Equal(l, -sum(`SELECT amount_pence AS pence FROM payments WHERE taken_back_by = ''`), got["CONTROL"], "what the payables control owes")
+	require.Equal(l, sum(`SELECT l.amount_pence AS pence FROM items i JOIN lines l ON l.line_id = i.line_id WHERE i.payment_id <> ''`)+
+		sum(`SELECT l.amount_pence AS pence FROM items i JOIN lines l ON l.line_id = i.line_id JOIN exports e ON e.run_id = i.run_id AND e.instructs WHERE i.state = `+strconv.Itoa(carried))+
+		sum(`SELECT f.amount_pence AS pence FROM run_lines f JOIN payments y ON y.run_id = f.run_id AND y.payee_code = f.payee_code WHERE y.state = 4 AND y.taken_back_by = ''`),
+		got["EXPENSE"], "each line once")
+	require.Zero(l, got["EXPENSE"]+got["RECOVERY"]+got["CONTROL"])
 }
 
 // trialBalance holds that the accounts the service shows are the sums of their entries.
@@ -298,7 +330,7 @@ func (l *life) export() {
 	if !found {
 		return
 	}
-	l.step("export", func(ctx context.Context) error { return l.exported(ctx, r.id, variation) })
+	l.step("export", func(ctx context.Context) error { return l.exported(ctx, r.id, l.format) })
 }
 
 func (l *life) inform() {
@@ -319,7 +351,7 @@ func (l *life) exportAtOnce() {
 		var errs [2]error
 		var wg sync.WaitGroup
 		for i := range errs {
-			wg.Go(func() { errs[i] = l.exported(ctx, r.id, variation) })
+			wg.Go(func() { errs[i] = l.exported(ctx, r.id, l.format) })
 		}
 		wg.Wait()
 		require.True(l, errs[0] != nil || errs[1] != nil, "both have sent the payments of %s", r.id)

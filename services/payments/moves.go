@@ -376,14 +376,22 @@ func transfers(m *paymentsv1.Move, balances []store.Balance) []rules.Posting {
 // moveSource names the cause of what a move posts.
 func moveSource(id string) string { return "move/" + id }
 
-// passingPayments returns the payments that pass: those of payees that pass with all they have, unless they are settled.
+// passingPayments returns the payments that pass: those of payees that pass with all they have, unless they are settled or a ledger has
+// nothing more to take back.
 func passingPayments(ctx context.Context, q sqldb.Querier, from string, p *passing) (out []store.PaymentRow, err error) {
-	for _, state := range []paymentsv1.PaymentState{paymentsv1.PaymentState_PAYMENT_STATE_SENT, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED} {
+	const (
+		sent  = paymentsv1.PaymentState_PAYMENT_STATE_SENT
+		no    = paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
+		again = paymentsv1.PaymentState_PAYMENT_STATE_REISSUED
+	)
+	for _, state := range []paymentsv1.PaymentState{sent, no, again} {
 		rows, err := store.Payments(ctx, q, store.PaymentFilter{Page: store.Page{Commissioners: []string{from}}, State: state})
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, slices.DeleteFunc(rows, func(row store.PaymentRow) bool { return !p.payees[row.PayeeCode] })...)
+		out = append(out, slices.DeleteFunc(rows, func(row store.PaymentRow) bool {
+			return !p.payees[row.PayeeCode] || (state == again && row.TakenBackBy != "")
+		})...)
 	}
 	return out, nil
 }
