@@ -21,9 +21,9 @@ type course struct {
 	to    period.Month
 	lines []store.LineRow
 	parts []store.PartRow
-	// reversed are the sources of approvals that were undone, of those parts that recover or carry something, or whose payment does not
-	// count.
-	reversed map[string]bool
+	// reversed says when approvals were undone, in microseconds by source, of those parts that recover or carry something, or whose payment
+	// does not count.
+	reversed map[string]int64
 	passed   []passage // the oldest first; up to the month
 	// first is who owed a line first, where it passed on later; steps are by what it passed on, up to the month.
 	first map[string]string
@@ -258,9 +258,11 @@ func (t *taking) payments(of map[string]bool) {
 			continue
 		}
 		t.owners[i] = t.move.GetToCommissionerCode()
+		undone := t.reversed[payeeSource(part.Run.ID, part.PayeeCode)]
 		switch {
 		case counts(part.Payment.State):
-		case t.reversed[payeeSource(part.Run.ID, part.PayeeCode)]:
+		case undone != 0 && undone <= t.made: // its lines were open again, or in another payment
+		case undone != 0:
 			t.in(part.Run.Month).amount += part.LinesTotal
 		default:
 			t.in(part.Run.Month).amount += part.Net()
@@ -277,7 +279,7 @@ func (r *replay) arise(by int64) {
 		}
 		r.added[i] = true
 		change := part.BroughtForward - part.CarriedForward
-		if change == 0 || r.reversed[payeeSource(part.Run.ID, part.PayeeCode)] {
+		if change == 0 || r.reversed[payeeSource(part.Run.ID, part.PayeeCode)] != 0 {
 			continue
 		}
 		key := [2]string{part.Run.CommissionerCode, part.PayeeCode}

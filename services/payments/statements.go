@@ -307,7 +307,7 @@ func (d *drawing) passages(ctx context.Context, q sqldb.Querier) error {
 // placePart puts the PCN's part of a run where it belongs.
 func (d *drawing) placePart(p *store.PartRow) {
 	m := d.message
-	earlier, undone := p.Run.Month.Before(d.from), d.reversed[payeeSource(p.Run.ID, p.PayeeCode)]
+	earlier, undone := p.Run.Month.Before(d.from), d.reversed[payeeSource(p.Run.ID, p.PayeeCode)] != 0
 	if owes := d.debts[p.PayeeCode]; !undone {
 		if earlier {
 			owes.before += p.BroughtForward - p.CarriedForward

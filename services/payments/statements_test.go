@@ -362,6 +362,27 @@ func TestStatement_AfterAMoveEachPoundIsInOneAccount(t *testing.T) {
 	})
 }
 
+// TestStatement_CountsALineThatWasIssuedAgainOnce has a payee with a payment issued again, whose line is open, and another under way pass.
+func TestStatement_CountsALineThatWasIssuedAgainOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", 100))
+		s.pays(t, "15N-2022-04-1")
+		s.closes(t, "15N", "2022-05", 1, payFor("U1", "P1", 30))
+		s.pays(t, "15N-2022-05-1")
+		_, err := s.confirm(t.Context(), s.next(), "15N", confirmations([3]string{"15N-2022-04-1-P1", "REJECTED", "1.00"}))
+		require.NoError(t, err)
+		_, err = s.reissue(t, "15N-2022-04-1-P1")
+		require.NoError(t, err)
+		move := s.succeeds(t, "15N", "QJK", "2022-07-01")
+		require.Equal(t, []int64{100, 30}, []int64{move.GetAccruedPence(), move.GetSentPence()})
+		for code, want := range map[string][]int64{"15N": {0, 130, -100, 30, 0}, "QJK": {0, 0, 100, 0, 100}} {
+			got, err := s.payments.GetStatement(s.as(t.Context(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: "U1", Period: "2022-23", CommissionerCode: code})
+			require.NoError(t, err)
+			require.Equal(t, want, sums(got), code)
+		}
+	})
+}
+
 // accounts is a random course for two commissioners, three PCNs and two payees who serve them all.
 type accounts struct {
 	*rapid.T

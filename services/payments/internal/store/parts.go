@@ -103,14 +103,21 @@ func PartsOfPCN(ctx context.Context, q sqldb.Querier, pcn string, upTo period.Mo
 		WHERE t.pcn_code = $1 AND r.month <= $2 ORDER BY r.month, t.run_id, t.payee_code`, pcn, upTo.String())
 }
 
-// Reversed returns which of some sources caused postings that were undone.
-func Reversed(ctx context.Context, q sqldb.Querier, sources []string) (map[string]bool, error) {
-	out := make(map[string]bool)
+// Reversed returns which of some sources caused postings that were undone, and when, in microseconds.
+func Reversed(ctx context.Context, q sqldb.Querier, sources []string) (map[string]int64, error) {
+	type undone struct {
+		source string
+		at     int64
+	}
+	out := make(map[string]int64)
 	return out, inBatches(sources, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("a.source", batch)
-		return sqldb.Each(ctx, q, text, func(source string) error { out[source] = true; return nil },
-			`SELECT DISTINCT a.source FROM postings a JOIN postings b ON b.reverses = a.posting_id`+f.String(), f.Args()...)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (u undone, err error) {
+			err = rows.Scan(&u.source, &u.at)
+			return u, err
+		}, func(u undone) error { out[u.source] = u.at; return nil },
+			`SELECT a.source, MIN(b.recorded_at) FROM postings a JOIN postings b ON b.reverses = a.posting_id`+f.String()+` GROUP BY a.source`, f.Args()...)
 	})
 }
 
