@@ -135,10 +135,6 @@ const (
 	Reason_EXPORTER_SET_ACCOUNT Reason = 54
 	// The approver has set the policy by which the run is approved.
 	Reason_APPROVER_SET_POLICY Reason = 55
-	// The file was made before and bears another day than the one asked for.
-	Reason_EXPORT_DATE_DIFFERS Reason = 61
-	// A person holds the line or the payee already.
-	Reason_HOLD_EXISTS Reason = 62
 	// The register holds no such succession of the commissioner, or only one of other places: record it there.
 	Reason_SUCCESSION_NOT_RECORDED Reason = 56
 	// The register gives no answer now; the call can be made again.
@@ -149,6 +145,10 @@ const (
 	Reason_MOVE_STATE_DIFFERS Reason = 59
 	// What would pass, or what the register says of it, has changed since the move was proposed: withdraw it and propose it again.
 	Reason_MOVE_CHANGED Reason = 60
+	// The file was made before and bears another day than the one asked for.
+	Reason_EXPORT_DATE_DIFFERS Reason = 61
+	// A person holds the line or the payee already.
+	Reason_HOLD_EXISTS Reason = 62
 )
 
 // Enum value maps for Reason.
@@ -209,13 +209,13 @@ var (
 		53: "FILE_MALFORMED",
 		54: "EXPORTER_SET_ACCOUNT",
 		55: "APPROVER_SET_POLICY",
-		61: "EXPORT_DATE_DIFFERS",
-		62: "HOLD_EXISTS",
 		56: "SUCCESSION_NOT_RECORDED",
 		57: "REGISTER_NOT_REACHED",
 		58: "MOVE_NOT_FOUND",
 		59: "MOVE_STATE_DIFFERS",
 		60: "MOVE_CHANGED",
+		61: "EXPORT_DATE_DIFFERS",
+		62: "HOLD_EXISTS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -273,13 +273,13 @@ var (
 		"FILE_MALFORMED":            53,
 		"EXPORTER_SET_ACCOUNT":      54,
 		"APPROVER_SET_POLICY":       55,
-		"EXPORT_DATE_DIFFERS":       61,
-		"HOLD_EXISTS":               62,
 		"SUCCESSION_NOT_RECORDED":   56,
 		"REGISTER_NOT_REACHED":      57,
 		"MOVE_NOT_FOUND":            58,
 		"MOVE_STATE_DIFFERS":        59,
 		"MOVE_CHANGED":              60,
+		"EXPORT_DATE_DIFFERS":       61,
+		"HOLD_EXISTS":               62,
 	}
 )
 
@@ -371,14 +371,14 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x15SCHEDULE_HASH_DIFFERS\x104\x12\x12\n" +
 	"\x0eFILE_MALFORMED\x105\x12\x18\n" +
 	"\x14EXPORTER_SET_ACCOUNT\x106\x12\x17\n" +
-	"\x13APPROVER_SET_POLICY\x107\x12\x17\n" +
-	"\x13EXPORT_DATE_DIFFERS\x10=\x12\x0f\n" +
-	"\vHOLD_EXISTS\x10>\x12\x1b\n" +
+	"\x13APPROVER_SET_POLICY\x107\x12\x1b\n" +
 	"\x17SUCCESSION_NOT_RECORDED\x108\x12\x18\n" +
 	"\x14REGISTER_NOT_REACHED\x109\x12\x12\n" +
 	"\x0eMOVE_NOT_FOUND\x10:\x12\x16\n" +
 	"\x12MOVE_STATE_DIFFERS\x10;\x12\x10\n" +
-	"\fMOVE_CHANGED\x10<BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\fMOVE_CHANGED\x10<\x12\x17\n" +
+	"\x13EXPORT_DATE_DIFFERS\x10=\x12\x0f\n" +
+	"\vHOLD_EXISTS\x10>BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once
