@@ -415,7 +415,7 @@ func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, w
 		ExportID: row.ID, Commissioner: export.Party{Code: run.CommissionerCode, Name: run.CommissionerName}, Month: run.Month, Number: run.Number,
 		AccountingDate: wanted.on, CreatedAt: tx.Now(), PayOn: wanted.payOn,
 	}
-	if batch.Payments, err = s.payments(ctx, tx, run, layout, wanted.kept); err != nil || len(batch.Payments) == 0 {
+	if batch.Payments, err = s.payments(ctx, tx, run, layout, wanted.kept); err != nil {
 		return row, err
 	}
 	for i := range batch.Payments {
@@ -427,7 +427,7 @@ func (s *Service) render(ctx context.Context, tx *change.Tx, run store.RunRow, w
 		}
 	}
 	reversals, err := s.reversals(ctx, tx, run, layout)
-	if err != nil {
+	if err != nil || len(batch.Payments)+len(reversals) == 0 {
 		return row, err
 	}
 	for i := range reversals {
@@ -529,7 +529,7 @@ func (s *Service) payments(ctx context.Context, q sqldb.Querier, run store.RunRo
 
 // reversals returns what takes back the payments that an earlier file of the same kind booked and that were issued again since: their
 // lines are due in a run once more, and a ledger that keeps both has them twice. A bank or PCSE is told to pay, and has nothing to
-// take back.
+// take back; nor has a payables ledger that did not get the first invoice.
 func (s *Service) reversals(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout) (out []export.Payment, err error) {
 	format := layout.format
 	if format != paymentsv1.Format_FORMAT_JOURNAL && format != paymentsv1.Format_FORMAT_PAYABLES_INVOICES {
@@ -539,24 +539,16 @@ func (s *Service) reversals(ctx context.Context, q sqldb.Querier, run store.RunR
 	if err != nil {
 		return nil, err
 	}
+	booked := make(map[string]map[string]export.Payment) // by run
 	for _, row := range rows {
-		was, err := store.Run(ctx, q, row.RunID)
-		if err != nil {
-			return nil, err
-		}
-		coded := layout
-		if was.CommissionerCode == run.CommissionerCode {
-			on, err := period.ParseDate(row.SentOn)
-			if err != nil {
-				return nil, fault.Bug("payment %s sent on %q", row.ID, row.SentOn)
-			}
-			if coded, err = layoutFor(ctx, q, was.CommissionerCode, format, was.Month, asOf{on: on, known: was.ExportedAt}); err != nil {
+		if booked[row.RunID] == nil {
+			if booked[row.RunID], err = s.bookedBy(ctx, q, run, row, layout); err != nil {
 				return nil, err
 			}
 		}
-		first, err := s.paymentOf(ctx, q, was, coded, row.ID)
-		if err != nil {
-			return nil, err
+		first, found := booked[row.RunID][row.ID]
+		if !found {
+			continue
 		}
 		back, err := first.Reversed()
 		if err != nil {
@@ -567,17 +559,32 @@ func (s *Service) reversals(ctx context.Context, q sqldb.Querier, run store.RunR
 	return out, nil
 }
 
-// paymentOf returns one payment of a run as a file shows it.
-func (s *Service) paymentOf(ctx context.Context, q sqldb.Querier, run store.RunRow, layout *layout, id string) (export.Payment, error) {
-	payments, err := s.payments(ctx, q, run, layout, nil)
+// bookedBy returns what the file of a payment's run booked, payment by payment, with its codes as they were known then. The journal of
+// a successor books by its own, so that it comes to nothing there; its payables ledger has none of the invoices.
+func (s *Service) bookedBy(ctx context.Context, q sqldb.Querier, run store.RunRow, row store.PaymentRow, layout *layout) (map[string]export.Payment, error) {
+	was, err := store.Run(ctx, q, row.RunID)
 	if err != nil {
-		return export.Payment{}, err
+		return nil, err
 	}
-	at := slices.IndexFunc(payments, func(p export.Payment) bool { return p.Reference == id })
-	if at < 0 {
-		return export.Payment{}, fault.Bug("payment %s is not in run %s", id, run.ID)
+	switch {
+	case was.CommissionerCode == run.CommissionerCode:
+		on, err := period.ParseDate(row.SentOn)
+		if err != nil {
+			return nil, fault.Bug("payment %s sent on %q", row.ID, row.SentOn)
+		}
+		if layout, err = layoutFor(ctx, q, was.CommissionerCode, layout.format, was.Month, asOf{on: on, known: was.ExportedAt}); err != nil {
+			return nil, err
+		}
+	case layout.format != paymentsv1.Format_FORMAT_JOURNAL:
+		return map[string]export.Payment{}, nil
 	}
-	return payments[at], nil
+	payments, err := s.payments(ctx, q, was, layout, nil)
+	out := make(map[string]export.Payment, len(payments))
+	for _, p := range payments {
+		p.Control = layout.coding.Control
+		out[p.Reference] = p
+	}
+	return out, err
 }
 
 // GetExport returns one export without its content.

@@ -84,6 +84,24 @@ func (s *suite) codedFor(t require.TestingT, code string) {
 	require.NoError(t, err)
 }
 
+// suppliedFor gives a commissioner what its invoices need beside codes.
+func (s *suite) suppliedFor(t testing.TB, code string, payees ...string) {
+	t.Helper()
+	req := &paymentsv1.AddCodesRequest{RequestId: s.next(), CommissionerCode: code, Reason: "test"}
+	for _, payee := range payees {
+		known := supplier(payee, "acc-"+payee)
+		known.SupplierSite = "MAIN"
+		req.Suppliers = append(req.Suppliers, known)
+	}
+	_, err := s.payments.AddCodes(s.as(t.Context(), "ann"), req)
+	require.NoError(t, err)
+	_, err = s.payments.SetSetting(s.as(t.Context(), "ann"), &paymentsv1.SetSettingRequest{
+		RequestId: s.next(), CommissionerCode: code, FromMonth: "2022-04", Reason: "test",
+		Choice: &paymentsv1.SetSettingRequest_ExportProfile{ExportProfile: &paymentsv1.ExportProfile{Format: invoices, Texts: map[string]string{"approver": "A. Body"}}},
+	})
+	require.NoError(t, err)
+}
+
 func supplier(payee, token string) *paymentsv1.Supplier {
 	return &paymentsv1.Supplier{PayeeCode: payee, SupplierNumber: "1", AccountToken: token, EffectiveFrom: "2022-04-01"}
 }
@@ -426,14 +444,14 @@ func TestExport_TakesAPaymentBackThatIsIssuedAgain(t *testing.T) {
 		first, err := s.export(t, april1, journal)
 		require.NoError(t, err)
 		again := s.issuedAgain(t, april1+"-P1", "100.00")
-		require.NoError(t, s.addCodes(t, "ann", []*paymentsv1.CodeMapping{mapping("CORE_PCN", "", "RECODED")}))
+		require.NoError(t, s.addCodes(t, "ann", []*paymentsv1.CodeMapping{mapping("CORE_PCN", "", "RECODED"), mapping("CONTROL", "", "CREDITORS")}))
 		s.closes(t, "15N", "2022-04", 2, pay("P3", 70))
 		s.passes(t, again)
 		second, err := s.export(t, again, journal)
 		require.NoError(t, err)
 		require.Equal(t, []int64{2, 10070, 1, 10000},
 			[]int64{int64(second.GetPayments()), second.GetAmountPence(), int64(second.GetReversals()), second.GetReversedPence()})
-		require.Equal(t, map[string]int64{"EXPENSE": -10000, "RECODED": 10070, "CONTROL": -70}, debits(t, s.file(t, second.GetExportId())),
+		require.Equal(t, map[string]int64{"EXPENSE": -10000, "CONTROL": 10000, "RECODED": 10070, "CREDITORS": -10070}, debits(t, s.file(t, second.GetExportId())),
 			"what the first journal booked goes back by the codes it was booked by")
 		for _, row := range table(t, s.file(t, second.GetExportId())) {
 			back := row["Reference"] == april1+"-P1"
@@ -444,14 +462,14 @@ func TestExport_TakesAPaymentBackThatIsIssuedAgain(t *testing.T) {
 		for subjective, pence := range debits(t, s.file(t, second.GetExportId())) {
 			both[subjective] += pence
 		}
-		require.Equal(t, map[string]int64{"EXPENSE": 500, "RECODED": 10070, "CONTROL": -10570}, both, "each line once")
+		require.Equal(t, map[string]int64{"EXPENSE": 500, "CONTROL": -500, "RECODED": 10070, "CREDITORS": -10070}, both, "each line once")
 		require.Equal(t, second.GetExportId(), s.payment(t, april1+"-P1").GetTakenBackBy())
 
 		third := s.issuedAgain(t, again+"-P1", "100.00")
 		s.passes(t, third)
 		file, err := s.export(t, third, journal)
 		require.NoError(t, err)
-		require.Equal(t, map[string]int64{"RECODED": 0, "CONTROL": 0}, debits(t, s.file(t, file.GetExportId())), "each payment is taken back once")
+		require.Equal(t, map[string]int64{"RECODED": 0, "CREDITORS": 0}, debits(t, s.file(t, file.GetExportId())), "each payment is taken back once")
 		require.Len(t, table(t, s.file(t, file.GetExportId())), 4)
 		s.books(t).hold(t)
 	})
@@ -538,5 +556,23 @@ func TestExport_OfInformationKeepsItsDay(t *testing.T) {
 		sent, err := s.payments.GetExport(s.as(t.Context(), "auditor"), &paymentsv1.GetExportRequest{ExportId: april1 + "-pcse-variation"})
 		require.NoError(t, err)
 		require.Equal(t, firstDay, sent.GetAccountingDate(), "today where none was given")
+	})
+}
+
+func TestExport_TakesBackThoughNothingElseIsSent(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.passes(t, april1)
+		_, err := s.export(t, april1, journal)
+		require.NoError(t, err)
+		again := s.issuedAgain(t, april1+"-P1", "100.00")
+		s.passes(t, again)
+		s.hold(t, "P1")
+		file, err := s.export(t, again, journal)
+		require.NoError(t, err)
+		require.Equal(t, []int64{0, 1}, []int64{int64(file.GetPayments()), int64(file.GetReversals())})
+		require.Equal(t, map[string]int64{"EXPENSE": -10000, "CONTROL": 10000}, debits(t, s.file(t, file.GetExportId())))
+		s.books(t).hold(t)
 	})
 }

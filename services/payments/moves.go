@@ -376,8 +376,8 @@ func transfers(m *paymentsv1.Move, balances []store.Balance) []rules.Posting {
 // moveSource names the cause of what a move posts.
 func moveSource(id string) string { return "move/" + id }
 
-// passingPayments returns the payments that pass: those of payees that pass with all they have, unless they are settled or a ledger has
-// nothing more to take back.
+// passingPayments returns the payments that pass: those of payees that pass with all they have, unless they are settled. One that was
+// issued again and that a ledger has to take back passes with the whole book only: a body that lives on takes back what it booked.
 func passingPayments(ctx context.Context, q sqldb.Querier, from string, p *passing) (out []store.PaymentRow, err error) {
 	const (
 		sent  = paymentsv1.PaymentState_PAYMENT_STATE_SENT
@@ -390,7 +390,7 @@ func passingPayments(ctx context.Context, q sqldb.Querier, from string, p *passi
 			return nil, err
 		}
 		out = append(out, slices.DeleteFunc(rows, func(row store.PaymentRow) bool {
-			return !p.payees[row.PayeeCode] || (state == again && row.TakenBackBy != "")
+			return !p.payees[row.PayeeCode] || (state == again && (!p.whole || row.TakenBackBy != ""))
 		})...)
 	}
 	return out, nil

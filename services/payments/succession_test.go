@@ -286,3 +286,47 @@ func TestClosers_OfAMonthBeforeAreThePredecessors(t *testing.T) {
 		require.True(t, s.coreClosed(t, "QJK-2022-07-1"))
 	})
 }
+
+func TestExport_LeavesWhatWasBookedToWhoBookedIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		format    paymentsv1.Format
+		places    []string
+		old, heir int32 // payments taken back by the next files of both
+	}{
+		"invoices, of some places": {invoices, []string{"L1"}, 1, 0},
+		"invoices, of the whole":   {invoices, nil, 0, 0},
+		"journal, of some places":  {journal, []string{"L1"}, 1, 0},
+		"journal, of the whole":    {journal, nil, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *suite) {
+				for _, code := range []string{"15N", "QJK"} {
+					s.codedFor(t, code)
+					s.suppliedFor(t, code, "P1", "P2", "P3")
+				}
+				s.closes(t, "15N", "2022-04", 1, in("L1", pay("P1", 10000)), in("L2", pay("P2", 500)))
+				s.passes(t, april1)
+				_, err := s.export(t, april1, c.format)
+				require.NoError(t, err)
+				s.issuedAgain(t, april1+"-P1", "100.00")
+				s.succeeds(t, "15N", "QJK", "2022-07-01", c.places...)
+				s.closes(t, "QJK", "2022-07", 1, in("L3", pay("P3", 9)))
+				if c.places != nil {
+					s.closes(t, "15N", "2022-07", 1, in("L2", pay("P2", 70)))
+				}
+				sent := func(code string) (reversals int32) {
+					for _, run := range s.texts(t, `SELECT run_id FROM runs WHERE state = 1 AND commissioner_code = '`+code+`' ORDER BY run_id`) {
+						s.passes(t, run)
+						file, err := s.export(t, run, c.format)
+						require.NoError(t, err)
+						reversals += file.GetReversals()
+					}
+					return reversals
+				}
+				require.Equal(t, []int32{c.old, c.heir}, []int32{sent("15N"), sent("QJK")})
+				s.books(t).hold(t)
+			})
+		})
+	}
+}

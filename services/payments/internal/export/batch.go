@@ -36,6 +36,8 @@ type Payment struct {
 	// Reversal takes back the payment of this reference, which an earlier file booked and the payer rejected: Net and the lines are what
 	// they were, with the opposite sign.
 	Reversal bool
+	// Control is the payables control that a reversal meets: that of the file which booked the payment. Others meet the batch's.
+	Control Segments
 }
 
 // Reversed returns the payment that takes one back.

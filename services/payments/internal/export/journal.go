@@ -53,6 +53,9 @@ func renderJournal(w io.Writer, profile *Profile, b *Batch, c *Coding) error {
 				}
 				number++
 				r, control := b.payment(c, p), c.Control
+				if p.Reversal {
+					control = p.Control
+				}
 				control.Entity = entity
 				r.code(&control)
 				r[FieldRowType], r[FieldRowNumber] = text("CONTROL"), text(fmt.Sprint(number))

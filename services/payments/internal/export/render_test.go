@@ -57,7 +57,7 @@ func TestRender_TakesAPaymentBackAsReviewed(t *testing.T) {
 	t.Parallel()
 	batch := realistic()
 	first := batch.Payments[0]
-	first.Reference = "16C-2022-03-1-" + first.Payee.Code
+	first.Reference, first.Control = "16C-2022-03-1-"+first.Payee.Code, coding().Control
 	back, err := first.Reversed()
 	require.NoError(t, err)
 	batch.Payments = append(batch.Payments, back)

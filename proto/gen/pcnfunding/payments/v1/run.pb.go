@@ -1174,7 +1174,8 @@ type Payment struct {
 	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Day the sending takes effect in the books, YYYY-MM-DD: the accounting date of the export.
 	SentOn string `protobuf:"bytes,12,opt,name=sent_on,json=sentOn,proto3" json:"sent_on,omitempty"`
-	// Export that takes a payment that was issued again back out of the payer's ledger; empty while none does.
+	// Export that takes a payment that was issued again back out of the payer's ledger; empty while none does; "by hand" if it was issued
+	// again when exports took nothing back yet.
 	TakenBackBy   string `protobuf:"bytes,13,opt,name=taken_back_by,json=takenBackBy,proto3" json:"taken_back_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
