@@ -395,3 +395,15 @@ func TestVariance_SaysWhatStandsAgainstTheAmountExpected(t *testing.T) {
 		require.Equal(t, int64(10000), got.GetPayments()[1].GetThisMonthPence())
 	})
 }
+
+func TestPaidAmounts_AreWithoutAMistakeOnceTheFirstFileIsSentAgain(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		right, doubled := [3]string{"P1", "2022-04", "100.00"}, [3]string{"P1", "2022-04", "200.00"}
+		for _, row := range [][3]string{right, doubled, right, right} {
+			s.paidAmounts(t, "15N", row)
+		}
+		require.Equal(t, 3, s.count(t, "imports"), "sent twice in a row it changes nothing")
+		require.Zero(t, s.reconciled(t, "15N", "2022-04", "2022-04").GetRows()[0].GetDifferencePence())
+	})
+}

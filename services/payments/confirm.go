@@ -47,6 +47,9 @@ type confirming struct {
 	// named are the payments that rows of the file name, returned those that a row names which came back, taken those that other rows were
 	// found to be of, and again those that the same bytes had an effect on before.
 	named, returned, taken, again map[string]bool
+	// senders are the commissioners of the runs met so far, and arrivals the days on which payees passed to a commissioner.
+	senders  map[string]string
+	arrivals map[string]map[string]string
 	// amounts are what the payments of each run met so far consist of, by payment.
 	amounts map[string]map[string][]rules.Amount
 
@@ -141,6 +144,7 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 	c := &confirming{
 		service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
 		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match),
+		senders: make(map[string]string), arrivals: make(map[string]map[string]string),
 		named: make(map[string]bool), returned: make(map[string]bool), taken: make(map[string]bool), again: make(map[string]bool),
 	}
 	if err := c.look(ctx, rows); err != nil {
@@ -282,7 +286,11 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 	}
 	c.changed = append(c.changed, p)
 	c.items[move] = append(c.items[move], p.PayeeCode)
-	c.postings[row.ConfirmedOn] = append(c.postings[row.ConfirmedOn], rules.Posting{
+	day, err := c.takesEffect(ctx, p)
+	if err != nil {
+		return err
+	}
+	c.postings[day] = append(c.postings[day], rules.Posting{
 		CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts),
 	})
 	var event proto.Message = &paymentsv1.PaymentSettled{Payment: paymentToProto(*p)}
@@ -291,6 +299,28 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 	}
 	c.events = append(c.events, payeeEvent(p.CommissionerCode, p.PayeeCode, event))
 	return nil
+}
+
+// takesEffect returns the day on which a confirmation is posted: the payer's, but in the books of a commissioner to which the payment
+// passed not before it came there.
+func (c *confirming) takesEffect(ctx context.Context, p *store.PaymentRow) (string, error) {
+	if _, known := c.senders[p.RunID]; !known {
+		run, err := store.Run(ctx, c.tx, p.RunID)
+		if err != nil {
+			return "", err
+		}
+		c.senders[p.RunID] = run.CommissionerCode
+	}
+	if c.senders[p.RunID] == p.CommissionerCode {
+		return p.ConfirmedOn, nil
+	}
+	if c.arrivals[p.CommissionerCode] == nil {
+		var err error
+		if c.arrivals[p.CommissionerCode], err = store.Arrivals(ctx, c.tx, p.CommissionerCode); err != nil {
+			return "", err
+		}
+	}
+	return max(p.ConfirmedOn, c.arrivals[p.CommissionerCode][p.PayeeCode]), nil
 }
 
 // flush writes what the rows since the last one have changed.

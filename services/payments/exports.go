@@ -535,7 +535,7 @@ func (s *Service) reversals(ctx context.Context, q sqldb.Querier, run store.RunR
 	if format != paymentsv1.Format_FORMAT_JOURNAL && format != paymentsv1.Format_FORMAT_PAYABLES_INVOICES {
 		return nil, nil
 	}
-	rows, err := store.ToTakeBack(ctx, q, run.CommissionerCode, format)
+	rows, err := store.ToTakeBack(ctx, q, run.CommissionerCode, format, layout.on)
 	if err != nil {
 		return nil, err
 	}

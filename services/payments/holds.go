@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
@@ -27,6 +28,9 @@ func (s *Service) PlaceHold(ctx context.Context, req *paymentsv1.PlaceHoldReques
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*paymentsv1.Hold, error) {
 		if err := tx.Lock(ctx, lockKey(req.GetCommissionerCode())); err != nil {
+			return nil, err
+		}
+		if err := notPassed(ctx, tx, req); err != nil {
 			return nil, err
 		}
 		if err := holdable(ctx, tx, req); err != nil {
@@ -56,6 +60,32 @@ func (s *Service) PlaceHold(ctx context.Context, req *paymentsv1.PlaceHoldReques
 
 // holdAggregate is the thing whose events tell of a hold; one that passed to another commissioner is another.
 func holdAggregate(row store.HoldRow) string { return "hold/" + row.CommissionerCode + "/" + row.ID }
+
+// notPassed refuses a hold in the name of a commissioner whose items, or all of whose items of the payee, passed to another: it would
+// hold nobody.
+func notPassed(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequest) error {
+	code := req.GetCommissionerCode()
+	owner, err := ownerOf(ctx, q, code, "")
+	if err != nil {
+		return err
+	}
+	heir := owner.code
+	if heir == code && req.GetPayeeCode() != "" {
+		heirs, err := successors(ctx, q, code)
+		if err != nil || len(heirs) == 0 {
+			return err
+		}
+		owing, err := store.OwersOf(ctx, q, req.GetPayeeCode(), append(heirs, code))
+		if err != nil || len(owing) == 0 || slices.Contains(owing, code) {
+			return err
+		}
+		heir = owing[0]
+	}
+	if heir == code {
+		return nil
+	}
+	return fault.New(fault.Refused, rules.ReasonCommissionerSucceeded, "the open items of %s passed to %s: place the hold there", code, heir).With("successor", heir)
+}
 
 // holdable refuses a line that the commissioner does not owe, or that is in a frozen run.
 func holdable(ctx context.Context, q sqldb.Querier, req *paymentsv1.PlaceHoldRequest) error {

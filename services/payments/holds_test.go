@@ -286,13 +286,8 @@ func TestRelease_BeginsNoRunOfABodyThatWasSucceeded(t *testing.T) {
 		require.Len(t, released.GetRunIds(), 1)
 		require.Equal(t, "QJK", s.run(t, released.GetRunIds()[0]).GetCommissionerCode())
 
-		late, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
-			RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", Reason: "doubt",
-		})
-		require.NoError(t, err)
-		before := s.count(t, "runs")
-		require.Empty(t, s.release(t, late.GetHoldId()).GetRunIds())
-		require.Equal(t, before, s.count(t, "runs"))
+		_, err = s.holdOn(t, "15N", "P1")
+		require.Equal(t, "COMMISSIONER_SUCCEEDED", reason(err), "a hold there would hold nobody")
 		s.books(t).hold(t)
 	})
 }

@@ -111,8 +111,17 @@ func (s *Service) takeIn(ctx context.Context, tx *change.Tx, header *paymentsv1.
 		return nil, err
 	}
 	stored, err := store.ImportOf(ctx, tx, code, header.GetKind(), sha256)
+	stands := true
+	if err == nil && header.GetKind() == paymentsv1.FileKind_FILE_KIND_PAID_AMOUNTS {
+		// Amounts that a newer file put in the place of these are put back by sending these again.
+		newest, err := store.ImportOf(ctx, tx, code, header.GetKind(), "")
+		if err != nil {
+			return nil, err
+		}
+		stands = newest.ID == stored.ID
+	}
 	switch {
-	case err == nil && stored.Unmatched == 0:
+	case err == nil && stored.Unmatched == 0 && stands:
 		return &paymentsv1.ImportResponse{File: importToProto(stored), AlreadyImported: true}, nil
 	case err == nil:
 		err = knownFrom(ctx, tx, stored.ID, rows)

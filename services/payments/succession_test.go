@@ -330,3 +330,61 @@ func TestExport_LeavesWhatWasBookedToWhoBookedIt(t *testing.T) {
 		})
 	}
 }
+
+func TestConfirm_PostsAPaymentThatPassedNotBeforeItCame(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.passes(t, april1)
+		_, err := s.exportBy(t, "bob", &paymentsv1.ExportRunRequest{RunId: april1, Format: variation, AccountingDate: "2022-05-10"})
+		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		_, err = s.confirm(t.Context(), s.next(), "QJK", "reference,status,payment_date,amount\n"+april1+"-P1,PAID,2022-06-17,100.00\n")
+		require.NoError(t, err)
+		require.Equal(t, "2022-06-17", s.payment(t, april1+"-P1").GetConfirmedOn(), "the payer's day")
+		before, err := s.payments.GetTrialBalance(s.as(t.Context(), "auditor"), &paymentsv1.GetTrialBalanceRequest{CommissionerCode: "QJK", EffectiveTo: "2022-06-30"})
+		require.NoError(t, err)
+		require.Empty(t, before.GetBalances(), "the successor was not there")
+		after, err := s.payments.GetTrialBalance(s.as(t.Context(), "auditor"), &paymentsv1.GetTrialBalanceRequest{CommissionerCode: "QJK", EffectiveTo: "2022-07-01"})
+		require.NoError(t, err)
+		require.Len(t, after.GetBalances(), 2, "settled, and transferred")
+		s.books(t).hold(t)
+	})
+}
+
+func TestPlaceHold_RefusesABodyWhoseItemsPassed(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		held := func(code, payee string) error {
+			_, err := s.payments.PlaceHold(s.as(t.Context(), "maker"), &paymentsv1.PlaceHoldRequest{
+				RequestId: s.next(), CommissionerCode: code, PayeeCode: payee, Reason: "stop",
+			})
+			return err
+		}
+		s.closes(t, "15N", "2022-04", 1, in("L1", pay("P1", 10000)), in("L2", pay("P2", 500)))
+		s.succeeds(t, "15N", "QJK", "2022-07-01", "L1")
+		require.Equal(t, "COMMISSIONER_SUCCEEDED", reason(held("15N", "P1")), "all that is owed to it passed")
+		require.NoError(t, held("15N", "P2"))
+		require.NoError(t, held("QJK", "P1"))
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		require.Equal(t, "COMMISSIONER_SUCCEEDED", reason(held("15N", "P2")))
+	})
+}
+
+func TestExport_TakesNothingBackBeforeItWasBooked(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000))
+		s.passes(t, april1)
+		_, err := s.export(t, april1, journal)
+		require.NoError(t, err)
+		again := s.issuedAgain(t, april1+"-P1", "100.00")
+		s.closes(t, "15N", "2022-05", 1, pay("P2", 70))
+		s.passes(t, may1)
+		late, err := s.exportBy(t, "bob", &paymentsv1.ExportRunRequest{RunId: may1, Format: journal, AccountingDate: "2022-05-31"})
+		require.NoError(t, err)
+		require.Zero(t, late.GetReversals(), "what was booked in January 2026 is not taken out of May 2022")
+		s.passes(t, again)
+		file, err := s.export(t, again, journal)
+		require.NoError(t, err)
+		require.Equal(t, int32(1), file.GetReversals())
+	})
+}

@@ -129,10 +129,13 @@ func scanImport(rows *sql.Rows) (i ImportRow, err error) {
 	return i, err
 }
 
-// ImportOf returns the newest import of the same bytes, or sql.ErrNoRows.
+// ImportOf returns the newest import of a commissioner's files of a kind, or with a hash of those bytes; sql.ErrNoRows if there is none.
 func ImportOf(ctx context.Context, q sqldb.Querier, commissioner string, kind paymentsv1.FileKind, sha256 string) (ImportRow, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE commissioner_code = $1 AND kind = $2 AND sha256 = $3
-		ORDER BY imported_at DESC, import_id DESC LIMIT 1`, commissioner, int64(kind), sha256))
+	var f sqldb.Filter
+	f.Equal("commissioner_code", commissioner, "sha256", sha256)
+	f.Where("kind = ?", int64(kind))
+	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports`+f.String()+` ORDER BY imported_at DESC, import_id DESC LIMIT 1`,
+		f.Args()...))
 }
 
 // Import returns one, or sql.ErrNoRows.

@@ -185,6 +185,18 @@ func NewestArrival(ctx context.Context, q sqldb.Querier, commissioner, runID str
 	return day, err
 }
 
+// Arrivals returns the latest days on which payees passed to a commissioner, by payee.
+func Arrivals(ctx context.Context, q sqldb.Querier, commissioner string) (map[string]string, error) {
+	type arrival struct{ payee, day string }
+	out := make(map[string]string)
+	err := sqldb.Each(ctx, q, func(rows *sql.Rows) (a arrival, err error) {
+		err = rows.Scan(&a.payee, &a.day)
+		return a, err
+	}, func(a arrival) error { out[a.payee] = a.day; return nil }, `SELECT e.payee_code, MAX(p.effective_date) FROM postings p
+		JOIN entries e ON e.posting_id = p.posting_id WHERE p.commissioner_code = $1 AND p.kind = $2 GROUP BY e.payee_code`, commissioner, int64(rules.Transfer))
+	return out, err
+}
+
 // Debts returns what each payee has been overpaid and has not given back, with the instalment planned for a month.
 func Debts(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]rules.Debt, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (d rules.Debt, err error) {

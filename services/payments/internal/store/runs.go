@@ -130,6 +130,15 @@ func AdvanceRun(ctx context.Context, tx *sqldb.Tx, runID string, payees []string
 	})
 }
 
+// OwersOf returns which of some commissioners have items of a payee that are open, approved, sent or rejected.
+func OwersOf(ctx context.Context, q sqldb.Querier, payee string, of []string) ([]string, error) {
+	var f sqldb.Filter
+	f.Equal("payee_code", payee)
+	f.In("commissioner_code", of)
+	f.Where("state IN (?, ?, ?, ?)", int64(Open), int64(Payable), int64(Sent), int64(Rejected))
+	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT commissioner_code FROM items`+f.String()+` ORDER BY commissioner_code`, f.Args()...)
+}
+
 // SendItems notes for every payable item of a run that it is sent, and the payment that carries it: the prefix and the payee's code.
 func SendItems(ctx context.Context, tx *sqldb.Tx, runID, prefix string) error {
 	_, err := tx.Exec(ctx, `UPDATE items SET state = $1, payment_id = CAST($2 AS TEXT) || payee_code WHERE run_id = $3 AND state = $4`,
@@ -566,12 +575,12 @@ func PaymentsByID(ctx context.Context, q sqldb.Querier, by PaymentFilter, ids []
 	return out, err
 }
 
-// ToTakeBack returns the payments of a commissioner that were issued again, and that a file of a format booked which none has taken
-// back yet.
-func ToTakeBack(ctx context.Context, q sqldb.Querier, commissioner string, format paymentsv1.Format) ([]PaymentRow, error) {
+// ToTakeBack returns the payments of a commissioner that were issued again, and that a file of a format booked by a day which none has
+// taken back yet.
+func ToTakeBack(ctx context.Context, q sqldb.Querier, commissioner string, format paymentsv1.Format, by period.Date) ([]PaymentRow, error) {
 	return sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments WHERE commissioner_code = $1 AND state = 4 AND taken_back_by = ''
-		AND EXISTS (SELECT 1 FROM exports e WHERE e.run_id = payments.run_id AND e.instructs AND e.format = $2) ORDER BY payment_id`,
-		commissioner, int64(format))
+		AND sent_on <= $2 AND EXISTS (SELECT 1 FROM exports e WHERE e.run_id = payments.run_id AND e.instructs AND e.format = $3) ORDER BY payment_id`,
+		commissioner, by.String(), int64(format))
 }
 
 // TakeBack notes the export that takes payments back.
