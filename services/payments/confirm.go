@@ -44,9 +44,9 @@ type confirming struct {
 	// alike are the rows that name no payment and are alike; matches is what was found of those looked at.
 	alike   map[alike][]*fileRow
 	matches map[*fileRow]match
-	// named are the payments that rows of the file name, returned those that a row names which came back, taken those that other rows were
-	// found to be of, and again those that the same bytes had an effect on before.
-	named, returned, taken, again map[string]bool
+	// named are the payments that rows of the file name, cameBack those of which a row that names them says so, taken those that other rows
+	// were found to be of, and before those that the same bytes had an effect on.
+	named, cameBack, taken, before map[string]bool
 	// senders are the commissioners of the runs met so far, and arrivals the days on which payees passed to a commissioner.
 	senders  map[string]string
 	arrivals map[string]map[string]string
@@ -145,7 +145,7 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 		service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
 		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match),
 		senders: make(map[string]string), arrivals: make(map[string]map[string]string),
-		named: make(map[string]bool), returned: make(map[string]bool), taken: make(map[string]bool), again: make(map[string]bool),
+		named: make(map[string]bool), cameBack: make(map[string]bool), taken: make(map[string]bool), before: make(map[string]bool),
 	}
 	if err := c.look(ctx, rows); err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 			references[rows[i].Reference] = true
 		}
 		if rows[i].Outcome != "" {
-			c.again[rows[i].PaymentID] = true
+			c.before[rows[i].PaymentID] = true
 		}
 	}
 	found, err := store.PaymentsByID(ctx, c.tx, c.reach.filter(), sortedKeys(references))
@@ -225,10 +225,12 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 	for i := range rows {
 		row := &rows[i]
 		switch {
-		case c.payments[row.Reference] != nil && row.returned:
-			c.returned[row.Reference] = true
+		case c.payments[row.Reference] != nil && row.cameBack:
+			c.cameBack[row.Reference] = true
 		case c.payments[row.Reference] != nil:
 			c.named[row.Reference] = true
+		case row.Outcome == "" && row.PayeeCode == "":
+			c.matches[row] = match{outcome: outcomeNotFound}
 		case row.Outcome == "":
 			c.alike[alikeOf(row)] = append(c.alike[alikeOf(row)], row)
 		}
@@ -239,19 +241,19 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 // confirmable returns why a row cannot take effect on a payment; empty means that it can. What was paid can be returned later.
 func confirmable(p *store.PaymentRow, row *fileRow) string {
 	const (
-		paid  = paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
-		sent  = paymentsv1.PaymentState_PAYMENT_STATE_SENT
-		no    = paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
-		again = paymentsv1.PaymentState_PAYMENT_STATE_REISSUED
+		sent     = paymentsv1.PaymentState_PAYMENT_STATE_SENT
+		paid     = paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
+		rejected = paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
+		reissued = paymentsv1.PaymentState_PAYMENT_STATE_REISSUED
 	)
 	switch {
 	case p.Amount != row.Amount:
 		return outcomeAmountDiffers
-	case row.ConfirmedOn < p.SentOn, p.State == paid && row.rejected() && row.ConfirmedOn < p.ConfirmedOn:
+	case row.ConfirmedOn < p.SentOn, p.State == paid && row.rejects() && row.ConfirmedOn < p.ConfirmedOn:
 		return outcomeDateDiffers
-	case p.State == sent, p.State == paid && row.rejected():
+	case p.State == sent, p.State == paid && row.rejects():
 		return ""
-	case p.State == paid, row.rejected() && (p.State == no || p.State == again):
+	case p.State == paid, row.rejects() && (p.State == rejected || p.State == reissued):
 		return outcomeKnown
 	default:
 		return outcomeStateDiffers
@@ -271,7 +273,7 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 		from, move.from = rules.Settled, store.Settled
 	}
 	row.Outcome, p.State = outcomeSettled, paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
-	if row.rejected() {
+	if row.rejects() {
 		to, kind, move.to = rules.Payable, rules.Rejection, store.Rejected
 		row.Outcome, p.State = outcomeRejected, paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
 	}
@@ -294,7 +296,7 @@ func (c *confirming) settle(ctx context.Context, p *store.PaymentRow, row *fileR
 		CommissionerCode: p.CommissionerCode, Kind: kind, Source: "payment/" + p.ID, Entries: rules.Moved(p.PayeeCode, from, to, amounts),
 	})
 	var event proto.Message = &paymentsv1.PaymentSettled{Payment: paymentToProto(*p)}
-	if row.rejected() {
+	if row.rejects() {
 		event = &paymentsv1.PaymentRejected{Payment: paymentToProto(*p)}
 	}
 	c.events = append(c.events, payeeEvent(p.CommissionerCode, p.PayeeCode, event))

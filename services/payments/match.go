@@ -62,11 +62,8 @@ func (e *earlier) saidBy(row *fileRow) repetition {
 
 // matching finds the payment a row is of: by reference, else among those of the payee and amount.
 func (c *confirming) matching(ctx context.Context, row *fileRow) (match, error) {
-	if p := c.payments[row.Reference]; p != nil && row.Reference != "" {
+	if p := c.payments[row.Reference]; p != nil {
 		return match{payment: p}, nil
-	}
-	if row.PayeeCode == "" {
-		return match{outcome: outcomeNotFound}, nil
 	}
 	if _, done := c.matches[row]; !done {
 		if err := c.share(ctx, c.alike[alikeOf(row)]); err != nil {
@@ -131,7 +128,7 @@ func (c *confirming) share(ctx context.Context, rows []*fileRow) error {
 // hasRow tells whether the file names a payment in a row of its own, so that rows like this one are of others. Before it came back, it
 // was paid.
 func (c *confirming) hasRow(p *store.PaymentRow, row *fileRow) bool {
-	return c.named[p.ID] || c.returned[p.ID] && row.rejected()
+	return c.named[p.ID] || c.cameBack[p.ID] && row.rejects()
 }
 
 // candidates returns the payments that a row without the reference of one can be of, oldest first: those of which the same was said
@@ -143,7 +140,7 @@ func (c *confirming) candidates(ctx context.Context, row *fileRow) (said []earli
 	if err != nil {
 		return nil, nil, err
 	}
-	found = slices.DeleteFunc(found, func(p store.PaymentRow) bool { return p.Amount != row.Amount || c.again[p.ID] })
+	found = slices.DeleteFunc(found, func(p store.PaymentRow) bool { return p.Amount != row.Amount || c.before[p.ID] })
 	ids := make([]string, len(found))
 	for i := range found {
 		ids[i] = found[i].ID

@@ -51,7 +51,7 @@ func columnsOf(kind paymentsv1.FileKind) []column {
 // fileRow is one row of a file as read.
 type fileRow struct {
 	store.FileRow
-	returned     bool
+	cameBack     bool
 	rejectReason string
 }
 
@@ -61,8 +61,8 @@ const (
 	statusRejected = "REJECTED"
 )
 
-// rejected tells whether a confirmation says that a payment was not paid, or came back.
-func (r *fileRow) rejected() bool { return r.Status == statusRejected }
+// rejects tells whether a confirmation says that a payment was not paid, or came back.
+func (r *fileRow) rejects() bool { return r.Status == statusRejected }
 
 // readFile checks a file of today whole: every bad value is named with its line, column and reason, and then nothing of it is taken in.
 func readFile(kind paymentsv1.FileKind, content []byte, today period.Date) ([]fileRow, error) {
@@ -215,7 +215,7 @@ func (c *rowCheck) confirmation(line int, cell func(string) string, out *fileRow
 	case "PAID", "SETTLED":
 		out.Status = statusPaid
 	case "REJECTED", "RETURNED", "FAILED":
-		out.Status, out.returned, out.rejectReason = statusRejected, status == "RETURNED", cell("reject_reason")
+		out.Status, out.cameBack, out.rejectReason = statusRejected, status == "RETURNED", cell("reject_reason")
 		if out.rejectReason == "" {
 			c.bad(line, "reject_reason", "", "is empty in a row that rejects")
 		}
