@@ -44,9 +44,11 @@ type confirming struct {
 	// alike are the rows that name no payment and are alike; matches is what was found of those looked at.
 	alike   map[alike][]*fileRow
 	matches map[*fileRow]match
-	// named are the payments that rows of the file name, cameBack those of which a row that names them says so, taken those that other rows
-	// were found to be of, and before those that the same bytes had an effect on.
-	named, cameBack, taken, before map[string]bool
+	// paid are those of them that say so.
+	paid map[equals][]*fileRow
+	// named is what the rows of the file say of the payments that they name or were found to be of, and before what the same bytes said
+	// of those that they had an effect on.
+	named, before map[string]sayings
 	// senders are the commissioners of the runs met so far, and arrivals the days on which payees passed to a commissioner.
 	senders  map[string]string
 	arrivals map[string]map[string]string
@@ -143,9 +145,9 @@ func (r reach) filter() store.PaymentFilter {
 func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows []fileRow) ([]string, error) {
 	c := &confirming{
 		service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
-		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match),
+		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match), paid: make(map[equals][]*fileRow),
+		named: make(map[string]sayings), before: make(map[string]sayings),
 		senders: make(map[string]string), arrivals: make(map[string]map[string]string),
-		named: make(map[string]bool), cameBack: make(map[string]bool), taken: make(map[string]bool), before: make(map[string]bool),
 	}
 	if err := c.look(ctx, rows); err != nil {
 		return nil, err
@@ -167,7 +169,7 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 			row.Outcome = cmp.Or(row.Outcome, confirmable(payment, row))
 		}
 		if row.Outcome != "" {
-			row.Note = cmp.Or(found.note, c.noteOf(row.Outcome))
+			row.Note = c.noteOf(row.Outcome)
 			continue
 		}
 		if err := c.settle(ctx, payment, row); err != nil {
@@ -215,7 +217,7 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 			references[rows[i].Reference] = true
 		}
 		if rows[i].Outcome != "" {
-			c.before[rows[i].PaymentID] = true
+			c.before[rows[i].PaymentID] = c.before[rows[i].PaymentID].with(&rows[i])
 		}
 	}
 	found, err := store.PaymentsByID(ctx, c.tx, c.reach.filter(), sortedKeys(references))
@@ -225,14 +227,16 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 	for i := range rows {
 		row := &rows[i]
 		switch {
-		case c.payments[row.Reference] != nil && row.cameBack:
-			c.cameBack[row.Reference] = true
 		case c.payments[row.Reference] != nil:
-			c.named[row.Reference] = true
+			c.named[row.Reference] = c.named[row.Reference].with(row)
 		case row.Outcome == "" && row.PayeeCode == "":
 			c.matches[row] = match{outcome: outcomeNotFound}
 		case row.Outcome == "":
-			c.alike[alikeOf(row)] = append(c.alike[alikeOf(row)], row)
+			key := alikeOf(row)
+			c.alike[key] = append(c.alike[key], row)
+			if !row.rejects() {
+				c.paid[key.equals] = append(c.paid[key.equals], row)
+			}
 		}
 	}
 	return err

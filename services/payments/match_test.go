@@ -123,14 +123,15 @@ func TestConfirm_OfWhatWasSaidSettlesNothingElse(t *testing.T) {
 		june := "15N-2022-06-1-P1"
 		for _, files := range [][]string{{rows[1]}, {rows[1], rows[0]}, {rows[1], ",P2,PAID,"}} {
 			file, got := s.bank(t, files...)
-			require.Equal(t, "KNOWN", got[0], "%q", files)
-			known := s.importedRows(t, file.GetImportId(), false)[0]
-			require.Equal(t, ids[1], known.GetPaymentId())
-			require.Contains(t, known.GetNote(), "reference", "June waits, and could be meant")
+			require.Equal(t, "AMBIGUOUS", got[0], "%q", files)
+			unmatched := s.importedRows(t, file.GetImportId(), true)
+			require.Len(t, unmatched, 1, "June waits, and could be meant")
+			require.Empty(t, unmatched[0].GetPaymentId())
+			require.Contains(t, unmatched[0].GetNote(), "reference")
 			require.Equal(t, stateSent, s.payment(t, june).GetState())
 		}
 		_, got = s.bank(t, rows[1], rows[1])
-		require.Equal(t, []string{"KNOWN", "AMBIGUOUS"}, got, "the second may be of April, or of June")
+		require.Equal(t, []string{"AMBIGUOUS", "AMBIGUOUS"}, got, "of April and May once more, or of one of them and of June")
 		_, got = s.bank(t, rows[1], rows[0], rows[1])
 		require.Equal(t, []string{"KNOWN", "KNOWN", "SETTLED"}, got, "a row more than before is a payment more")
 		require.Equal(t, stateSettled, s.payment(t, june).GetState())
@@ -149,7 +150,7 @@ func TestConfirm_OfWhatWasPaidAndCameBackIsNotOfWhatWasIssuedAgain(t *testing.T)
 		require.NoError(t, err)
 		s.pays(t, again.GetRunId())
 		_, got = s.bank(t, ",P1,PAID,", ",P2,PAID,")
-		require.Equal(t, []string{"KNOWN", "SETTLED"}, got)
+		require.Equal(t, []string{"AMBIGUOUS", "SETTLED"}, got)
 		require.Equal(t, stateSent, s.payment(t, again.GetRunId()+"-P1").GetState())
 		s.books(t).hold(t)
 	})
@@ -171,6 +172,24 @@ func TestConfirm_TriesAgainWhatWasAmbiguous(t *testing.T) {
 		_, got = s.bank(t, ",P1,PAID,")
 		require.Equal(t, []string{"SETTLED"}, got, "April was paid on another day")
 		require.Equal(t, stateSettled, s.payment(t, ids[1]).GetState())
+		s.books(t).hold(t)
+	})
+}
+
+func TestConfirm_TriesAgainWhatWasSaidBeforeWhileAnotherWaits(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		april := s.sends(t, "2022-04")[0]
+		s.bank(t, ",P1,PAID,")
+		s.closes(t, "15N", "2022-05", 1, pay("P1", 139120))
+		s.pays(t, may1)
+		rows := []string{",P1,PAID,", ",P2,PAID,"}
+		file, got := s.bank(t, rows...)
+		require.Equal(t, []string{"AMBIGUOUS", "SETTLED"}, got)
+		require.Equal(t, []int32{1, 0, 1}, []int32{file.GetRowsApplied(), file.GetRowsKnown(), file.GetRowsUnmatched()})
+		s.bank(t, may1+"-P1,,PAID,")
+		file, got = s.bank(t, rows...)
+		require.Equal(t, []string{"KNOWN", "KNOWN"}, got)
+		require.Equal(t, april, s.importedRows(t, file.GetImportId(), false)[0].GetPaymentId())
 		s.books(t).hold(t)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 )
 
 // ExportRow is an export as it is kept. Content is absent unless asked for.
@@ -188,16 +189,13 @@ func scanFileRow(rows *sql.Rows) (r FileRow, err error) {
 	return r, err
 }
 
-// Words are those by which a confirmation told a payment from others of its payee and amount.
-type Words struct{ Reference, PayerReference string }
-
 // WordsOf returns the words of the confirmations that said something of some payments on a day, payment by payment.
-func WordsOf(ctx context.Context, q sqldb.Querier, paymentIDs []string, day, status string) (map[string][]Words, error) {
+func WordsOf(ctx context.Context, q sqldb.Querier, paymentIDs []string, day, status string) (map[string][]rules.Words, error) {
 	type row struct {
 		payment string
-		words   Words
+		words   rules.Words
 	}
-	out := make(map[string][]Words)
+	out := make(map[string][]rules.Words)
 	err := inBatches(paymentIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("payment_id <> ''")
