@@ -76,9 +76,9 @@ func (c *confirming) share(ctx context.Context, rows []*fileRow) error {
 	if err != nil {
 		return err
 	}
-	in := rules.Alike{Rows: make([]rules.Confirmation, len(rows)), Candidates: candidates}
+	in := rules.Alike{Rows: make([]rules.Confirmation, len(rows)), Candidates: candidates, PaidToo: rows[0].rejects() && c.paidToo(rows[0])}
 	for i, row := range rows {
-		in.Rows[i] = rules.Confirmation{Words: rules.Words{Reference: row.Reference, PayerReference: row.PayerReference}}
+		in.Rows[i] = rules.Confirmation{Words: rules.Words{Reference: row.Reference, PayerReference: row.PayerReference}, CameBack: row.cameBack}
 	}
 	outcomes := map[rules.Verdict]string{rules.Unfound: outcomeNotFound, rules.Ambiguous: outcomeAmbiguous, rules.Known: outcomeKnown}
 	for i, found := range in.ShareOut() {
@@ -88,6 +88,15 @@ func (c *confirming) share(ctx context.Context, rows []*fileRow) error {
 		}
 	}
 	return nil
+}
+
+// paidToo tells whether rows of the file say that payments which a row rejects were paid, and are of none yet: it can be of those too,
+// wherever in the file they stand.
+func (c *confirming) paidToo(rejects *fileRow) bool {
+	return slices.ContainsFunc(c.paid[alikeOf(rejects).equals], func(row *fileRow) bool {
+		found, done := c.matches[row]
+		return row.ConfirmedOn <= rejects.ConfirmedOn && (!done || found.outcome == outcomeAmbiguous)
+	})
 }
 
 // candidates returns the payments that a row without the reference of one can be of, oldest first: those of which the same was said
@@ -120,8 +129,10 @@ func (c *confirming) candidates(ctx context.Context, row *fileRow) ([]rules.Cand
 		if len(said) == 0 && !named && p.ConfirmedOn == row.ConfirmedOn && why == outcomeKnown {
 			said = []rules.Words{{Reference: p.ID, PayerReference: p.PayerReference}} // by a file of before its words were kept
 		}
-		if len(said) > 0 || why == "" && !named && !c.named[p.ID].paid && p.State == paymentsv1.PaymentState_PAYMENT_STATE_SENT {
-			out = append(out, rules.Candidate{PaymentID: p.ID, Said: said, Named: named})
+		if len(said) > 0 || why == "" && !named {
+			out = append(out, rules.Candidate{
+				PaymentID: p.ID, Said: said, Named: named, Paid: p.State == paymentsv1.PaymentState_PAYMENT_STATE_SETTLED || c.named[p.ID].paid,
+			})
 		}
 	}
 	return out, nil

@@ -193,3 +193,149 @@ func TestConfirm_TriesAgainWhatWasSaidBeforeWhileAnotherWaits(t *testing.T) {
 		s.books(t).hold(t)
 	})
 }
+
+// Whoever rejects a payment that is good has its payee paid twice, so a row has an effect only where it can be of no other payment.
+func TestConfirm_RejectsNoPaymentThatIsGood(t *testing.T) {
+	const (
+		april, may         = april1 + "-P1", may1 + "-P1"
+		paid               = ",P1,PAID,"
+		returned, rejected = ",P1,RETURNED,", ",P1,REJECTED,"
+		other              = ",P2,PAID,"
+	)
+	type states = [2]paymentsv1.PaymentState // of April and May
+	for name, c := range map[string]struct {
+		files [][]string
+		want  []string
+		then  states
+	}{
+		"what was paid comes back": {
+			[][]string{{april + ",,PAID,"}, {returned}}, []string{"SETTLED", "REJECTED"}, states{stateRejected, stateSent},
+		},
+		"what waits is rejected": {
+			[][]string{{april + ",,PAID,"}, {rejected}}, []string{"SETTLED", "REJECTED"}, states{stateSettled, stateRejected},
+		},
+		"what waits fails": {
+			[][]string{{april + ",,PAID,"}, {",P1,FAILED,"}}, []string{"SETTLED", "REJECTED"}, states{stateSettled, stateRejected},
+		},
+		"one of each": {
+			[][]string{{april + ",,PAID,"}, {rejected, returned}}, []string{"SETTLED", "REJECTED", "REJECTED"}, states{stateRejected, stateRejected},
+		},
+		"one of two that were paid": {
+			[][]string{{paid, paid}, {returned}}, []string{"SETTLED", "SETTLED", "AMBIGUOUS"}, states{stateSettled, stateSettled},
+		},
+		"both that were paid": {
+			[][]string{{paid, paid}, {returned, returned}}, []string{"SETTLED", "SETTLED", "REJECTED", "REJECTED"}, states{stateRejected, stateRejected},
+		},
+		"none waits, and one of two fails": {
+			[][]string{{paid, paid}, {rejected}}, []string{"SETTLED", "SETTLED", "AMBIGUOUS"}, states{stateSettled, stateSettled},
+		},
+		"none was paid, and one of two comes back": {[][]string{{returned}}, []string{"AMBIGUOUS"}, states{stateSent, stateSent}},
+		"both come back, one of them paid": {
+			[][]string{{april + ",,PAID,"}, {returned, returned}}, []string{"SETTLED", "REJECTED", "REJECTED"}, states{stateRejected, stateRejected},
+		},
+		"more come back than there are": {
+			[][]string{{april + ",,PAID,"}, {returned, returned, returned}}, []string{"SETTLED", "REJECTED", "REJECTED", "NOT_FOUND"}, states{stateRejected, stateRejected},
+		},
+		"the same comes back once more": {
+			[][]string{{april + ",,PAID,"}, {returned}, {returned, other}},
+			[]string{"SETTLED", "REJECTED", "AMBIGUOUS", "SETTLED"},
+			states{stateRejected, stateSent},
+		},
+		"the same comes back once more, by the bank's reference": {
+			[][]string{{april + ",,PAID,"}, {",P1,RETURNED,B1"}, {",P1,RETURNED,B1", other}},
+			[]string{"SETTLED", "REJECTED", "KNOWN", "SETTLED"},
+			states{stateRejected, stateSent},
+		},
+		"another comes back, by the bank's reference": {
+			[][]string{{paid, paid}, {april + ",,RETURNED,B1"}, {",P1,RETURNED,B2"}},
+			[]string{"SETTLED", "SETTLED", "REJECTED", "REJECTED"},
+			states{stateRejected, stateRejected},
+		},
+		"said by reference, then without": {
+			[][]string{{paid, paid}, {april + ",,RETURNED,"}, {returned}},
+			[]string{"SETTLED", "SETTLED", "REJECTED", "AMBIGUOUS"},
+			states{stateRejected, stateSettled},
+		},
+		"one by its reference, the other without": {
+			[][]string{{paid, paid}, {april + ",,RETURNED,", returned}},
+			[]string{"SETTLED", "SETTLED", "REJECTED", "REJECTED"},
+			states{stateRejected, stateRejected},
+		},
+		"paid by its reference, and returned without, in one file": {
+			[][]string{{april + ",,PAID,", returned}}, []string{"SETTLED", "REJECTED"}, states{stateRejected, stateSent},
+		},
+		"paid by its reference, and the other rejected without, in one file": {
+			[][]string{{april + ",,PAID,", rejected}}, []string{"SETTLED", "REJECTED"}, states{stateSettled, stateRejected},
+		},
+		"the other rejected without, one paid by its reference, in one file": {
+			[][]string{{rejected, april + ",,PAID,"}}, []string{"REJECTED", "SETTLED"}, states{stateSettled, stateRejected},
+		},
+		"one paid before, one paid by its reference after a row that returns": {
+			[][]string{{april + ",,PAID,B1"}, {returned, may + ",,PAID,B2"}}, []string{"SETTLED", "AMBIGUOUS", "SETTLED"}, states{stateSettled, stateSettled},
+		},
+		"one paid before, one paid after a row that returns": {
+			[][]string{{april + ",,PAID,B1"}, {returned, ",P1,PAID,B2"}}, []string{"SETTLED", "AMBIGUOUS", "SETTLED"}, states{stateSettled, stateSettled},
+		},
+		"one paid before, one paid ahead of a row that returns": {
+			[][]string{{april + ",,PAID,B1"}, {",P1,PAID,B2", returned}}, []string{"SETTLED", "SETTLED", "AMBIGUOUS"}, states{stateSettled, stateSettled},
+		},
+		"both paid and one returned, and the same bytes again": {
+			[][]string{{paid, paid, returned}, {paid, paid, returned}},
+			[]string{"SETTLED", "SETTLED", "AMBIGUOUS", "KNOWN", "KNOWN", "AMBIGUOUS"},
+			states{stateSettled, stateSettled},
+		},
+		"both paid and both returned": {
+			[][]string{{paid, paid, returned, returned}}, []string{"SETTLED", "SETTLED", "REJECTED", "REJECTED"}, states{stateRejected, stateRejected},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *suite) {
+				s.sends(t, "2022-04", "2022-05")
+				var got []string
+				for _, rows := range c.files {
+					_, some := s.bank(t, rows...)
+					got = append(got, some...)
+				}
+				require.Equal(t, c.want, got)
+				for i, id := range []string{april, may} {
+					require.Equal(t, c.then[i], s.payment(t, id).GetState(), id)
+				}
+				s.books(t).hold(t)
+			})
+		})
+	}
+}
+
+// A row that was ambiguous because two payments were paid is not of a third that was sent since.
+func TestConfirm_TriesAgainAReturnOfWhatTheSameFilePaid(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		ids := s.sends(t, "2022-04", "2022-05")
+		rows := []string{",P1,PAID,", ",P1,PAID,", ",P1,RETURNED,"}
+		_, got := s.bank(t, rows...)
+		require.Equal(t, []string{"SETTLED", "SETTLED", "AMBIGUOUS"}, got)
+		s.closes(t, "15N", "2022-06", 1, pay("P1", 139120))
+		s.pays(t, "15N-2022-06-1")
+		_, got = s.bank(t, rows...)
+		require.Equal(t, []string{"KNOWN", "KNOWN", "AMBIGUOUS"}, got)
+		require.Equal(t, stateSent, s.payment(t, "15N-2022-06-1-P1").GetState())
+		_, got = s.bank(t, ids[1]+",,RETURNED,")
+		require.Equal(t, []string{"REJECTED"}, got)
+		_, got = s.bank(t, rows...)
+		require.Equal(t, []string{"KNOWN", "KNOWN", "AMBIGUOUS"}, got, "it may be of May once more, or of April")
+		require.Equal(t, stateSettled, s.payment(t, ids[0]).GetState())
+		s.books(t).hold(t)
+	})
+}
+
+func TestConfirm_ReturnsOnlyWhatWasPaidByTheDay(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		ids := s.sends(t, "2022-04", "2022-05")
+		s.bank(t, ids[0]+",,PAID,")
+		s.clock.Advance(2 * day)
+		_, got := s.confirms(t, "15N", ids[1]+",,PAID,2026-01-17,1391.20,", ",P1,RETURNED,2026-01-16,1391.20,account closed")
+		require.Equal(t, []string{"SETTLED", "REJECTED"}, got)
+		require.Equal(t, stateRejected, s.payment(t, ids[0]).GetState())
+		require.Equal(t, stateSettled, s.payment(t, ids[1]).GetState())
+		s.books(t).hold(t)
+	})
+}
