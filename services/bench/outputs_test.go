@@ -17,8 +17,11 @@ import (
 // The package whose benchmarks tell what a line costs, as .ci/bench names its output.
 const rulesOutput = "services_core_internal_rules"
 
-// paymentsOutput is the package whose benchmarks tell what a posting costs, as .ci/bench names its output.
-const paymentsOutput = "services_payments"
+// paymentsOutput and paymentsStoreOutput are the packages whose benchmarks tell what a posting costs, as .ci/bench names their output.
+const (
+	paymentsOutput      = "services_payments"
+	paymentsStoreOutput = "services_payments_internal_store"
+)
 
 // output holds what the benchmarks of another package printed: by name and unit, one number for each round.
 type output struct {
@@ -120,6 +123,13 @@ func BenchmarkPackages(b *testing.B) {
 			results.ratio(b, goal{
 				id: "P15", work: "posting after " + many + " on " + store + ", bound after " + few, unit: "s", at: 1.25, note: "one of 60 in a transaction",
 			}, postings["s/many"], postings["s/few"])
+		}
+	}
+	for _, store := range stores() {
+		if posted := all[paymentsStoreOutput].runs["BenchmarkPost/"+store]; len(posted["s/posted"]) > 0 {
+			results.ratio(b, goal{
+				id: "P14", work: "ledger of a month of England on " + store, unit: "s", at: postingRatio, note: "50,000 postings, 100,000 entries, against bare inserts of them",
+			}, posted["s/posted"], posted["s/bare"])
 		}
 	}
 	for _, store := range []string{"sqlite", "postgres"} {

@@ -431,7 +431,7 @@ func BenchmarkPosting(b *testing.B) {
 		}
 	}
 	b.ReportMetric(0, "ns/op")
-	span := fmt.Sprintf("%d months of England posted on ", chosen.months)
+	span := fmt.Sprintf("%d months of England, schedule to confirmation, on ", chosen.months)
 	for _, store := range stores() {
 		r := all[store]
 		results.ratio(b, goal{id: "P14", work: span + store, unit: "s", at: postingRatio, note: r.note}, r.figures, r.bounds)
