@@ -132,9 +132,11 @@ func (s *Service) inform(ctx context.Context, tx *change.Tx, run store.RunRow, r
 	if !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	if wanted.kept, err = keptBack(ctx, tx, run); err != nil {
+	kept, err := store.KeptBack(ctx, tx, run.ID)
+	if err != nil {
 		return nil, err
 	}
+	wanted.kept = sortedKeys(kept)
 	file, err := s.render(ctx, tx, run, wanted)
 	if err != nil {
 		return nil, err
@@ -334,25 +336,6 @@ func payable(ctx context.Context, q sqldb.Querier, runID string, kept []string) 
 func booked(ctx context.Context, q sqldb.Querier, runID string, kept []string) ([]rules.PayeeTotal, error) {
 	payees, err := store.FrozenPayees(ctx, q, runID)
 	return slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return p.Lines == 0 || slices.Contains(kept, p.PayeeCode) }), err
-}
-
-// keptBack returns the payees that were on hold when the payments of a run were sent, so that nothing was sent to them by it; none
-// before.
-func keptBack(ctx context.Context, q sqldb.Querier, run store.RunRow) (kept []string, err error) {
-	if run.ExportID == "" {
-		return nil, nil
-	}
-	payments, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
-	if err != nil {
-		return nil, err
-	}
-	payees, err := payable(ctx, q, run.ID, nil)
-	for _, p := range payees {
-		if !slices.ContainsFunc(payments, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }) {
-			kept = append(kept, p.PayeeCode)
-		}
-	}
-	return kept, err
 }
 
 // takenOff returns what the approval of a run took off a payee for overpayments, fund by fund, above zero.

@@ -86,6 +86,13 @@ func (s *suite) runLines(t testing.TB, id string) []*paymentsv1.RunLine {
 	return got.GetLines()
 }
 
+func (s *suite) runPayees(t testing.TB, id string) []*paymentsv1.PayeeTotal {
+	t.Helper()
+	got, err := s.payments.ListRunPayees(s.as(t.Context(), "auditor"), &paymentsv1.ListRunPayeesRequest{RunId: id})
+	require.NoError(t, err)
+	return got.GetPayees()
+}
+
 func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000), pay("P2", 500), pay("P2", 50), pay("P3", -20))
@@ -98,6 +105,10 @@ func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 			return []int64{int64(totals.GetSentPayments()), totals.GetSentPence(), int64(totals.GetKeptBackPayments()), totals.GetKeptBackPence()}
 		}
 		require.Equal(t, []int64{0, 0, 0, 0}, sent())
+		for _, p := range s.runPayees(t, april1) {
+			require.False(t, p.GetKeptBack())
+			require.Empty(t, p.GetPaymentId())
+		}
 		file, err := s.export(t, april1, variation)
 		require.NoError(t, err)
 		require.Equal(t, int64(10000), file.GetAmountPence())
@@ -110,10 +121,9 @@ func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 			require.NoError(t, proto.Unmarshal(s.payload(t, event), &run))
 			require.Equal(t, want, run.GetRun().GetTotals().GetKeptBackPence(), event)
 		}
-		payees, err := s.payments.ListRunPayees(s.as(t.Context(), "auditor"), &paymentsv1.ListRunPayeesRequest{RunId: april1})
-		require.NoError(t, err)
-		for _, p := range payees.GetPayees() {
+		for _, p := range s.runPayees(t, april1) {
 			require.Equal(t, p.GetPayee().GetCode() == "P2", p.GetKeptBack(), p.GetPayee().GetCode())
+			require.Equal(t, map[string]string{"P1": april1 + "-P1"}[p.GetPayee().GetCode()], p.GetPaymentId())
 		}
 
 		s.release(t, doubt.GetHoldId())

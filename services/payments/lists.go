@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -149,7 +148,7 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 		if err != nil {
 			return err
 		}
-		kept, err := keptBack(ctx, q, run)
+		kept, err := store.KeptBack(ctx, q, run.ID)
 		if err != nil {
 			return err
 		}
@@ -157,7 +156,7 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 		by.PayeeCode, by.After = req.GetPayeeCode(), after
 		var rows []*paymentsv1.RunLine
 		err = store.EachLine(ctx, q, by, func(l store.LineRow) error {
-			line := runLineToProto(l, held.of(l), slices.Contains(kept, l.Line.GetPayee().GetCode()))
+			line := runLineToProto(l, held.of(l), kept[l.Line.GetPayee().GetCode()])
 			if req.GetHeldOnly() && len(line.GetHolds()) == 0 {
 				return nil
 			}
@@ -231,7 +230,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 		if err != nil {
 			return err
 		}
-		kept, err := keptBack(ctx, q, run)
+		kept, err := store.KeptBack(ctx, q, run.ID)
 		if err != nil {
 			return err
 		}
@@ -241,7 +240,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 				reasons = append(reasons, hold.GetReasonCode())
 			}
 			line, wasKept := l.Line, ""
-			if slices.Contains(kept, line.GetPayee().GetCode()) {
+			if kept[line.GetPayee().GetCode()] {
 				wasKept = "yes"
 			}
 			return w.Write(spreadsheet.Cells(

@@ -752,19 +752,19 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 		}
 		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return payeeKey(p) <= after && after != "" })
 		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
-		sent, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID})
+		kept, err := store.KeptBack(ctx, q, run.ID)
 		if err != nil {
 			return err
 		}
 		for _, p := range payees {
 			total := payeeToProto(p)
-			if at := slices.IndexFunc(sent, func(row store.PaymentRow) bool { return row.PayeeCode == p.PayeeCode }); at >= 0 {
-				total.PaymentId = sent[at].ID
+			total.KeptBack = kept[p.PayeeCode]
+			if run.ExportID != "" && p.Net > 0 && !total.GetKeptBack() {
+				total.PaymentId = paymentID(run.ID, p.PayeeCode)
 			}
-			total.KeptBack = run.ExportID != "" && p.Net > 0 && total.GetPaymentId() == ""
 			out.Payees = append(out.Payees, total)
 		}
-		return err
+		return nil
 	})
 	return out, err
 }

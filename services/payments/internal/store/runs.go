@@ -620,10 +620,20 @@ func (by PaymentFilter) conditions() (f sqldb.Filter) {
 	return f
 }
 
+// approvedPayments are the payments that runs were approved with, and those that came of them.
+const approvedPayments = ` FROM run_payees a LEFT JOIN payments p ON p.run_id = a.run_id AND p.payee_code = a.payee_code`
+
 // SentBy returns how many payments a run sent, and their sum.
 func SentBy(ctx context.Context, q sqldb.Querier, runID string) (payments int, sum money.Pence, err error) {
 	err = q.QueryRow(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(amount_pence), 0) AS BIGINT) FROM payments WHERE run_id = $1`, runID).Scan(&payments, &sum)
 	return payments, sum, err
+}
+
+// KeptBack returns the payees to whom a run sent nothing of what was approved; none before its export.
+func KeptBack(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool, error) {
+	kept := make(map[string]bool)
+	return kept, sqldb.Each(ctx, q, text, func(payee string) error { kept[payee] = true; return nil }, `SELECT a.payee_code`+approvedPayments+`
+		JOIN runs r ON r.run_id = a.run_id AND r.export_id <> '' WHERE a.run_id = $1 AND a.net_pence > 0 AND p.payment_id IS NULL`, runID)
 }
 
 // Payments returns payments, newest first.
