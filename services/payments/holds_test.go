@@ -3,6 +3,7 @@ package payments_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,11 +101,14 @@ func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 		doubt, err := s.holdOn(t, "15N", "P2")
 		require.NoError(t, err)
 		sent := func() []int64 {
-			totals := s.run(t, april1).GetTotals()
-			require.Equal(t, []int64{2, 10550}, []int64{int64(totals.GetPayments()), totals.GetNetPence()}, "what was approved stays")
-			return []int64{int64(totals.GetSentPayments()), totals.GetSentPence(), int64(totals.GetKeptBackPayments()), totals.GetKeptBackPence()}
+			run := s.run(t, april1)
+			require.Equal(t, []int64{2, 10550}, []int64{int64(run.GetTotals().GetPayments()), run.GetTotals().GetNetPence()}, "what was approved stays")
+			if run.GetSent() == nil {
+				return nil
+			}
+			return []int64{int64(run.GetSent().GetPayments()), run.GetSent().GetPence(), int64(run.GetSent().GetKeptBackPayments()), run.GetSent().GetKeptBackPence()}
 		}
-		require.Equal(t, []int64{0, 0, 0, 0}, sent())
+		require.Nil(t, sent(), "nothing was exported")
 		for _, p := range s.runPayees(t, april1) {
 			require.False(t, p.GetKeptBack())
 			require.Empty(t, p.GetPaymentId())
@@ -115,11 +119,11 @@ func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 		require.Equal(t, []int64{1, 10000, 1, 550}, sent())
 		list, err := s.payments.ListRuns(s.as(t.Context(), "auditor"), &paymentsv1.ListRunsRequest{})
 		require.NoError(t, err)
-		require.Equal(t, int64(550), list.GetRuns()[0].GetTotals().GetKeptBackPence())
-		for event, want := range map[string]int64{"RunApproved": 0, "RunExported": 550} {
+		require.Equal(t, int64(550), list.GetRuns()[0].GetSent().GetKeptBackPence())
+		for event, want := range map[string]*paymentsv1.RunSent{"RunApproved": nil, "RunExported": {Payments: 1, Pence: 10000, KeptBackPayments: 1, KeptBackPence: 550}} {
 			var run paymentsv1.RunExported // whose first field is that of both
 			require.NoError(t, proto.Unmarshal(s.payload(t, event), &run))
-			require.Equal(t, want, run.GetRun().GetTotals().GetKeptBackPence(), event)
+			require.True(t, proto.Equal(want, run.GetRun().GetSent()), "%s: %v", event, run.GetRun().GetSent())
 		}
 		for _, p := range s.runPayees(t, april1) {
 			require.Equal(t, p.GetPayee().GetCode() == "P2", p.GetKeptBack(), p.GetPayee().GetCode())
@@ -148,6 +152,42 @@ func TestRun_ShowsWhatWasKeptBack(t *testing.T) {
 			require.False(t, l.GetKeptBack())
 		}
 		s.books(t).hold(t)
+	})
+}
+
+// A page of runs says of each what a look at that one says.
+func TestListRuns_ShowEachRunAsItIs(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 10000), pay("P2", 550))
+		s.closes(t, "QJK", "2022-04", 1, pay("P1", 700), pay("P2", 30))
+		s.closes(t, "36J", "2022-04", 1, pay("P4", -20))
+		s.closes(t, "70F", "2022-04", 1, pay("P1", 5))
+		_, err := s.holdOn(t, "15N", "P2")
+		require.NoError(t, err)
+		s.pays(t, april1)
+		for _, body := range []string{"QJK", "36J"} {
+			s.passes(t, body+"-2022-04-1")
+		}
+		_, err = s.holdOn(t, "QJK", "P2")
+		require.NoError(t, err)
+		for _, body := range []string{"QJK", "36J"} {
+			s.codedFor(t, body)
+			_, err = s.export(t, body+"-2022-04-1", journal)
+			require.NoError(t, err)
+		}
+		list, err := s.payments.ListRuns(s.as(t.Context(), "auditor"), &paymentsv1.ListRunsRequest{})
+		require.NoError(t, err)
+		sent := make(map[string]string)
+		for _, run := range list.GetRuns() {
+			require.True(t, proto.Equal(s.run(t, run.GetRunId()), run), run.GetRunId())
+			sent[run.GetCommissionerCode()] = "none"
+			if got := run.GetSent(); got != nil {
+				sent[run.GetCommissionerCode()] = fmt.Sprintf("%d of %d, %d of %d", got.GetPayments(), got.GetPence(), got.GetKeptBackPayments(), got.GetKeptBackPence())
+				require.Len(t, run.GetApprovals(), 1)
+			}
+		}
+		require.Equal(t, map[string]string{"15N": "1 of 10000, 0 of 0", "QJK": "1 of 700, 1 of 30", "36J": "0 of 0, 0 of 0", "70F": "none"}, sent,
+			"what was on hold when a run was put forward was not approved")
 	})
 }
 

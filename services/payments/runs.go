@@ -673,37 +673,57 @@ func (s *Service) GetRun(ctx context.Context, req *paymentsv1.GetRunRequest) (ou
 
 // present writes a run: one that is assembled as things are now, others as they were frozen.
 func (s *Service) present(ctx context.Context, q sqldb.Querier, run store.RunRow) (*paymentsv1.Run, error) {
-	out := runToProto(run)
-	if run.State == assembled {
-		_, _, totals, err := workOut(ctx, q, run)
-		if err != nil {
-			return nil, err
-		}
-		out.Totals = totalsToProto(totals)
-		if out.Funds, err = expectedFunds(ctx, q, run.CommissionerCode, run.Month); err != nil {
-			return nil, err
-		}
-		return out, nil
-	}
-	if run.ExportID != "" {
-		sent, sum, err := store.SentBy(ctx, q, run.ID)
-		if err != nil {
-			return nil, err
-		}
-		// What was frozen is written back with the run; what came of it is counted at each look.
-		t := proto.CloneOf(run.Totals)
-		t.SentPayments, t.SentPence = int32(sent), int64(sum) //nolint:gosec // a count of one run
-		t.KeptBackPayments, t.KeptBackPence = t.GetPayments()-t.GetSentPayments(), t.GetNetPence()-t.GetSentPence()
-		out.Totals = t
-	}
-	approvals, err := store.Approvals(ctx, q, run.ID)
+	out, err := presentAll(ctx, q, []store.RunRow{run})
 	if err != nil {
 		return nil, err
 	}
-	for _, approval := range approvals {
-		out.Approvals = append(out.Approvals, &paymentsv1.Approval{ApprovedBy: approval.ApprovedBy, ApprovedAt: timestamp(approval.ApprovedAt)})
+	return out[0], nil
+}
+
+// presentAll writes runs as present does.
+func presentAll(ctx context.Context, q sqldb.Querier, runs []store.RunRow) ([]*paymentsv1.Run, error) {
+	var withExport []string
+	for i := range runs {
+		if runs[i].ExportID != "" {
+			withExport = append(withExport, runs[i].ID)
+		}
+	}
+	sent, err := store.SentOf(ctx, q, withExport)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*paymentsv1.Run, len(runs))
+	for i, run := range runs {
+		out[i] = runToProto(run)
+		if run.State == assembled {
+			if err := presentNow(ctx, q, run, out[i]); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if run.ExportID != "" {
+			out[i].Sent = cmp.Or(sent[run.ID], new(paymentsv1.RunSent))
+		}
+		approvals, err := store.Approvals(ctx, q, run.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, approval := range approvals {
+			out[i].Approvals = append(out[i].Approvals, &paymentsv1.Approval{ApprovedBy: approval.ApprovedBy, ApprovedAt: timestamp(approval.ApprovedAt)})
+		}
 	}
 	return out, nil
+}
+
+// presentNow completes an assembled run with what it comes to and waits for as things are.
+func presentNow(ctx context.Context, q sqldb.Querier, run store.RunRow, out *paymentsv1.Run) error {
+	_, _, totals, err := workOut(ctx, q, run)
+	if err != nil {
+		return err
+	}
+	out.Totals = totalsToProto(totals)
+	out.Funds, err = expectedFunds(ctx, q, run.CommissionerCode, run.Month)
+	return err
 }
 
 // ListRuns returns a page of runs.
@@ -722,14 +742,8 @@ func (s *Service) ListRuns(ctx context.Context, req *paymentsv1.ListRunsRequest)
 			return err
 		}
 		runs, out.NextPageToken = page.Cut(runs, by.Limit-1, func(r store.RunRow) string { return r.Month.String() + " " + r.ID })
-		for _, run := range runs {
-			shown, err := s.present(ctx, q, run)
-			if err != nil {
-				return err
-			}
-			out.Runs = append(out.Runs, shown)
-		}
-		return nil
+		out.Runs, err = presentAll(ctx, q, runs)
+		return err
 	})
 	return out, err
 }

@@ -44,9 +44,9 @@ func (r *runListCommand) Run(ctx context.Context) error {
 		_, _ = fmt.Fprintln(w, "run\tstate\tlines\tpayments\tto send\tsent\tkept back\theld\t")
 		runs, err := listRuns(ctx, suite.payments, &paymentsv1.ListRunsRequest{Month: r.Month, CommissionerCode: r.Commissioner})
 		for _, run := range runs {
-			t := run.GetTotals()
+			t, sent := run.GetTotals(), run.GetSent()
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", run.GetRunId(), runState(run), count(int64(t.GetLines())), count(int64(t.GetPayments())),
-				money.Pence(t.GetNetPence()), money.Pence(t.GetSentPence()), money.Pence(t.GetKeptBackPence()), money.Pence(t.GetHeldPence()))
+				money.Pence(t.GetNetPence()), money.Pence(sent.GetPence()), money.Pence(sent.GetKeptBackPence()), money.Pence(t.GetHeldPence()))
 		}
 		return errors.Join(err, w.Flush())
 	})
@@ -141,9 +141,9 @@ func (r *runExportCommand) Run(ctx context.Context) error {
 		}
 		fmt.Printf("%s: %d payments, %s, sha256 %s\n", name, made.GetPayments(), money.Pence(made.GetAmountPence()), made.GetSha256())
 		run, err := suite.payments.GetRun(ctx, &paymentsv1.GetRunRequest{RunId: r.RunID})
-		if t := run.GetTotals(); t.GetKeptBackPayments() > 0 {
+		if sent := run.GetSent(); sent.GetKeptBackPayments() > 0 {
 			fmt.Printf("kept back %d payments of payees on hold, %s: their lines go into another run once the hold is released\n",
-				t.GetKeptBackPayments(), money.Pence(t.GetKeptBackPence()))
+				sent.GetKeptBackPayments(), money.Pence(sent.GetKeptBackPence()))
 		}
 		return err
 	})

@@ -623,10 +623,25 @@ func (by PaymentFilter) conditions() (f sqldb.Filter) {
 // approvedPayments are the payments that runs were approved with, and those that came of them.
 const approvedPayments = ` FROM run_payees a LEFT JOIN payments p ON p.run_id = a.run_id AND p.payee_code = a.payee_code`
 
-// SentBy returns how many payments a run sent, and their sum.
-func SentBy(ctx context.Context, q sqldb.Querier, runID string) (payments int, sum money.Pence, err error) {
-	err = q.QueryRow(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(amount_pence), 0) AS BIGINT) FROM payments WHERE run_id = $1`, runID).Scan(&payments, &sum)
-	return payments, sum, err
+// SentOf returns what was sent of each of some runs that were exported, by run; one that had nothing to send is not in it.
+func SentOf(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string]*paymentsv1.RunSent, error) {
+	type row struct {
+		runID string
+		sent  *paymentsv1.RunSent
+	}
+	out := make(map[string]*paymentsv1.RunSent, len(runIDs))
+	return out, inBatches(runIDs, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("a.net_pence > 0")
+		f.In("a.run_id", batch)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
+			r.sent = new(paymentsv1.RunSent)
+			err = rows.Scan(&r.runID, &r.sent.Payments, &r.sent.Pence, &r.sent.KeptBackPayments, &r.sent.KeptBackPence)
+			return r, err
+		}, func(r row) error { out[r.runID] = r.sent; return nil }, `SELECT a.run_id, COUNT(p.payment_id), CAST(COALESCE(SUM(p.amount_pence), 0) AS BIGINT),
+			COUNT(*) - COUNT(p.payment_id), CAST(SUM(CASE WHEN p.payment_id IS NULL THEN a.net_pence ELSE 0 END) AS BIGINT)`+
+			approvedPayments+f.String()+` GROUP BY a.run_id`, f.Args()...)
+	})
 }
 
 // KeptBack returns the payees to whom a run sent nothing of what was approved; none before its export.

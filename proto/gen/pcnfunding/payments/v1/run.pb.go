@@ -242,7 +242,7 @@ type Run struct {
 	Number int32 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	// Where it stands.
 	State RunState `protobuf:"varint,6,opt,name=state,proto3,enum=pcnfunding.payments.v1.RunState" json:"state,omitempty"`
-	// What it comes to: while assembled as things are now, from then on as frozen; and once exported, what of it was sent.
+	// What it comes to: while assembled as things are now, from then on as frozen.
 	Totals *RunTotals `protobuf:"bytes,7,opt,name=totals,proto3" json:"totals,omitempty"`
 	// Which expected funds have closed the month.
 	Funds []*ExpectedFund `protobuf:"bytes,8,rep,name=funds,proto3" json:"funds,omitempty"`
@@ -276,7 +276,9 @@ type Run struct {
 	// When the last payment was confirmed.
 	SettledAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=settled_at,json=settledAt,proto3" json:"settled_at,omitempty"`
 	// Tag for the next change.
-	Etag          string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What of it was sent and what was kept back; absent until it is exported.
+	Sent          *RunSent `protobuf:"bytes,24,opt,name=sent,proto3" json:"sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +474,13 @@ func (x *Run) GetEtag() string {
 	return ""
 }
 
+func (x *Run) GetSent() *RunSent {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
 // RunTotals adds up a run. Pence.
 type RunTotals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,16 +501,7 @@ type RunTotals struct {
 	// Lines on hold, which are not in the sums above.
 	HeldLines int32 `protobuf:"varint,8,opt,name=held_lines,json=heldLines,proto3" json:"held_lines,omitempty"`
 	// Sum of the lines on hold.
-	HeldPence int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
-	// Payments that were sent; 0 until the export that sends them.
-	SentPayments int32 `protobuf:"varint,10,opt,name=sent_payments,json=sentPayments,proto3" json:"sent_payments,omitempty"`
-	// Sum of the payments that were sent.
-	SentPence int64 `protobuf:"varint,11,opt,name=sent_pence,json=sentPence,proto3" json:"sent_pence,omitempty"`
-	// Payments that were approved and not sent, because the payee was on hold at the export: payments − sent_payments. Their lines are
-	// no longer in this run.
-	KeptBackPayments int32 `protobuf:"varint,12,opt,name=kept_back_payments,json=keptBackPayments,proto3" json:"kept_back_payments,omitempty"`
-	// Sum of the payments that were kept back: net_pence − sent_pence.
-	KeptBackPence int64 `protobuf:"varint,13,opt,name=kept_back_pence,json=keptBackPence,proto3" json:"kept_back_pence,omitempty"`
+	HeldPence     int64 `protobuf:"varint,9,opt,name=held_pence,json=heldPence,proto3" json:"held_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,28 +599,74 @@ func (x *RunTotals) GetHeldPence() int64 {
 	return 0
 }
 
-func (x *RunTotals) GetSentPayments() int32 {
+// RunSent says what the export of a run did with the payments that were approved. Together they are the payments and the net amount of
+// its totals. Pence.
+type RunSent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Payments that were sent.
+	Payments int32 `protobuf:"varint,1,opt,name=payments,proto3" json:"payments,omitempty"`
+	// Sum of the payments that were sent.
+	Pence int64 `protobuf:"varint,2,opt,name=pence,proto3" json:"pence,omitempty"`
+	// Payments that were not sent, because the payee was on hold at the export. Their lines are no longer in this run.
+	KeptBackPayments int32 `protobuf:"varint,3,opt,name=kept_back_payments,json=keptBackPayments,proto3" json:"kept_back_payments,omitempty"`
+	// Sum of the payments that were kept back.
+	KeptBackPence int64 `protobuf:"varint,4,opt,name=kept_back_pence,json=keptBackPence,proto3" json:"kept_back_pence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunSent) Reset() {
+	*x = RunSent{}
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunSent) ProtoMessage() {}
+
+func (x *RunSent) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[2]
 	if x != nil {
-		return x.SentPayments
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunSent.ProtoReflect.Descriptor instead.
+func (*RunSent) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RunSent) GetPayments() int32 {
+	if x != nil {
+		return x.Payments
 	}
 	return 0
 }
 
-func (x *RunTotals) GetSentPence() int64 {
+func (x *RunSent) GetPence() int64 {
 	if x != nil {
-		return x.SentPence
+		return x.Pence
 	}
 	return 0
 }
 
-func (x *RunTotals) GetKeptBackPayments() int32 {
+func (x *RunSent) GetKeptBackPayments() int32 {
 	if x != nil {
 		return x.KeptBackPayments
 	}
 	return 0
 }
 
-func (x *RunTotals) GetKeptBackPence() int64 {
+func (x *RunSent) GetKeptBackPence() int64 {
 	if x != nil {
 		return x.KeptBackPence
 	}
@@ -644,7 +690,7 @@ type ExpectedFund struct {
 
 func (x *ExpectedFund) Reset() {
 	*x = ExpectedFund{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[2]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +702,7 @@ func (x *ExpectedFund) String() string {
 func (*ExpectedFund) ProtoMessage() {}
 
 func (x *ExpectedFund) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[2]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +715,7 @@ func (x *ExpectedFund) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpectedFund.ProtoReflect.Descriptor instead.
 func (*ExpectedFund) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{2}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ExpectedFund) GetFund() v1.Fund {
@@ -713,7 +759,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[3]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +771,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[3]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +784,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Approval) GetApprovedBy() string {
@@ -784,7 +830,7 @@ type PayeeTotal struct {
 
 func (x *PayeeTotal) Reset() {
 	*x = PayeeTotal{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[4]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +842,7 @@ func (x *PayeeTotal) String() string {
 func (*PayeeTotal) ProtoMessage() {}
 
 func (x *PayeeTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[4]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +855,7 @@ func (x *PayeeTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayeeTotal.ProtoReflect.Descriptor instead.
 func (*PayeeTotal) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PayeeTotal) GetPayee() *v1.Payee {
@@ -908,7 +954,7 @@ type RunLine struct {
 
 func (x *RunLine) Reset() {
 	*x = RunLine{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[5]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +966,7 @@ func (x *RunLine) String() string {
 func (*RunLine) ProtoMessage() {}
 
 func (x *RunLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[5]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +979,7 @@ func (x *RunLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLine.ProtoReflect.Descriptor instead.
 func (*RunLine) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RunLine) GetLine() *v1.PaymentLine {
@@ -1028,7 +1074,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[6]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1086,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[6]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1099,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Hold) GetHoldId() string {
@@ -1183,7 +1229,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[7]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1241,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[7]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1254,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Payment) GetPaymentId() string {
@@ -1329,7 +1375,7 @@ type Recovery struct {
 
 func (x *Recovery) Reset() {
 	*x = Recovery{}
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[8]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1387,7 @@ func (x *Recovery) String() string {
 func (*Recovery) ProtoMessage() {}
 
 func (x *Recovery) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[8]
+	mi := &file_pcnfunding_payments_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1400,7 @@ func (x *Recovery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recovery.ProtoReflect.Descriptor instead.
 func (*Recovery) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_pcnfunding_payments_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Recovery) GetCommissionerCode() string {
@@ -1424,7 +1470,7 @@ var File_pcnfunding_payments_v1_run_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\n" +
-	" pcnfunding/payments/v1/run.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\xea\a\n" +
+	" pcnfunding/payments/v1/run.proto\x12\x16pcnfunding.payments.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\x9f\b\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12+\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12+\n" +
@@ -1453,7 +1499,8 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"exportedAt\x129\n" +
 	"\n" +
 	"settled_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x12\x12\n" +
-	"\x04etag\x18\x17 \x01(\tR\x04etag\"\xd3\x03\n" +
+	"\x04etag\x18\x17 \x01(\tR\x04etag\x123\n" +
+	"\x04sent\x18\x18 \x01(\v2\x1f.pcnfunding.payments.v1.RunSentR\x04sent\"\xb9\x02\n" +
 	"\tRunTotals\x12\x14\n" +
 	"\x05lines\x18\x01 \x01(\x05R\x05lines\x12\x16\n" +
 	"\x06payees\x18\x02 \x01(\x05R\x06payees\x12\x1f\n" +
@@ -1466,13 +1513,12 @@ const file_pcnfunding_payments_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"held_lines\x18\b \x01(\x05R\theldLines\x12\x1d\n" +
 	"\n" +
-	"held_pence\x18\t \x01(\x03R\theldPence\x12#\n" +
-	"\rsent_payments\x18\n" +
-	" \x01(\x05R\fsentPayments\x12\x1d\n" +
-	"\n" +
-	"sent_pence\x18\v \x01(\x03R\tsentPence\x12,\n" +
-	"\x12kept_back_payments\x18\f \x01(\x05R\x10keptBackPayments\x12&\n" +
-	"\x0fkept_back_pence\x18\r \x01(\x03R\rkeptBackPence\"\x9e\x01\n" +
+	"held_pence\x18\t \x01(\x03R\theldPence\"\x91\x01\n" +
+	"\aRunSent\x12\x1a\n" +
+	"\bpayments\x18\x01 \x01(\x05R\bpayments\x12\x14\n" +
+	"\x05pence\x18\x02 \x01(\x03R\x05pence\x12,\n" +
+	"\x12kept_back_payments\x18\x03 \x01(\x05R\x10keptBackPayments\x12&\n" +
+	"\x0fkept_back_pence\x18\x04 \x01(\x03R\rkeptBackPence\"\x9e\x01\n" +
 	"\fExpectedFund\x12,\n" +
 	"\x04fund\x18\x01 \x01(\x0e2\x18.pcnfunding.type.v1.FundR\x04fund\x12\x16\n" +
 	"\x06closed\x18\x02 \x01(\bR\x06closed\x12!\n" +
@@ -1596,54 +1642,56 @@ func file_pcnfunding_payments_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_pcnfunding_payments_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pcnfunding_payments_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_pcnfunding_payments_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_pcnfunding_payments_v1_run_proto_goTypes = []any{
 	(RunState)(0),                 // 0: pcnfunding.payments.v1.RunState
 	(ItemState)(0),                // 1: pcnfunding.payments.v1.ItemState
 	(PaymentState)(0),             // 2: pcnfunding.payments.v1.PaymentState
 	(*Run)(nil),                   // 3: pcnfunding.payments.v1.Run
 	(*RunTotals)(nil),             // 4: pcnfunding.payments.v1.RunTotals
-	(*ExpectedFund)(nil),          // 5: pcnfunding.payments.v1.ExpectedFund
-	(*Approval)(nil),              // 6: pcnfunding.payments.v1.Approval
-	(*PayeeTotal)(nil),            // 7: pcnfunding.payments.v1.PayeeTotal
-	(*RunLine)(nil),               // 8: pcnfunding.payments.v1.RunLine
-	(*Hold)(nil),                  // 9: pcnfunding.payments.v1.Hold
-	(*Payment)(nil),               // 10: pcnfunding.payments.v1.Payment
-	(*Recovery)(nil),              // 11: pcnfunding.payments.v1.Recovery
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(v1.Fund)(0),                  // 13: pcnfunding.type.v1.Fund
-	(*v1.Payee)(nil),              // 14: pcnfunding.type.v1.Payee
-	(*v1.PaymentLine)(nil),        // 15: pcnfunding.type.v1.PaymentLine
+	(*RunSent)(nil),               // 5: pcnfunding.payments.v1.RunSent
+	(*ExpectedFund)(nil),          // 6: pcnfunding.payments.v1.ExpectedFund
+	(*Approval)(nil),              // 7: pcnfunding.payments.v1.Approval
+	(*PayeeTotal)(nil),            // 8: pcnfunding.payments.v1.PayeeTotal
+	(*RunLine)(nil),               // 9: pcnfunding.payments.v1.RunLine
+	(*Hold)(nil),                  // 10: pcnfunding.payments.v1.Hold
+	(*Payment)(nil),               // 11: pcnfunding.payments.v1.Payment
+	(*Recovery)(nil),              // 12: pcnfunding.payments.v1.Recovery
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(v1.Fund)(0),                  // 14: pcnfunding.type.v1.Fund
+	(*v1.Payee)(nil),              // 15: pcnfunding.type.v1.Payee
+	(*v1.PaymentLine)(nil),        // 16: pcnfunding.type.v1.PaymentLine
 }
 var file_pcnfunding_payments_v1_run_proto_depIdxs = []int32{
 	0,  // 0: pcnfunding.payments.v1.Run.state:type_name -> pcnfunding.payments.v1.RunState
 	4,  // 1: pcnfunding.payments.v1.Run.totals:type_name -> pcnfunding.payments.v1.RunTotals
-	5,  // 2: pcnfunding.payments.v1.Run.funds:type_name -> pcnfunding.payments.v1.ExpectedFund
-	12, // 3: pcnfunding.payments.v1.Run.assembled_at:type_name -> google.protobuf.Timestamp
-	12, // 4: pcnfunding.payments.v1.Run.submitted_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: pcnfunding.payments.v1.Run.approvals:type_name -> pcnfunding.payments.v1.Approval
-	12, // 6: pcnfunding.payments.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	12, // 7: pcnfunding.payments.v1.Run.exported_at:type_name -> google.protobuf.Timestamp
-	12, // 8: pcnfunding.payments.v1.Run.settled_at:type_name -> google.protobuf.Timestamp
-	13, // 9: pcnfunding.payments.v1.ExpectedFund.fund:type_name -> pcnfunding.type.v1.Fund
-	12, // 10: pcnfunding.payments.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
-	14, // 11: pcnfunding.payments.v1.PayeeTotal.payee:type_name -> pcnfunding.type.v1.Payee
-	15, // 12: pcnfunding.payments.v1.RunLine.line:type_name -> pcnfunding.type.v1.PaymentLine
-	13, // 13: pcnfunding.payments.v1.RunLine.fund:type_name -> pcnfunding.type.v1.Fund
-	1,  // 14: pcnfunding.payments.v1.RunLine.state:type_name -> pcnfunding.payments.v1.ItemState
-	9,  // 15: pcnfunding.payments.v1.RunLine.holds:type_name -> pcnfunding.payments.v1.Hold
-	12, // 16: pcnfunding.payments.v1.Hold.placed_at:type_name -> google.protobuf.Timestamp
-	12, // 17: pcnfunding.payments.v1.Hold.released_at:type_name -> google.protobuf.Timestamp
-	14, // 18: pcnfunding.payments.v1.Payment.payee:type_name -> pcnfunding.type.v1.Payee
-	2,  // 19: pcnfunding.payments.v1.Payment.state:type_name -> pcnfunding.payments.v1.PaymentState
-	12, // 20: pcnfunding.payments.v1.Payment.sent_at:type_name -> google.protobuf.Timestamp
-	14, // 21: pcnfunding.payments.v1.Recovery.payee:type_name -> pcnfunding.type.v1.Payee
-	12, // 22: pcnfunding.payments.v1.Recovery.planned_at:type_name -> google.protobuf.Timestamp
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	6,  // 2: pcnfunding.payments.v1.Run.funds:type_name -> pcnfunding.payments.v1.ExpectedFund
+	13, // 3: pcnfunding.payments.v1.Run.assembled_at:type_name -> google.protobuf.Timestamp
+	13, // 4: pcnfunding.payments.v1.Run.submitted_at:type_name -> google.protobuf.Timestamp
+	7,  // 5: pcnfunding.payments.v1.Run.approvals:type_name -> pcnfunding.payments.v1.Approval
+	13, // 6: pcnfunding.payments.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	13, // 7: pcnfunding.payments.v1.Run.exported_at:type_name -> google.protobuf.Timestamp
+	13, // 8: pcnfunding.payments.v1.Run.settled_at:type_name -> google.protobuf.Timestamp
+	5,  // 9: pcnfunding.payments.v1.Run.sent:type_name -> pcnfunding.payments.v1.RunSent
+	14, // 10: pcnfunding.payments.v1.ExpectedFund.fund:type_name -> pcnfunding.type.v1.Fund
+	13, // 11: pcnfunding.payments.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	15, // 12: pcnfunding.payments.v1.PayeeTotal.payee:type_name -> pcnfunding.type.v1.Payee
+	16, // 13: pcnfunding.payments.v1.RunLine.line:type_name -> pcnfunding.type.v1.PaymentLine
+	14, // 14: pcnfunding.payments.v1.RunLine.fund:type_name -> pcnfunding.type.v1.Fund
+	1,  // 15: pcnfunding.payments.v1.RunLine.state:type_name -> pcnfunding.payments.v1.ItemState
+	10, // 16: pcnfunding.payments.v1.RunLine.holds:type_name -> pcnfunding.payments.v1.Hold
+	13, // 17: pcnfunding.payments.v1.Hold.placed_at:type_name -> google.protobuf.Timestamp
+	13, // 18: pcnfunding.payments.v1.Hold.released_at:type_name -> google.protobuf.Timestamp
+	15, // 19: pcnfunding.payments.v1.Payment.payee:type_name -> pcnfunding.type.v1.Payee
+	2,  // 20: pcnfunding.payments.v1.Payment.state:type_name -> pcnfunding.payments.v1.PaymentState
+	13, // 21: pcnfunding.payments.v1.Payment.sent_at:type_name -> google.protobuf.Timestamp
+	15, // 22: pcnfunding.payments.v1.Recovery.payee:type_name -> pcnfunding.type.v1.Payee
+	13, // 23: pcnfunding.payments.v1.Recovery.planned_at:type_name -> google.protobuf.Timestamp
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_payments_v1_run_proto_init() }
@@ -1657,7 +1705,7 @@ func file_pcnfunding_payments_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_payments_v1_run_proto_rawDesc), len(file_pcnfunding_payments_v1_run_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
