@@ -312,10 +312,11 @@ func (s *Service) ApproveRun(ctx context.Context, req *paymentsv1.ApproveRunRequ
 
 // consent notes one person's approval and returns how many there are.
 func (s *Service) consent(ctx context.Context, tx *change.Tx, run store.RunRow) (int, error) {
-	before, err := store.Approvals(ctx, tx, run.ID)
+	found, err := store.Approvals(ctx, tx, []string{run.ID})
 	if err != nil {
 		return 0, err
 	}
+	before := found[run.ID]
 	asked := rules.Consent{
 		Approver: tx.By.Subject, SubmittedBy: run.SubmittedBy, PolicyBy: run.PolicyBy, Net: money.Pence(run.Totals.GetNetPence()),
 		Limit: limitOf(run.Policy, tx.By.Subject),
@@ -682,11 +683,18 @@ func (s *Service) present(ctx context.Context, q sqldb.Querier, run store.RunRow
 
 // presentAll writes runs as present does.
 func presentAll(ctx context.Context, q sqldb.Querier, runs []store.RunRow) ([]*paymentsv1.Run, error) {
-	var withExport []string
+	var frozen, withExport []string
 	for i := range runs {
+		if runs[i].State != assembled {
+			frozen = append(frozen, runs[i].ID)
+		}
 		if runs[i].ExportID != "" {
 			withExport = append(withExport, runs[i].ID)
 		}
+	}
+	approvals, err := store.Approvals(ctx, q, frozen)
+	if err != nil {
+		return nil, err
 	}
 	sent, err := store.SentOf(ctx, q, withExport)
 	if err != nil {
@@ -704,11 +712,7 @@ func presentAll(ctx context.Context, q sqldb.Querier, runs []store.RunRow) ([]*p
 		if run.ExportID != "" {
 			out[i].Sent = cmp.Or(sent[run.ID], new(paymentsv1.RunSent))
 		}
-		approvals, err := store.Approvals(ctx, q, run.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, approval := range approvals {
+		for _, approval := range approvals[run.ID] {
 			out[i].Approvals = append(out[i].Approvals, &paymentsv1.Approval{ApprovedBy: approval.ApprovedBy, ApprovedAt: timestamp(approval.ApprovedAt)})
 		}
 	}

@@ -403,6 +403,7 @@ func FrozenPayee(ctx context.Context, q sqldb.Querier, runID, payee string) (rul
 
 // ApprovalRow is one person's consent.
 type ApprovalRow struct {
+	RunID      string
 	ApprovedBy string
 	ApprovedAt int64
 }
@@ -414,12 +415,20 @@ func InsertApproval(ctx context.Context, tx *sqldb.Tx, run RunRow, by string) er
 	return err
 }
 
-// Approvals returns the consents to a run, in order.
-func Approvals(ctx context.Context, q sqldb.Querier, runID string) ([]ApprovalRow, error) {
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a ApprovalRow, err error) {
-		err = rows.Scan(&a.ApprovedBy, &a.ApprovedAt)
-		return a, err
-	}, `SELECT approved_by, approved_at FROM approvals WHERE run_id = $1 ORDER BY approved_at, approved_by`, runID)
+// Approvals returns the consents to some runs, by run and in order.
+func Approvals(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string][]ApprovalRow, error) {
+	out := make(map[string][]ApprovalRow, len(runIDs))
+	return out, inBatches(runIDs, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("run_id", batch)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (a ApprovalRow, err error) {
+			err = rows.Scan(&a.RunID, &a.ApprovedBy, &a.ApprovedAt)
+			return a, err
+		}, func(a ApprovalRow) error {
+			out[a.RunID] = append(out[a.RunID], a)
+			return nil
+		}, `SELECT run_id, approved_by, approved_at FROM approvals`+f.String()+` ORDER BY approved_at, approved_by`, f.Args()...)
+	})
 }
 
 // HoldRow is a hold as it is kept.
