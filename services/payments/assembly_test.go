@@ -269,7 +269,9 @@ func TestAccruals_NameTheirPayees(t *testing.T) {
 		april := s.closes(t, "15N", "2022-04", 1, pay("P1", 1000), pay("P1", 5), pay("P2", 20), pay("", 3))
 		renamed := pay("P2", 7)
 		renamed.Payee.Name = "P2 and partners"
-		s.closes(t, "15N", "2022-05", 1, renamed)
+		late := pay("P1", 1)
+		late.ForMonth, late.Payee.Name = "2022-04", "P1 and partners"
+		s.closes(t, "15N", "2022-05", 1, renamed, late)
 		s.closes(t, "QJK", "2022-05", 1, pay("P1", 9))
 		got, err := s.payments.ListAccruals(s.as(t.Context(), "auditor"), &paymentsv1.ListAccrualsRequest{CommissionerCode: "15N", Month: "2022-05"})
 		require.NoError(t, err)
@@ -277,7 +279,7 @@ func TestAccruals_NameTheirPayees(t *testing.T) {
 		for _, a := range got.GetAccruals() {
 			names = append(names, fmt.Sprintf("%s %s %d", a.GetPayee().GetName(), a.GetForMonth(), a.GetAmountPence()))
 		}
-		require.Equal(t, []string{" 2022-04 3", "Payee P1 2022-04 1005", "P2 and partners 2022-04 20", "P2 and partners 2022-05 7"}, names, "the name of the newest line")
+		require.Equal(t, []string{" 2022-04 3", "P1 and partners 2022-04 1006", "P2 and partners 2022-04 20", "P2 and partners 2022-05 7"}, names, "the name of the newest line")
 		require.Nil(t, got.GetAccruals()[0].GetPayee())
 		require.NotEmpty(t, april)
 

@@ -1,10 +1,11 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -194,28 +195,27 @@ func (s *Service) ListAccruals(ctx context.Context, req *paymentsv1.ListAccruals
 
 // accruedTo returns the names of the payees of accruals, as the newest of the lines has them.
 func accruedTo(ctx context.Context, q sqldb.Querier, rows []store.Accrual) (map[string]string, error) {
-	newest := make(map[string]string)
+	newest := make(map[string]store.Accrual)
 	for _, row := range rows {
-		newest[row.PayeeCode] = max(newest[row.PayeeCode], row.Newest)
-	}
-	ids, unnamed := make([]string, 0, len(newest)), make([]string, 0)
-	for _, payee := range sortedKeys(newest) {
-		_, id, found := strings.Cut(newest[payee], " ")
-		switch {
-		case found:
-			ids = append(ids, id)
-		case payee != "":
-			unnamed = append(unnamed, payee)
+		last := newest[row.PayeeCode]
+		if cmp.Or(cmp.Compare(row.NewestMonth, last.NewestMonth), cmp.Compare(row.NewestLine, last.NewestLine)) >= 0 {
+			newest[row.PayeeCode] = row
 		}
 	}
-	names, err := store.PayeeNames(ctx, q, ids)
+	var lines, lineless []string
+	for _, payee := range sortedKeys(newest) {
+		switch line := newest[payee].NewestLine; {
+		case line != "":
+			lines = append(lines, line)
+		case payee != "":
+			lineless = append(lineless, payee)
+		}
+	}
+	names, err := store.NamesOnLines(ctx, q, lines)
 	if err != nil {
 		return nil, err
 	}
-	for _, payee := range unnamed {
-		if names[payee], err = store.PayeeName(ctx, q, payee); err != nil {
-			return nil, err
-		}
-	}
-	return names, nil
+	others, err := store.PayeeNames(ctx, q, lineless)
+	maps.Copy(names, others)
+	return names, err
 }

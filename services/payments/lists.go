@@ -291,10 +291,11 @@ func (s *Service) ListRecoveries(ctx context.Context, req *paymentsv1.ListRecove
 func recoveryToProto(ctx context.Context, q sqldb.Querier, p store.PlanRow, outstanding money.Pence) (*paymentsv1.Recovery, error) {
 	name := p.PayeeName
 	if name == "" {
-		var err error
-		if name, err = store.PayeeName(ctx, q, p.PayeeCode); err != nil {
+		names, err := store.PayeeNames(ctx, q, []string{p.PayeeCode})
+		if err != nil {
 			return nil, err
 		}
+		name = names[p.PayeeCode]
 	}
 	return &paymentsv1.Recovery{
 		CommissionerCode: p.CommissionerCode, Payee: &typev1.Payee{Code: p.PayeeCode, Name: name}, OutstandingPence: int64(outstanding),
@@ -326,9 +327,11 @@ func (s *Service) PlanRecovery(ctx context.Context, req *paymentsv1.PlanRecovery
 			CommissionerCode: code, PayeeCode: payee, Instalment: money.Pence(req.GetInstalmentPence()), From: from, Reason: req.GetReason(),
 			PlannedBy: tx.By.Subject, PlannedAt: sqldb.Micros(tx.Now()),
 		}
-		if plan.PayeeName, err = store.PayeeName(ctx, tx, payee); err != nil {
+		names, err := store.PayeeNames(ctx, tx, []string{payee})
+		if err != nil {
 			return nil, err
 		}
+		plan.PayeeName = names[payee]
 		if err := store.InsertPlan(ctx, tx.Tx, plan); err != nil {
 			return nil, err
 		}

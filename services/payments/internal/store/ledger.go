@@ -280,17 +280,25 @@ func scanPlan(rows *sql.Rows) (p PlanRow, err error) {
 	return p, err
 }
 
-// PayeeName returns the name under which a payee was last scheduled, or an empty text.
-func PayeeName(ctx context.Context, q sqldb.Querier, payee string) (string, error) {
-	lines, err := Lines(ctx, q, LineFilter{PayeeCode: payee, Limit: 1})
-	if err != nil || len(lines) == 0 {
-		return "", err
-	}
-	return lines[0].Line.GetPayee().GetName(), nil
+// PayeeNames returns the names that payees had in the last run that was frozen with them, by code.
+func PayeeNames(ctx context.Context, q sqldb.Querier, payees []string) (map[string]string, error) {
+	type row struct{ code, name string }
+	out := make(map[string]string, len(payees))
+	return out, inBatches(payees, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("p.payee_code", batch)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
+			err = rows.Scan(&r.code, &r.name)
+			return r, err
+		}, func(r row) error { out[r.code] = r.name; return nil }, `SELECT payee_code, payee_name FROM (
+				SELECT p.payee_code, p.payee_name, ROW_NUMBER() OVER (PARTITION BY p.payee_code ORDER BY r.month DESC, r.number DESC, r.run_id) AS place
+				FROM run_payees p JOIN runs r ON r.run_id = p.run_id`+f.String()+`
+			) AS placed WHERE place = 1`, f.Args()...)
+	})
 }
 
-// PayeeNames returns the names of payees, by code, as some lines have them.
-func PayeeNames(ctx context.Context, q sqldb.Querier, lineIDs []string) (map[string]string, error) {
+// NamesOnLines returns the names of payees, by code, as some lines have them.
+func NamesOnLines(ctx context.Context, q sqldb.Querier, lineIDs []string) (map[string]string, error) {
 	out := make(map[string]string, len(lineIDs))
 	err := inBatches(lineIDs, func(batch []string) error {
 		return EachLine(ctx, q, LineFilter{LineIDs: batch}, func(l LineRow) error {
@@ -314,21 +322,25 @@ type Accrual struct {
 	ForMonth    string
 	Lines       int
 	Amount      money.Pence // above zero: owed
-	Newest      string      // month and identifier of the newest line; empty for what is of no line
+	// NewestMonth and NewestLine are the month and the identifier of the newest line; empty for what is of no line.
+	NewestMonth, NewestLine string
 }
 
 // Accruals returns what had been earned by the end of a day and not confirmed as paid, as known at a moment, in order of payee, fund,
 // payment and month.
 func Accruals(ctx context.Context, q sqldb.Querier, commissioner string, day period.Date, knownAt int64) ([]Accrual, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (a Accrual, err error) {
-		err = rows.Scan(&a.PayeeCode, &a.Fund, &a.PaymentCode, &a.ForMonth, &a.Lines, &a.Amount, &a.Newest)
+		err = rows.Scan(&a.PayeeCode, &a.Fund, &a.PaymentCode, &a.ForMonth, &a.Lines, &a.Amount, &a.NewestMonth, &a.NewestLine)
 		return a, err
-	}, `SELECT payee_code, fund, payment_code, for_month, COUNT(*), CAST(-SUM(total) AS BIGINT), MAX(newest) FROM (
-			SELECT e.payee_code, e.fund, COALESCE(l.payment_code, 'RECOVERY') AS payment_code, COALESCE(l.for_month, '') AS for_month, e.line_id,
-				SUM(e.amount_pence) AS total, COALESCE(MAX(l.month || ' ' || l.line_id), '') AS newest
-			FROM entries e LEFT JOIN lines l ON l.line_id = e.line_id
-			WHERE e.commissioner_code = $1 AND e.effective_date <= $2 AND e.recorded_at <= $3 AND e.stage IN (2, 3, 4)
-			GROUP BY e.payee_code, e.fund, l.payment_code, l.for_month, e.line_id HAVING SUM(e.amount_pence) <> 0
-		) AS open_lines GROUP BY payee_code, fund, payment_code, for_month HAVING SUM(total) <> 0 ORDER BY payee_code, fund, payment_code, for_month`,
+	}, `SELECT payee_code, fund, payment_code, for_month, COUNT(*), CAST(-SUM(total) AS BIGINT), MAX(month),
+			MAX(CASE WHEN place = 1 THEN line_id ELSE '' END) FROM (
+			SELECT *, ROW_NUMBER() OVER (PARTITION BY payee_code, fund, payment_code, for_month ORDER BY month DESC, line_id DESC) AS place FROM (
+				SELECT e.payee_code, e.fund, COALESCE(l.payment_code, 'RECOVERY') AS payment_code, COALESCE(l.for_month, '') AS for_month,
+					COALESCE(l.month, '') AS month, e.line_id, SUM(e.amount_pence) AS total
+				FROM entries e LEFT JOIN lines l ON l.line_id = e.line_id
+				WHERE e.commissioner_code = $1 AND e.effective_date <= $2 AND e.recorded_at <= $3 AND e.stage IN (2, 3, 4)
+				GROUP BY e.payee_code, e.fund, l.payment_code, l.for_month, l.month, e.line_id HAVING SUM(e.amount_pence) <> 0
+			) AS open_lines
+		) AS placed GROUP BY payee_code, fund, payment_code, for_month HAVING SUM(total) <> 0 ORDER BY payee_code, fund, payment_code, for_month`,
 		commissioner, day.String(), knownAt)
 }

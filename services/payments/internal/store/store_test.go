@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,31 @@ func month(t *testing.T, text string) period.Month {
 	m, err := period.ParseMonth(text)
 	require.NoError(t, err)
 	return m
+}
+
+func TestPayeeNames_AreThoseOfTheLastRun(t *testing.T) {
+	conform(t, func(t *testing.T, db *sqldb.DB) {
+		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			for _, r := range []struct {
+				month, commissioner string
+				number              int
+				payee, name         string
+			}{
+				{"2022-05", "15N", 1, "P1", "older number"}, {"2022-05", "15N", 2, "P1", "newest"}, {"2022-04", "QJK", 3, "P1", "older month"}, {"2022-04", "QJK", 1, "P2", "only"},
+			} {
+				run := store.RunRow{ID: fmt.Sprintf("%s-%s-%d", r.commissioner, r.month, r.number), CommissionerCode: r.commissioner, Month: month(t, r.month), Number: r.number}
+				run.State = paymentsv1.RunState_RUN_STATE_WITHDRAWN
+				require.NoError(t, store.InsertRun(t.Context(), tx, run))
+				require.NoError(t, store.InsertFrozen(t.Context(), tx, run.ID, nil, []rules.PayeeTotal{{PayeeCode: r.payee, PayeeName: r.name}}))
+			}
+			return nil
+		}))
+		require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
+			got, err := store.PayeeNames(t.Context(), q, []string{"P1", "P2", "P3"})
+			require.Equal(t, map[string]string{"P1": "newest", "P2": "only"}, got)
+			return err
+		}))
+	})
 }
 
 // exec runs statements in one transaction.
