@@ -25,12 +25,13 @@ const (
 // Authorise decides whether the principal may make the call with this request. Method is the full gRPC name. It returns nil or
 // a fault: Denied METHOD_WITHOUT_RULE, Denied ROLE_REQUIRED (naming the roles), Denied ENGLAND_REQUIRED for a call that covers
 // all of England, or NotFound RESOURCE_NOT_FOUND for a commissioner or PCN the role is not held for, so that nobody learns
-// what exists elsewhere.
+// what exists elsewhere. Only the roles of the call count, see Principal.As.
 func Authorise(_ context.Context, p Principal, method string, req proto.Message) error {
 	rule, _ := RuleOf(method)
 	if err := rule.allowsRole(p, method); err != nil {
 		return err
 	}
+	p = p.As(rule.Roles...)
 	switch rule.Scope {
 	case optionsv1.Scope_SCOPE_ROLE, optionsv1.Scope_SCOPE_RESOURCE:
 		return nil
@@ -65,7 +66,7 @@ func AuthoriseRole(p Principal, method string) error {
 	if err := rule.allowsRole(p, method); err != nil {
 		return err
 	}
-	if rule.Scope == optionsv1.Scope_SCOPE_ENGLAND && !p.HoldsEngland() {
+	if rule.Scope == optionsv1.Scope_SCOPE_ENGLAND && !p.As(rule.Roles...).HoldsEngland() {
 		return englandRequired()
 	}
 	return nil
@@ -95,7 +96,7 @@ func (p Principal) allowsCommissioner(code string) error {
 
 // allowsPCN lets any holder of a commissioner pass: only the handler can load which commissioner the PCN has.
 func (p Principal) allowsPCN(code string) error {
-	if p.HoldsPCN(code) || len(p.heldFor()) > 0 {
+	if p.HoldsPCN(code) || len(p.Commissioners) > 0 {
 		return nil
 	}
 	return notFound()

@@ -20,6 +20,7 @@ const (
 	manager  = optionsv1.Role_ROLE_PCN_MANAGER
 	auditor  = optionsv1.Role_ROLE_AUDITOR
 	operator = optionsv1.Role_ROLE_OPERATOR
+	director = optionsv1.Role_ROLE_CLINICAL_DIRECTOR
 )
 
 func TestAuthorise_HoldsEachScope(t *testing.T) {
@@ -81,6 +82,20 @@ func TestAuthorise_HoldsEachScope(t *testing.T) {
 		},
 		"a manager who holds its commissioner": {
 			held(manager, "15N"), corev1.CoreService_GetPcnMonth_FullMethodName, month, auth.ReasonNotFound, fault.NotFound,
+		},
+		"a manager who audits, of another PCN": {
+			p: both(manager, auditor), method: corev1.CoreService_GetPcnMonth_FullMethodName, req: &corev1.GetPcnMonthRequest{PcnCode: "U99999"},
+		},
+		"a director who audits, for another PCN": {
+			both(director, auditor), corev1.CoreService_RecordDeclaration_FullMethodName, &corev1.RecordDeclarationRequest{PcnCode: "U99999"},
+			auth.ReasonNotFound, fault.NotFound,
+		},
+		"a director who audits, for the PCN": {
+			p: both(director, auditor), method: corev1.CoreService_RecordDeclaration_FullMethodName, req: &corev1.RecordDeclarationRequest{PcnCode: "U12345"},
+		},
+		"an auditor who holds the PCN": {
+			auth.Principal{Roles: []optionsv1.Role{auditor}, PCNs: []string{"U12345"}}, corev1.CoreService_GetPcnMonth_FullMethodName, month,
+			auth.ReasonNotFound, fault.NotFound,
 		},
 		"a PCN's manager with an empty code": {
 			pcn(""), corev1.CoreService_GetPcnMonth_FullMethodName, &corev1.GetPcnMonthRequest{}, auth.ReasonNotFound, fault.NotFound,
@@ -209,6 +224,11 @@ func TestRuleOf_FindsARule(t *testing.T) {
 
 func held(role optionsv1.Role, commissioners ...string) auth.Principal {
 	return auth.Principal{Subject: "x", Roles: []optionsv1.Role{role}, Commissioners: commissioners}
+}
+
+// both holds a role for one PCN, and another for England.
+func both(roles ...optionsv1.Role) auth.Principal {
+	return auth.Principal{Subject: "x", Roles: roles, Commissioners: []string{"*"}, PCNs: []string{"U12345"}}
 }
 
 func pcn(codes ...string) auth.Principal {

@@ -16,10 +16,10 @@ type Principal struct {
 	Subject string
 	// Roles are what the principal does, without duplicates.
 	Roles []optionsv1.Role
-	// Commissioners are the codes of the commissioners the roles are held for; England ("*") stands for all. The roles of a PCN are held
-	// for PCNs alone: of a principal with no other role these do not count.
+	// Commissioners are the codes of the commissioners for which the roles are held that are not of a PCN; England ("*") stands for all.
+	// In the context of a call they are empty unless such a role is one of the call, see As.
 	Commissioners []string
-	// PCNs are the codes of the PCNs the roles are held for.
+	// PCNs are the codes of the PCNs for which the roles of a PCN are held; in the context of a call, as Commissioners.
 	PCNs []string
 	// Token is the bearer token itself, passed on to other services; never logged.
 	Token string
@@ -45,27 +45,42 @@ func (p Principal) HasRole(roles ...optionsv1.Role) bool {
 	})
 }
 
-// HoldsEngland tells whether the principal's roles are held for every commissioner.
-func (p Principal) HoldsEngland() bool { return slices.Contains(p.heldFor(), England) }
-
-// OfPCNs tells whether every role of the principal is one that is held for PCNs alone.
-func (p Principal) OfPCNs() bool {
-	return len(p.Roles) > 0 && !slices.ContainsFunc(p.Roles, func(r optionsv1.Role) bool {
-		return r != optionsv1.Role_ROLE_PCN_MANAGER && r != optionsv1.Role_ROLE_CLINICAL_DIRECTOR
-	})
-}
-
-// heldFor returns the commissioners that count: a PCN's manager reads that PCN's account, and no other's of the same commissioner.
-func (p Principal) heldFor() []string {
-	if p.OfPCNs() {
-		return nil
+// As returns the principal as it counts where some roles are asked for: a PCN's manager who also audits England changes nothing for
+// another PCN, nor does an approver for the PCN they manage. Of the roles it has, those of a PCN are held for its PCNs, and all others for
+// its commissioners.
+func (p Principal) As(roles ...optionsv1.Role) Principal {
+	var forPCNs, forCommissioners bool
+	for _, role := range roles {
+		if p.HasRole(role) {
+			forPCNs = forPCNs || ofPCN(role)
+			forCommissioners = forCommissioners || !ofPCN(role)
+		}
 	}
-	return p.Commissioners
+	if !forPCNs {
+		p.PCNs = nil
+	}
+	if !forCommissioners {
+		p.Commissioners = nil
+	}
+	return p
 }
+
+// In returns the principal as it counts in a call, by its full gRPC name.
+func (p Principal) In(method string) Principal {
+	rule, _ := RuleOf(method)
+	return p.As(rule.Roles...)
+}
+
+func ofPCN(role optionsv1.Role) bool {
+	return role == optionsv1.Role_ROLE_PCN_MANAGER || role == optionsv1.Role_ROLE_CLINICAL_DIRECTOR
+}
+
+// HoldsEngland tells whether the principal's roles are held for every commissioner.
+func (p Principal) HoldsEngland() bool { return slices.Contains(p.Commissioners, England) }
 
 // HoldsCommissioner tells whether the principal's roles are held for the commissioner. An empty code means all of England.
 func (p Principal) HoldsCommissioner(code string) bool {
-	return p.HoldsEngland() || code != "" && slices.Contains(p.heldFor(), code)
+	return p.HoldsEngland() || code != "" && slices.Contains(p.Commissioners, code)
 }
 
 // HoldsPCN tells whether the principal's roles are held for the PCN by name. It does not know which commissioner a PCN has:
@@ -84,7 +99,7 @@ func (p Principal) CommissionerScope() []string {
 	if p.HoldsEngland() {
 		return nil
 	}
-	return append([]string{}, p.heldFor()...)
+	return append([]string{}, p.Commissioners...)
 }
 
 // RoleNames returns the names of the principal's roles, for the audit log.

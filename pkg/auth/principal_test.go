@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
@@ -42,21 +41,35 @@ func TestPrincipal_TellsWhatItHolds(t *testing.T) {
 	}
 }
 
-// A role of a PCN is held for PCNs: a commissioner in the token would open every other PCN's account with it.
-func TestPrincipal_HoldsRolesOfAPCNForPCNsAlone(t *testing.T) {
+// A role of a PCN is held for PCNs: a commissioner in the token would open every other PCN's account with it. Any other role is held for
+// commissioners: a PCN in the token would have those who approve decide on the one they manage.
+func TestPrincipal_HoldsWhatTheRolesOfACallAreHeldFor(t *testing.T) {
 	t.Parallel()
-	for _, roles := range [][]optionsv1.Role{
-		{optionsv1.Role_ROLE_PCN_MANAGER}, {optionsv1.Role_ROLE_CLINICAL_DIRECTOR}, {optionsv1.Role_ROLE_PCN_MANAGER, optionsv1.Role_ROLE_CLINICAL_DIRECTOR},
+	for name, c := range map[string]struct {
+		has, asked               []optionsv1.Role
+		forPCN, forCommissioners bool
+	}{
+		"a manager":                       {[]optionsv1.Role{manager}, []optionsv1.Role{manager, auditor}, true, false},
+		"a director and manager":          {[]optionsv1.Role{director, manager}, []optionsv1.Role{manager, auditor}, true, false},
+		"an auditor":                      {[]optionsv1.Role{auditor}, []optionsv1.Role{manager, auditor}, false, true},
+		"a manager who audits reads":      {[]optionsv1.Role{manager, auditor}, []optionsv1.Role{manager, director, auditor, preparer}, true, true},
+		"a manager who audits changes":    {[]optionsv1.Role{manager, auditor}, []optionsv1.Role{manager, preparer}, true, false},
+		"a manager who audits only looks": {[]optionsv1.Role{manager, auditor}, []optionsv1.Role{auditor, preparer}, false, true},
+		"a role that is not asked for":    {[]optionsv1.Role{manager, auditor}, []optionsv1.Role{preparer}, false, false},
+		"a call without roles":            {[]optionsv1.Role{manager, auditor}, nil, false, false},
 	} {
-		p := auth.Principal{Roles: roles, Commissioners: []string{"15N", "*"}, PCNs: []string{"U12345"}}
-		require.False(t, p.HoldsEngland())
-		require.False(t, p.HoldsCommissioner("15N"))
-		require.False(t, p.MaySee("15N", "U99999"))
-		require.True(t, p.MaySee("15N", "U12345"))
-		require.NotNil(t, p.CommissionerScope(), "nil would mean all of England")
-		require.Empty(t, p.CommissionerScope())
-		p.Roles = append(slices.Clone(roles), optionsv1.Role_ROLE_FINANCE_PREPARER)
-		require.True(t, p.HoldsCommissioner("15N"), "another role is held for it")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			token := auth.Principal{Roles: c.has, Commissioners: []string{"15N", "*"}, PCNs: []string{"U12345"}}
+			p := token.As(c.asked...)
+			require.Equal(t, c.forPCN, p.HoldsPCN("U12345"))
+			require.Equal(t, c.forCommissioners, p.HoldsEngland())
+			require.Equal(t, c.forCommissioners, p.HoldsCommissioner("15N"))
+			require.Equal(t, c.forCommissioners, p.MaySee("15N", "U99999"))
+			require.Equal(t, c.forCommissioners, p.CommissionerScope() == nil, "nil means all of England")
+			require.Equal(t, c.has, p.Roles, "the audit log names them all")
+			require.Equal(t, []string{"15N", "*"}, token.Commissioners)
+		})
 	}
 }
 

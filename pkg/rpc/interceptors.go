@@ -65,7 +65,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		return nil, err
 	}
 	defer leave()
-	ctx, principal, err := c.authenticate(ctx, md)
+	ctx, principal, err := c.authenticate(ctx, md, info.FullMethod)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 		return err
 	}
 	defer leave()
-	ctx, principal, err := c.authenticate(ctx, md)
+	ctx, principal, err := c.authenticate(ctx, md, info.FullMethod)
 	if err != nil {
 		return err
 	}
@@ -120,9 +120,9 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	})
 }
 
-// authenticate verifies the bearer token and puts its principal into the context; the caller's rate is counted here, where they
-// are first known.
-func (c *chain) authenticate(ctx context.Context, md metadata.MD) (context.Context, auth.Principal, error) {
+// authenticate verifies the bearer token and puts its principal into the context, as it counts in the call; the caller's rate is counted
+// here, where they are first known.
+func (c *chain) authenticate(ctx context.Context, md metadata.MD, method string) (context.Context, auth.Principal, error) {
 	principal, err := c.verifier.Verify(ctx, bearer(md))
 	if err != nil {
 		return ctx, auth.Principal{}, err
@@ -130,6 +130,7 @@ func (c *chain) authenticate(ctx context.Context, md metadata.MD) (context.Conte
 	if err := c.rates.take(principal.Subject); err != nil {
 		return ctx, auth.Principal{}, err
 	}
+	principal = principal.In(method)
 	return auth.With(ctx, principal), principal, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/stretchr/testify/assert"
@@ -34,6 +35,9 @@ func TestUnary_ServesAnAuthorisedCall(t *testing.T) {
 		assert.True(t, ok)
 		assert.Equal(t, "preparer@example.test", p.Subject)
 		assert.NotEmpty(t, p.Token)
+		assert.Len(t, p.Roles, 2)
+		assert.Equal(t, []string{"15N"}, p.Commissioners)
+		assert.Empty(t, p.PCNs, "the call is not for a manager")
 		assert.Equal(t, "abc-1", telemetry.Correlation(ctx))
 		_, has := ctx.Deadline()
 		assert.True(t, has, "every call has a deadline")
@@ -41,7 +45,9 @@ func TestUnary_ServesAnAuthorisedCall(t *testing.T) {
 		rpc.MarkReplay(ctx)
 		return &typev1.PaymentSchedule{}, nil
 	}))
-	ctx := testkit.As(telemetry.WithCorrelation(t.Context(), "abc-1"), testkit.Preparer("15N"))
+	preparer := testkit.Preparer("15N")
+	preparer.Roles, preparer.PCNs = append(preparer.Roles, optionsv1.Role_ROLE_PCN_MANAGER), []string{"U12345"}
+	ctx := testkit.As(telemetry.WithCorrelation(t.Context(), "abc-1"), preparer)
 	var header metadata.MD
 	_, err := corev1.NewCoreServiceClient(conn).CloseMonth(ctx, validClose(), grpc.Header(&header))
 	require.NoError(t, err)

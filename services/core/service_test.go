@@ -496,6 +496,16 @@ func TestDeclarations_AreMadeByThoseWhoSpeakForThePCN(t *testing.T) {
 			RequestId: "d2", CommissionerCode: "QXX", DeclarationId: declared.GetDeclarationId(), Etag: declared.GetEtag(), Accept: true,
 		})
 		require.Error(t, err, "only who owes the PCN accepts")
+
+		audits := director
+		audits.Roles, audits.Commissioners = append(audits.Roles, optionsv1.Role_ROLE_AUDITOR), []string{auth.England}
+		_, err = s.core.RecordDeclaration(as(t, audits), &corev1.RecordDeclarationRequest{
+			RequestId: "d3", CommissionerCode: "QJK", PcnCode: "U2", PaymentCode: "CAIP_RISK", Month: "2025-10", Evidence: "none",
+		})
+		require.Equal(t, codes.NotFound, status.Code(err), "who audits England speaks for no other PCN")
+		all, err := s.core.ListDeclarations(as(t, audits), &corev1.ListDeclarationsRequest{})
+		require.NoError(t, err)
+		require.Len(t, all.GetDeclarations(), 1, "but reads what all have declared")
 	})
 }
 

@@ -11,8 +11,8 @@ import (
 
 type tokenCommand struct {
 	Role         []string      `help:"Role the token carries; may be given more than once." required:"" enum:"finance_preparer,finance_approver,pcn_manager,clinical_director,regional_viewer,auditor,operator,integration"`
-	Commissioner []string      `help:"Commissioner the role is held for, or * for all of England; all of England too where neither this nor --pcn is given."`
-	PCN          []string      `name:"pcn" help:"PCN the role is held for; pcn_manager and clinical_director are held for PCNs alone."`
+	Commissioner []string      `help:"Commissioner that roles not of a PCN are held for, or * for all of England; all of England too where neither this nor --pcn is given."`
+	PCN          []string      `name:"pcn" help:"PCN that pcn_manager and clinical_director are held for; other roles are not."`
 	Subject      string        `help:"Who the token speaks for." default:""`
 	Life         time.Duration `help:"How long it is valid." default:"1h"`
 	DataDir      string        `help:"Folder of the local key." default:"var" type:"path"`
@@ -42,11 +42,11 @@ func (t *tokenCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case principal.OfPCNs() && len(t.PCN) == 0:
-		fmt.Fprintln(os.Stderr, "this token opens no PCN's account: name its PCN with --pcn")
-	case principal.HoldsEngland():
-		fmt.Fprintln(os.Stderr, "this token is held for all of England: name --commissioner or --pcn for less")
+	switch held := principal.As(principal.Roles...); {
+	case len(held.Commissioners)+len(held.PCNs) == 0:
+		fmt.Fprintln(os.Stderr, "this token opens nobody's account: name a --pcn for pcn_manager and clinical_director, a --commissioner for other roles")
+	case held.HoldsEngland():
+		fmt.Fprintln(os.Stderr, "this token is held for all of England: name --commissioner for less")
 	}
 	fmt.Println(token)
 	return nil

@@ -22,7 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Role is what a caller does for the bodies named in their token.
+// Role is what a caller does for the bodies named in their token: those of a PCN for its PCNs, all others for its commissioners. Of a
+// caller with several, only those that a call allows count in it.
 type Role int32
 
 const (
@@ -31,9 +32,9 @@ const (
 	Role_ROLE_FINANCE_PREPARER Role = 1
 	// Approves what another person prepared.
 	Role_ROLE_FINANCE_APPROVER Role = 2
-	// Runs a PCN: claims, declarations, statements. Held for PCNs alone; a commissioner in the token does not count for it.
+	// Runs a PCN: claims, declarations, statements. Held for PCNs.
 	Role_ROLE_PCN_MANAGER Role = 3
-	// Leads a PCN and agrees its plans. Held for PCNs alone, as that of its manager is.
+	// Leads a PCN and agrees its plans. Held for PCNs.
 	Role_ROLE_CLINICAL_DIRECTOR Role = 4
 	// Reads every commissioner of a region.
 	Role_ROLE_REGIONAL_VIEWER Role = 5
@@ -107,8 +108,7 @@ const (
 	Scope_SCOPE_ROLE Scope = 1
 	// The role must be held for the commissioner named in commissioner_field; an empty field means all of England.
 	Scope_SCOPE_COMMISSIONER Scope = 2
-	// The role must be held for the PCN named in pcn_field, or, unless it is one of a PCN, for its commissioner, which the handler checks
-	// after loading.
+	// A role of a PCN must be held for the PCN named in pcn_field, another for its commissioner, which the handler checks after loading.
 	Scope_SCOPE_PCN Scope = 3
 	// The role must be held for all of England.
 	Scope_SCOPE_ENGLAND Scope = 4
