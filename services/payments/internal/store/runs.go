@@ -629,9 +629,6 @@ func (by PaymentFilter) conditions() (f sqldb.Filter) {
 	return f
 }
 
-// approvedPayments are the payments that runs were approved with, and those that came of them.
-const approvedPayments = ` FROM run_payees a LEFT JOIN payments p ON p.run_id = a.run_id AND p.payee_code = a.payee_code`
-
 // SentOf returns what was sent of each of some runs that were exported, by run; one that had nothing to send is not in it.
 func SentOf(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string]*paymentsv1.RunSent, error) {
 	type row struct {
@@ -641,23 +638,26 @@ func SentOf(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string]*
 	out := make(map[string]*paymentsv1.RunSent, len(runIDs))
 	return out, inBatches(runIDs, func(batch []string) error {
 		var f sqldb.Filter
-		f.Where("a.net_pence > 0")
-		f.In("a.run_id", batch)
+		f.In("run_id", batch)
+		// Added up side by side and not joined: a join without statistics compares each with each.
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
 			r.sent = new(paymentsv1.RunSent)
 			err = rows.Scan(&r.runID, &r.sent.Payments, &r.sent.Pence, &r.sent.KeptBackPayments, &r.sent.KeptBackPence)
 			return r, err
-		}, func(r row) error { out[r.runID] = r.sent; return nil }, `SELECT a.run_id, COUNT(p.payment_id), CAST(COALESCE(SUM(p.amount_pence), 0) AS BIGINT),
-			COUNT(*) - COUNT(p.payment_id), CAST(SUM(CASE WHEN p.payment_id IS NULL THEN a.net_pence ELSE 0 END) AS BIGINT)`+
-			approvedPayments+f.String()+` GROUP BY a.run_id`, f.Args()...)
+		}, func(r row) error { out[r.runID] = r.sent; return nil }, `SELECT run_id, SUM(sent), CAST(SUM(sent_pence) AS BIGINT), SUM(approved - sent),
+				CAST(SUM(approved_pence - sent_pence) AS BIGINT) FROM (
+			SELECT run_id, 1 AS approved, net_pence AS approved_pence, 0 AS sent, 0 AS sent_pence FROM run_payees`+f.String()+` AND net_pence > 0
+			UNION ALL SELECT run_id, 0, 0, 1, amount_pence FROM payments`+f.String()+`
+		) AS both_sides GROUP BY run_id`, f.Args()...)
 	})
 }
 
 // KeptBack returns the payees to whom a run sent nothing of what was approved; none before its export.
 func KeptBack(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool, error) {
 	kept := make(map[string]bool)
-	return kept, sqldb.Each(ctx, q, text, func(payee string) error { kept[payee] = true; return nil }, `SELECT a.payee_code`+approvedPayments+`
-		JOIN runs r ON r.run_id = a.run_id AND r.export_id <> '' WHERE a.run_id = $1 AND a.net_pence > 0 AND p.payment_id IS NULL`, runID)
+	return kept, sqldb.Each(ctx, q, text, func(payee string) error { kept[payee] = true; return nil }, `SELECT payee_code FROM run_payees
+		WHERE run_id = $1 AND net_pence > 0 AND EXISTS (SELECT 1 FROM runs WHERE run_id = $1 AND export_id <> '')
+		EXCEPT SELECT payee_code FROM payments WHERE run_id = $1`, runID)
 }
 
 // Payments returns payments, newest first.
