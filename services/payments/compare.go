@@ -84,7 +84,7 @@ func (s *Service) GetVariance(ctx context.Context, req *paymentsv1.GetVarianceRe
 	}
 	v := varied{own: make(map[string]money.Pence), names: make(map[string]string), seen: make(map[string]bool)}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := readableRun(ctx, q, req.GetRunId())
+		run, err := wholeRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ type varied struct {
 // gather reads the lines of a run and of the month's runs before it, what last month's runs came to, and the year's amounts.
 func (v *varied) gather(ctx context.Context, q sqldb.Querier, run store.RunRow) error {
 	v.in.Month = run.Month
-	err := store.EachLine(ctx, q, linesOf(run), func(l store.LineRow) error {
+	err := store.EachLine(ctx, q, linesOf(run, share{}), func(l store.LineRow) error {
 		line, err := varianceLine(l, v.names)
 		v.in.Lines, v.seen[line.LineID] = append(v.in.Lines, line), true
 		v.own[movementName(line.PCNCode, line.PaymentCode)] += line.Amount

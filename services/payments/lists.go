@@ -140,7 +140,7 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 	size := page.Size(req.GetPageSize(), defaultPage)
 	out := new(paymentsv1.ListRunLinesResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := readableRun(ctx, q, req.GetRunId())
+		run, of, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 		if err != nil {
 			return err
 		}
-		by := linesOf(run)
+		by := linesOf(run, of)
 		by.PayeeCode, by.After = req.GetPayeeCode(), after
 		var rows []*paymentsv1.RunLine
 		err = store.EachLine(ctx, q, by, func(l store.LineRow) error {
@@ -177,12 +177,12 @@ func (s *Service) ListRunLines(ctx context.Context, req *paymentsv1.ListRunLines
 // errEnough ends the reading of lines once a page is full.
 var errEnough = errors.New("the page is full")
 
-// linesOf selects the lines of a run: those in it now while it is assembled, those it was frozen with after.
-func linesOf(run store.RunRow) store.LineFilter {
+// linesOf selects the lines of a run, or of a share of it: those in it now while it is assembled, those it was frozen with after.
+func linesOf(run store.RunRow, of share) store.LineFilter {
 	if run.State == assembled {
 		return store.LineFilter{RunID: run.ID}
 	}
-	return store.LineFilter{FrozenRunID: run.ID}
+	return store.LineFilter{FrozenRunID: run.ID, PaidBy: of.heirs}
 }
 
 // heldTargets are the holds in force of one commissioner, by payee and by line.
@@ -222,7 +222,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 		"funding_source", "amount_gbp", "adjusts_line_id", "adjustment_cause", "basis", "state", "holds", "kept_back", "now_in_run_id",
 	})
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := readableRun(ctx, q, req.GetRunId())
+		run, of, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (s *Service) DownloadRunLines(ctx context.Context, req *paymentsv1.Download
 		if err != nil {
 			return err
 		}
-		return store.EachLine(ctx, q, linesOf(run), func(l store.LineRow) error {
+		return store.EachLine(ctx, q, linesOf(run, of), func(l store.LineRow) error {
 			var reasons []string
 			for _, hold := range held.of(l) {
 				reasons = append(reasons, hold.GetReasonCode())

@@ -662,9 +662,13 @@ func checkTag(tag string, version int64) error {
 // GetRun returns one run.
 func (s *Service) GetRun(ctx context.Context, req *paymentsv1.GetRunRequest) (out *paymentsv1.Run, err error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := readableRun(ctx, q, req.GetRunId())
+		run, of, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
+		}
+		if of.partial() {
+			out = headToProto(run)
+			return nil
 		}
 		out, err = s.present(ctx, q, run)
 		return err
@@ -760,7 +764,7 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 	}
 	out := new(paymentsv1.ListRunPayeesResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		run, err := readableRun(ctx, q, req.GetRunId())
+		run, of, err := readableRun(ctx, q, req.GetRunId())
 		if err != nil {
 			return err
 		}
@@ -768,18 +772,25 @@ func (s *Service) ListRunPayees(ctx context.Context, req *paymentsv1.ListRunPaye
 		if err != nil {
 			return err
 		}
-		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool { return payeeKey(p) <= after && after != "" })
-		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
 		kept, err := store.KeptBack(ctx, q, run.ID)
 		if err != nil {
 			return err
 		}
+		sent, err := store.Payments(ctx, q, store.PaymentFilter{RunID: run.ID, Page: store.Page{Commissioners: of.heirs}})
+		if err != nil {
+			return err
+		}
+		paymentOf := make(map[string]string, len(sent))
+		for _, row := range sent {
+			paymentOf[row.PayeeCode] = row.ID
+		}
+		payees = slices.DeleteFunc(payees, func(p rules.PayeeTotal) bool {
+			return (payeeKey(p) <= after && after != "") || (of.partial() && paymentOf[p.PayeeCode] == "")
+		})
+		payees, out.NextPageToken = page.Cut(payees, page.Size(req.GetPageSize(), defaultPage), payeeKey)
 		for _, p := range payees {
 			total := payeeToProto(p)
-			total.KeptBack = kept[p.PayeeCode]
-			if run.ExportID != "" && p.Net > 0 && !total.GetKeptBack() {
-				total.PaymentId = paymentID(run.ID, p.PayeeCode)
-			}
+			total.PaymentId, total.KeptBack = paymentOf[p.PayeeCode], kept[p.PayeeCode]
 			out.Payees = append(out.Payees, total)
 		}
 		return nil

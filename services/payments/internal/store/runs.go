@@ -660,6 +660,13 @@ func KeptBack(ctx context.Context, q sqldb.Querier, runID string) (map[string]bo
 		EXCEPT SELECT payee_code FROM payments WHERE run_id = $1`, runID)
 }
 
+// HoldsPaymentOf tells whether one of some commissioners owes a payment of a run now.
+func HoldsPaymentOf(ctx context.Context, q sqldb.Querier, runID string, commissioners []string) (holds bool, err error) {
+	f := PaymentFilter{RunID: runID, Page: Page{Commissioners: commissioners}}.conditions()
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM payments`+f.String()+`)`, f.Args()...).Scan(&holds)
+	return holds, err
+}
+
 // Payments returns payments, newest first.
 func Payments(ctx context.Context, q sqldb.Querier, by PaymentFilter) ([]PaymentRow, error) {
 	f := by.conditions()

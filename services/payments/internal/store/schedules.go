@@ -167,6 +167,7 @@ const (
 type LineFilter struct {
 	RunID         string
 	FrozenRunID   string // lines as frozen in a run, also in one that was rejected
+	PaidBy        []string // commissioners that owe a payee's payment of the frozen run now; nil means all
 	LineID        string
 	LineIDs       []string // nil means all; a few hundred at most
 	PCNCode       string
@@ -204,6 +205,9 @@ func EachLine(ctx context.Context, q sqldb.Querier, by LineFilter, fn func(LineR
 		if bound.value != "" {
 			f.Where(bound.condition, bound.value)
 		}
+	}
+	if by.PaidBy != nil {
+		f.In("(SELECT y.commissioner_code FROM payments y WHERE y.run_id = "+f.Arg(by.FrozenRunID)+" AND y.payee_code = l.payee_code)", by.PaidBy)
 	}
 	if by.ToPayOnly {
 		f.Where("i.state IS NOT NULL")
