@@ -87,15 +87,17 @@ func month(t *testing.T, s *suite) []step {
 	hold("P2")
 	export("15N-2022-05-1")
 	s.heirs.record("15N", "QJK", "2022-07-01")
-	add("propose", func(ctx context.Context) error {
-		_, err := s.payments.ProposeMove(testkit.As(ctx, person("ann")), &paymentsv1.ProposeMoveRequest{
+	var proposed *paymentsv1.Move
+	add("propose", func(ctx context.Context) (err error) {
+		proposed, err = s.payments.ProposeMove(testkit.As(ctx, person("ann")), &paymentsv1.ProposeMoveRequest{
 			RequestId: "p", FromCommissionerCode: "15N", ToCommissionerCode: "QJK", Reason: "abolished",
 		})
 		return err
 	})
 	add("move", func(ctx context.Context) error {
-		id := s.texts(t, `SELECT move_id FROM move_proposals`)[0]
-		_, err := s.payments.ConfirmMove(testkit.As(ctx, person("bob")), &paymentsv1.ConfirmMoveRequest{RequestId: "m", MoveId: id, Etag: "1"})
+		_, err := s.payments.ConfirmMove(testkit.As(ctx, person("bob")), &paymentsv1.ConfirmMoveRequest{
+			RequestId: "m", MoveId: proposed.GetMoveId(), Etag: proposed.GetEtag(),
+		})
 		return err
 	})
 	return steps

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -140,8 +141,10 @@ func notSucceeded(ctx context.Context, q sqldb.Querier, code string, month perio
 	return nil
 }
 
-// movable refuses while runs of the abolished commissioner are under way, and a succession that would lead back.
-func (s *Service) movable(ctx context.Context, tx *change.Tx, from, to string) error {
+// movable refuses while runs of the abolished commissioner are under way, a succession that would lead back, and one of a whole book
+// that passed to another body.
+func (s *Service) movable(ctx context.Context, tx *change.Tx, m *paymentsv1.Move) error {
+	from, to := m.GetFromCommissionerCode(), m.GetToCommissionerCode()
 	for _, state := range []paymentsv1.RunState{submitted, approved} {
 		runs, err := store.Runs(ctx, tx, store.RunFilter{Page: store.Page{Commissioners: []string{from}, Limit: 1}, State: state})
 		if err != nil {
@@ -162,6 +165,19 @@ func (s *Service) movable(ctx context.Context, tx *change.Tx, from, to string) e
 	}
 	if slices.Contains(before, to) {
 		return fault.New(fault.Refused, rules.ReasonMoveRefused, "%s took over from %s before, and cannot give back to it", from, to)
+	}
+	if !isWhole(m) {
+		return nil
+	}
+	moves, err := store.Moves(ctx, tx, from)
+	if err != nil {
+		return err
+	}
+	for _, earlier := range moves {
+		if heir := earlier.GetToCommissionerCode(); isWhole(earlier) && heir != to {
+			return fault.New(fault.Refused, rules.ReasonMoveRefused, "all of %s passed to %s by move %s: what it owes since passes there too, and on from there",
+				from, heir, earlier.GetMoveId()).With("successor", heir)
+		}
 	}
 	return nil
 }
@@ -200,6 +216,10 @@ func (s *Service) move(ctx context.Context, tx *change.Tx, m *paymentsv1.Move, p
 		return fault.Bug("move from %s to %s: %d pence were open, %d are", from, to, before, after)
 	}
 	m.OpenBeforePence, m.OpenAfterPence = int64(before), int64(after)
+	// The database takes no move that another person has not confirmed.
+	if err := saved(store.DecideProposal(ctx, tx.Tx, m, tx.By.Subject)); err != nil {
+		return err
+	}
 	if err := store.InsertMove(ctx, tx.Tx, m); err != nil {
 		return err
 	}
@@ -220,6 +240,8 @@ type passing struct {
 
 	balances []store.Balance
 	payments []store.PaymentRow
+	held     []store.HoldRow // that pass
+	shared   []store.HoldRow // on payees that are owed by both from then on, and are held by both
 }
 
 // has tells whether a balance passes.
@@ -276,21 +298,62 @@ func passingOf(ctx context.Context, q sqldb.Querier, m *paymentsv1.Move) (*passi
 		return nil, err
 	}
 	out.balances, err = store.Balances(ctx, q, store.BalanceFilter{CommissionerCode: m.GetFromCommissionerCode(), ByLine: true, Stages: openStages()})
+	if err != nil {
+		return nil, err
+	}
 	out.balances = slices.DeleteFunc(out.balances, func(b store.Balance) bool { return !out.has(b) })
-	return out, err
+	return out, out.hold(ctx, q, m.GetFromCommissionerCode())
+}
+
+// hold works out which holds pass.
+func (p *passing) hold(ctx context.Context, q sqldb.Querier, from string) error {
+	held, err := store.Holds(ctx, q, store.Page{Commissioners: []string{from}}, true)
+	for _, hold := range held {
+		switch {
+		case p.whole, p.lines[hold.LineID], hold.PayeeCode != "" && p.payees[hold.PayeeCode]:
+			p.held = append(p.held, hold)
+		case hold.PayeeCode != "":
+			p.shared = append(p.shared, hold)
+		}
+	}
+	return err
 }
 
 // note writes into a move what passes.
 func (p *passing) note(m *paymentsv1.Move) {
 	sums := make(map[rules.Stage]money.Pence)
-	hash := sha256.New()
 	for _, b := range p.balances {
 		sums[b.Stage] += b.Amount
-		_, _ = fmt.Fprintf(hash, "%d %d %q %q %d\n", b.Fund, b.Stage, b.PayeeCode, b.LineID, b.Amount)
 	}
 	m.Lines, m.Payments = int32(len(p.items)), int32(len(p.payments)) //nolint:gosec // counts of one commissioner
 	m.AccruedPence, m.PayablePence, m.SentPence = -int64(sums[rules.Accrued]), -int64(sums[rules.Payable]), -int64(sums[rules.Sent])
-	m.RecoveryPence, m.RunIds, m.BalancesSha256 = int64(sums[rules.Recovered]), p.runs, hex.EncodeToString(hash.Sum(nil))
+	m.RecoveryPence, m.RunIds, m.PassingSha256 = int64(sums[rules.Recovered]), p.runs, p.hash()
+}
+
+// hash tells what passes from anything else, also of the same sums.
+func (p *passing) hash() string {
+	var rows []string
+	for _, id := range p.items {
+		rows = append(rows, fmt.Sprintf("line %q", id))
+	}
+	for i := range p.payments {
+		rows = append(rows, fmt.Sprintf("payment %q %d", p.payments[i].ID, p.payments[i].State))
+	}
+	for _, hold := range p.held {
+		rows = append(rows, fmt.Sprintf("hold %q", hold.ID))
+	}
+	for _, hold := range p.shared {
+		rows = append(rows, fmt.Sprintf("hold of both %q", hold.ID))
+	}
+	for _, id := range p.runs {
+		rows = append(rows, fmt.Sprintf("run %q", id))
+	}
+	for _, b := range p.balances {
+		rows = append(rows, fmt.Sprintf("balance %d %d %q %q %d", b.Fund, b.Stage, b.PayeeCode, b.LineID, b.Amount))
+	}
+	slices.Sort(rows)
+	sum := sha256.Sum256([]byte(strings.Join(rows, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 // passOn changes who owes the items and payments, whom holds are placed by, and with whom instalments are agreed.
@@ -305,31 +368,24 @@ func (s *Service) passOn(ctx context.Context, tx *change.Tx, m *paymentsv1.Move,
 			return err
 		}
 	}
-	if err := moveHolds(ctx, tx, from, to, p); err != nil {
+	if err := moveHolds(ctx, tx, to, p); err != nil {
 		return err
 	}
 	return store.MovePlans(ctx, tx.Tx, from, to, sortedKeys(p.payees))
 }
 
-// moveHolds passes holds on. A payee that is owed by both from now on is held by both.
-func moveHolds(ctx context.Context, tx *change.Tx, from, to string, p *passing) error {
-	held, err := store.Holds(ctx, tx, store.Page{Commissioners: []string{from}}, true)
-	if err != nil {
-		return err
-	}
-	var moved []string
-	var copied []store.HoldRow
-	for _, hold := range held {
-		switch {
-		case p.whole, p.lines[hold.LineID], hold.PayeeCode != "" && p.payees[hold.PayeeCode]:
-			moved = append(moved, hold.ID)
-		case hold.PayeeCode != "":
-			hold.ID, hold.CommissionerCode = tx.NewID(), to
-			copied = append(copied, hold)
-		}
+// moveHolds passes holds on.
+func moveHolds(ctx context.Context, tx *change.Tx, to string, p *passing) error {
+	moved := make([]string, len(p.held))
+	for i, hold := range p.held {
+		moved[i] = hold.ID
 	}
 	if err := store.MoveHolds(ctx, tx.Tx, to, moved); err != nil {
 		return err
+	}
+	copied := slices.Clone(p.shared)
+	for i := range copied {
+		copied[i].ID, copied[i].CommissionerCode = tx.NewID(), to
 	}
 	return store.InsertHolds(ctx, tx.Tx, copied)
 }

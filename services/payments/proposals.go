@@ -47,13 +47,13 @@ func (s *Service) ProposeMove(ctx context.Context, req *paymentsv1.ProposeMoveRe
 		out := &paymentsv1.Move{
 			MoveId: tx.NewID(), FromCommissionerCode: from, ToCommissionerCode: to, ToCommissionerName: known.GetSuccessorName(), EffectiveDate: known.GetEffectiveDate(),
 			LocationCodes: req.GetLocationCodes(), Reason: req.GetReason(), State: moveProposed, ProposedBy: tx.By.Subject, ProposedAt: timestamp(sqldb.Micros(tx.Now())),
-			Etag: moveTag(moveProposed),
 		}
 		passing, err := s.lockedPassing(ctx, tx, out)
 		if err != nil {
 			return nil, err
 		}
 		passing.note(out)
+		out.Etag = out.GetPassingSha256()
 		if err := store.InsertProposal(ctx, tx.Tx, out); err != nil {
 			return nil, err
 		}
@@ -61,9 +61,6 @@ func (s *Service) ProposeMove(ctx context.Context, req *paymentsv1.ProposeMoveRe
 		return out, s.announceMove(ctx, tx, out, &paymentsv1.MoveProposed{Move: out}, summary)
 	})
 }
-
-// moveTag is the tag of a move; its state changes once.
-func moveTag(state paymentsv1.MoveState) string { return versionTag(int64(state)) }
 
 // holdsBoth refuses a caller who does not hold both commissioners.
 func holdsBoth(ctx context.Context, codes ...string) error {
@@ -86,13 +83,22 @@ func (s *Service) succession(ctx context.Context, from, to string, places []stri
 		return nil, fault.New(fault.Busy, rules.ReasonRegisterNotReached, "the register gives no answer now on who succeeds %s: try again", from).Because(err)
 	}
 	var held []string
+	var covering []*registerv1.Succession
 	for _, known := range answer.GetSuccessions() {
-		all := len(known.GetLocationCodes()) == 0
-		outside := slices.ContainsFunc(places, func(place string) bool { return !slices.Contains(known.GetLocationCodes(), place) })
-		if known.GetSuccessorCode() == to && (all || (len(places) > 0 && !outside)) {
+		held = append(held, fmt.Sprintf("%s in %s from %s", known.GetSuccessorCode(), placesText(known.GetLocationCodes()), known.GetEffectiveDate()))
+		if known.GetSuccessorCode() != to || !covers(known, places) {
+			continue
+		}
+		if len(known.GetLocationCodes()) == len(places) {
 			return known, inPast(s.db, known)
 		}
-		held = append(held, fmt.Sprintf("%s in %s from %s", known.GetSuccessorCode(), placesText(known.GetLocationCodes()), known.GetEffectiveDate()))
+		covering = append(covering, known)
+	}
+	if len(covering) > 0 {
+		if err := agreeing(covering); err != nil {
+			return nil, err
+		}
+		return covering[0], inPast(s.db, covering[0])
 	}
 	if len(held) == 0 {
 		held = append(held, "by nobody")
@@ -100,6 +106,30 @@ func (s *Service) succession(ctx context.Context, from, to string, places []stri
 	return nil, fault.New(fault.Refused, rules.ReasonSuccessionNotRecorded,
 		"the register does not hold that %s is succeeded by %s in %s; it holds: %s. Check the codes, or have the succession recorded there (POST /v1/register/successions)",
 		from, to, placesText(places), strings.Join(held, "; ")).With("from_commissioner_code", from).With("to_commissioner_code", to)
+}
+
+// covers tells whether a succession is of all of some places, or for none of all; each stands once on both sides.
+func covers(known *registerv1.Succession, places []string) bool {
+	if len(known.GetLocationCodes()) == 0 {
+		return true
+	}
+	return len(places) > 0 && !slices.ContainsFunc(places, func(place string) bool { return !slices.Contains(known.GetLocationCodes(), place) })
+}
+
+// agreeing refuses successions of which it cannot be told which one is meant: they cover the same places, and are of different days.
+func agreeing(covering []*registerv1.Succession) error {
+	var texts []string
+	one := true
+	for _, known := range covering {
+		texts = append(texts, fmt.Sprintf("%s from %s", placesText(known.GetLocationCodes()), known.GetEffectiveDate()))
+		one = one && known.GetEffectiveDate() == covering[0].GetEffectiveDate()
+	}
+	if one {
+		return nil
+	}
+	return fault.New(fault.Refused, rules.ReasonSuccessionAmbiguous,
+		"the register holds several successions by %s that cover these places: %s. Move the places of one of them, or have the succession of just these recorded",
+		covering[0].GetSuccessorCode(), strings.Join(texts, "; ")).With("to_commissioner_code", covering[0].GetSuccessorCode())
 }
 
 // placesText names places; none means all.
@@ -127,7 +157,7 @@ func (s *Service) lockedPassing(ctx context.Context, tx *change.Tx, m *paymentsv
 	if err := lockBoth(ctx, tx, m); err != nil {
 		return nil, err
 	}
-	if err := s.movable(ctx, tx, m.GetFromCommissionerCode(), m.GetToCommissionerCode()); err != nil {
+	if err := s.movable(ctx, tx, m); err != nil {
 		return nil, err
 	}
 	return passingOf(ctx, tx, m)
@@ -181,7 +211,7 @@ func waiting(m *paymentsv1.Move, etag string) error {
 		state := strings.ToLower(strings.TrimPrefix(m.GetState().String(), "MOVE_STATE_"))
 		return fault.New(fault.Refused, rules.ReasonMoveStateDiffers, "move %s is %s", m.GetMoveId(), state).With("state", state)
 	}
-	return checkTag(etag, int64(m.GetState()))
+	return sameTag(etag, m.GetEtag())
 }
 
 // ConfirmMove passes on what another person proposed.
@@ -238,11 +268,8 @@ func (s *Service) confirmMove(ctx context.Context, tx *change.Tx, m *paymentsv1.
 	if err := unchanged(m, now); err != nil {
 		return nil, err
 	}
-	now.State, now.MovedBy, now.MovedAt, now.Etag = moveConfirmed, tx.By.Subject, timestamp(sqldb.Micros(tx.Now())), moveTag(moveConfirmed)
+	now.State, now.MovedBy, now.MovedAt, now.Etag = moveConfirmed, tx.By.Subject, timestamp(sqldb.Micros(tx.Now())), ""
 	if err := s.move(ctx, tx, now, passing); err != nil {
-		return nil, err
-	}
-	if err := saved(store.DecideProposal(ctx, tx.Tx, now, tx.By.Subject)); err != nil {
 		return nil, err
 	}
 	summary := fmt.Sprintf("moved open items from %s to %s, as %s proposed: %s", now.GetFromCommissionerCode(), now.GetToCommissionerCode(), now.GetProposedBy(), figuresOf(now))
@@ -256,7 +283,9 @@ func unchanged(proposed, now *paymentsv1.Move) error {
 	case now.GetEffectiveDate() != proposed.GetEffectiveDate() || now.GetToCommissionerName() != proposed.GetToCommissionerName():
 		refused.Message = fmt.Sprintf("the register says now that %s, %s, takes over on %s, and said %s, on %s, when the move was proposed",
 			now.GetToCommissionerCode(), now.GetToCommissionerName(), now.GetEffectiveDate(), proposed.GetToCommissionerName(), proposed.GetEffectiveDate())
-	case now.GetBalancesSha256() != proposed.GetBalancesSha256() || now.GetLines() != proposed.GetLines() || now.GetPayments() != proposed.GetPayments():
+	case now.GetPassingSha256() != proposed.GetPassingSha256() && figuresOf(now) == figuresOf(proposed):
+		refused.Message = fmt.Sprintf("what would pass comes to what was proposed, %s, but is not the same lines, payments, holds or runs", figuresOf(now))
+	case now.GetPassingSha256() != proposed.GetPassingSha256():
 		refused.Message = fmt.Sprintf("what would pass has changed: %s were proposed, %s would pass now", figuresOf(proposed), figuresOf(now))
 	default:
 		return nil
@@ -281,7 +310,7 @@ func (s *Service) WithdrawMove(ctx context.Context, req *paymentsv1.WithdrawMove
 		if err := waiting(m, req.GetEtag()); err != nil {
 			return nil, err
 		}
-		m.State, m.EndedBy, m.EndedAt, m.EndReason, m.Etag = moveWithdrawn, tx.By.Subject, timestamp(sqldb.Micros(tx.Now())), req.GetReason(), moveTag(moveWithdrawn)
+		m.State, m.EndedBy, m.EndedAt, m.EndReason, m.Etag = moveWithdrawn, tx.By.Subject, timestamp(sqldb.Micros(tx.Now())), req.GetReason(), ""
 		if err := saved(store.DecideProposal(ctx, tx.Tx, m, tx.By.Subject)); err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -119,7 +120,7 @@ func TestMove_TakesTwoPersons(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"ann", "bob"}, []string{done.GetProposedBy(), done.GetMovedBy()})
 		require.Equal(t, paymentsv1.MoveState_MOVE_STATE_CONFIRMED, done.GetState())
-		require.Equal(t, m.GetBalancesSha256(), done.GetBalancesSha256())
+		require.Equal(t, m.GetPassingSha256(), done.GetPassingSha256())
 		require.Equal(t, int64(1000+30+7-40), done.GetOpenAfterPence())
 		require.Equal(t, "QJK", s.payment(t, "15N-2022-04-1-P1").GetCommissionerCode())
 		for _, who := range []func(*paymentsv1.Move) error{
@@ -156,6 +157,116 @@ func TestConfirmMove_MovesWhatWasShown(t *testing.T) {
 		_, err = s.agree(t.Context(), "bob", second)
 		require.NoError(t, err)
 		s.books(t).hold(t)
+	})
+}
+
+// TestConfirmMove_TakesTheTagOfWhatPasses changes what would pass, of the same sums, between the proposal and the confirmation.
+func TestConfirmMove_TakesTheTagOfWhatPasses(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, s *suite){
+		"a hold is placed": func(t *testing.T, s *suite) {
+			_, err := s.holdOn(t, "15N", "P1")
+			require.NoError(t, err)
+		},
+		"a hold is released, and its line in a run": func(t *testing.T, s *suite) {
+			_, err := s.payments.ReleaseHold(s.as(t.Context(), "ann"), &paymentsv1.ReleaseHoldRequest{
+				RequestId: s.next(), HoldId: s.texts(t, `SELECT hold_id FROM holds`)[0], Etag: "1", Reason: "answered",
+			})
+			require.NoError(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *suite) {
+				s.closes(t, "15N", "2022-04", 1, in("L1", pay("P1", 1000)), in("L1", pay("P2", 500)))
+				_, err := s.holdOn(t, "15N", "P2")
+				require.NoError(t, err)
+				s.heirs.record("15N", "QJK", "2022-07-01")
+				first, err := s.propose(t.Context(), "15N", "QJK")
+				require.NoError(t, err)
+				require.Equal(t, first.GetPassingSha256(), first.GetEtag())
+				change(t, s)
+				_, err = s.agree(t.Context(), "bob", first)
+				require.Equal(t, "MOVE_CHANGED", reason(err))
+				require.ErrorContains(t, err, "comes to what was proposed")
+				second, err := s.propose(t.Context(), "15N", "QJK")
+				require.NoError(t, err)
+				second.MoveId, first.MoveId = first.GetMoveId(), second.GetMoveId()
+				_, err = s.agree(t.Context(), "bob", first)
+				require.Equal(t, codes.Aborted, status.Code(err), "the tag is of what passed by another proposal")
+				first.Etag = second.GetEtag()
+				done, err := s.agree(t.Context(), "bob", first)
+				require.NoError(t, err)
+				require.Empty(t, done.GetEtag())
+			})
+		})
+	}
+}
+
+func TestProposeMove_TakesTheSuccessionOfThesePlaces(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, in("L1", pay("P1", 1000)), in("L2", pay("P2", 500)), in("L3", pay("P3", 20)))
+		s.heirs.record("15N", "QJK", "2022-06-01", "L1", "L2")
+		s.heirs.record("15N", "QJK", "2022-07-01", "L2", "L3")
+		s.heirs.record("15N", "QJK", "2022-08-01", "L1")
+		s.heirs.record("15N", "QJK", "2022-09-01")
+		for day, places := range map[string][]string{"2022-06-01": {"L2", "L1"}, "2022-08-01": {"L1"}, "2022-09-01": nil} {
+			m, err := s.propose(t.Context(), "15N", "QJK", places...)
+			require.NoError(t, err)
+			require.Equal(t, day, m.GetEffectiveDate(), "%v", places)
+		}
+		_, err := s.propose(t.Context(), "15N", "QJK", "L2")
+		require.Equal(t, "SUCCESSION_AMBIGUOUS", reason(err))
+		require.ErrorContains(t, err, "L1, L2 from 2022-06-01; L2, L3 from 2022-07-01; all places from 2022-09-01")
+		s.heirs.record("15N", "QJK", "2022-06-01", "L2", "L3")
+		s.heirs.record("15N", "QJK", "2022-06-01")
+		m, err := s.propose(t.Context(), "15N", "QJK", "L2")
+		require.NoError(t, err, "all say one day")
+		require.Equal(t, "2022-06-01", m.GetEffectiveDate())
+	})
+}
+
+func TestMove_OfAWholeBookHasOneSuccessor(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, in("L1", pay("P1", 1000)), in("L2", pay("P2", 500)))
+		s.heirs.record("15N", "QJK", "2022-07-01")
+		s.heirs.record("15N", "QU9", "2022-07-01")
+		first, err := s.propose(t.Context(), "15N", "QJK")
+		require.NoError(t, err)
+		second, err := s.propose(t.Context(), "15N", "QU9")
+		require.NoError(t, err, "nothing has passed")
+		_, err = s.agree(t.Context(), "bob", first)
+		require.NoError(t, err)
+		before := s.dump(t)
+		_, err = s.agree(t.Context(), "bob", second)
+		require.Equal(t, "MOVE_REFUSED", reason(err))
+		require.ErrorContains(t, err, "passed to QJK")
+		_, err = s.propose(t.Context(), "15N", "QU9")
+		require.Equal(t, "MOVE_REFUSED", reason(err))
+		require.Equal(t, before, s.dump(t))
+		s.succeeds(t, "15N", "QU9", "2022-07-01", "L2")
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		s.succeeds(t, "QJK", "QU9", "2022-08-01")
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		s.books(t).hold(t)
+	})
+}
+
+func TestWithdrawMove_IsForTheTwoBodies(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 1000))
+		s.heirs.record("15N", "QJK", "2022-07-01")
+		end := func(m *paymentsv1.Move, who auth.Principal) error {
+			_, err := s.payments.WithdrawMove(testkit.As(t.Context(), who), &paymentsv1.WithdrawMoveRequest{RequestId: s.next(), MoveId: m.GetMoveId(), Etag: m.GetEtag(), Reason: "not meant"})
+			return err
+		}
+		operator := testkit.Operator()
+		operator.Commissioners = []string{"QU9"}
+		for _, code := range []string{"15N", "QJK"} {
+			m, err := s.propose(t.Context(), "15N", "QJK")
+			require.NoError(t, err)
+			require.Equal(t, "MOVE_NOT_FOUND", reason(end(m, operator)))
+			require.Equal(t, "MOVE_NOT_FOUND", reason(end(m, testkit.Approver("QU9"))))
+			require.NoError(t, end(m, testkit.Preparer(code)), "either side may refuse")
+		}
 	})
 }
 

@@ -648,9 +648,12 @@ func saved(updated bool, err error) error {
 }
 
 // checkTag compares a tag with the version that stands; an empty one is refused, because the caller must have read first.
-func checkTag(tag string, version int64) error {
+func checkTag(tag string, version int64) error { return sameTag(tag, versionTag(version)) }
+
+// sameTag compares a tag with the one that stands.
+func sameTag(tag, standing string) error {
 	switch tag {
-	case versionTag(version):
+	case standing:
 		return nil
 	case "":
 		return fault.New(fault.Invalid, rules.ReasonETagRequired, "give the etag of the last read").At("etag", "the etag of the last read, or If-Match")

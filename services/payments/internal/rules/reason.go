@@ -48,6 +48,7 @@ const (
 	ReasonCommissionerSucceeded = "COMMISSIONER_SUCCEEDED"
 	ReasonExporterSetAccount    = "EXPORTER_SET_ACCOUNT"
 	ReasonSuccessionNotRecorded = "SUCCESSION_NOT_RECORDED"
+	ReasonSuccessionAmbiguous   = "SUCCESSION_AMBIGUOUS"
 	ReasonRegisterNotReached    = "REGISTER_NOT_REACHED"
 	ReasonMoveNotFound          = "MOVE_NOT_FOUND"
 	ReasonMoveStateDiffers      = "MOVE_STATE_DIFFERS"

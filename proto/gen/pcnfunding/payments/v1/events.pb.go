@@ -1096,7 +1096,7 @@ type Move struct {
 	OpenAfterPence int64 `protobuf:"varint,13,opt,name=open_after_pence,json=openAfterPence,proto3" json:"open_after_pence,omitempty"`
 	// Why.
 	Reason string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Who confirmed it; empty before. Moves of earlier editions had one person.
+	// Who confirmed it; empty until then.
 	MovedBy string `protobuf:"bytes,15,opt,name=moved_by,json=movedBy,proto3" json:"moved_by,omitempty"`
 	// When.
 	MovedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=moved_at,json=movedAt,proto3" json:"moved_at,omitempty"`
@@ -1116,9 +1116,10 @@ type Move struct {
 	EndReason string `protobuf:"bytes,23,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
 	// Assembled runs that lose lines.
 	RunIds []string `protobuf:"bytes,24,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// Hash of every balance that passes, by fund, payee, stage and line. A proposal is confirmed only while it stays the same.
-	BalancesSha256 string `protobuf:"bytes,25,opt,name=balances_sha256,json=balancesSha256,proto3" json:"balances_sha256,omitempty"`
-	// Version tag, for confirming or withdrawing.
+	// Hash of all that passes: each line, each payment with its state, each hold, each run that loses lines, and each balance by fund,
+	// payee, stage and line. A proposal is confirmed only while it stays the same.
+	PassingSha256 string `protobuf:"bytes,25,opt,name=passing_sha256,json=passingSha256,proto3" json:"passing_sha256,omitempty"`
+	// Tag for confirming or withdrawing, which changes with what passes; empty once that was decided.
 	Etag          string `protobuf:"bytes,26,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1322,9 +1323,9 @@ func (x *Move) GetRunIds() []string {
 	return nil
 }
 
-func (x *Move) GetBalancesSha256() string {
+func (x *Move) GetPassingSha256() string {
 	if x != nil {
-		return x.BalancesSha256
+		return x.PassingSha256
 	}
 	return ""
 }
@@ -1546,7 +1547,7 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\rMoveWithdrawn\x120\n" +
 	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"B\n" +
 	"\x0eOpenItemsMoved\x120\n" +
-	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\xe7\a\n" +
+	"\x04move\x18\x01 \x01(\v2\x1c.pcnfunding.payments.v1.MoveR\x04move\"\xe5\a\n" +
 	"\x04Move\x12\x17\n" +
 	"\amove_id\x18\x01 \x01(\tR\x06moveId\x124\n" +
 	"\x16from_commissioner_code\x18\x02 \x01(\tR\x14fromCommissionerCode\x120\n" +
@@ -1576,8 +1577,8 @@ const file_pcnfunding_payments_v1_events_proto_rawDesc = "" +
 	"\bended_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x1d\n" +
 	"\n" +
 	"end_reason\x18\x17 \x01(\tR\tendReason\x12\x17\n" +
-	"\arun_ids\x18\x18 \x03(\tR\x06runIds\x12'\n" +
-	"\x0fbalances_sha256\x18\x19 \x01(\tR\x0ebalancesSha256\x12\x12\n" +
+	"\arun_ids\x18\x18 \x03(\tR\x06runIds\x12%\n" +
+	"\x0epassing_sha256\x18\x19 \x01(\tR\rpassingSha256\x12\x12\n" +
 	"\x04etag\x18\x1a \x01(\tR\x04etag\"H\n" +
 	"\fFileImported\x128\n" +
 	"\x04file\x18\x01 \x01(\v2$.pcnfunding.payments.v1.ImportedFileR\x04file\"K\n" +

@@ -246,7 +246,7 @@ type Export struct {
 	Reversals int32 `protobuf:"varint,13,opt,name=reversals,proto3" json:"reversals,omitempty"`
 	// What those come to, in pence; not part of amount_pence.
 	ReversedPence int64 `protobuf:"varint,14,opt,name=reversed_pence,json=reversedPence,proto3" json:"reversed_pence,omitempty"`
-	// Day the file bears, YYYY-MM-DD; empty for files of before it was kept.
+	// Day the file bears, YYYY-MM-DD; empty where it is not known.
 	AccountingDate string `protobuf:"bytes,15,opt,name=accounting_date,json=accountingDate,proto3" json:"accounting_date,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

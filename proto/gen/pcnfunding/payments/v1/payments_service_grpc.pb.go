@@ -91,13 +91,15 @@ type PaymentsServiceClient interface {
 	AssembleRun(ctx context.Context, in *AssembleRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// ListRuns returns runs, newest month first.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// GetRun returns one run.
+	// GetRun returns one run. To who holds only payments of it that passed to another commissioner it is without sums, funds, persons,
+	// words and etag.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
-	// ListRunPayees returns what a run comes to payee by payee.
+	// ListRunPayees returns what a run comes to payee by payee; to who holds only payments of it that passed, their payees.
 	ListRunPayees(ctx context.Context, in *ListRunPayeesRequest, opts ...grpc.CallOption) (*ListRunPayeesResponse, error)
-	// ListRunLines returns the lines of a run.
+	// ListRunLines returns the lines of a run; to who holds only payments of it that passed, those of their payees.
 	ListRunLines(ctx context.Context, in *ListRunLinesRequest, opts ...grpc.CallOption) (*ListRunLinesResponse, error)
-	// DownloadRunLines returns the lines of a run as CSV (RFC 4180, UTF-8).
+	// DownloadRunLines returns the lines of a run as CSV (RFC 4180, UTF-8); to who holds only payments of it that passed, those of their
+	// payees.
 	DownloadRunLines(ctx context.Context, in *DownloadRunLinesRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// GetVariance compares a run with last month and with the month expected from the year's amounts, per PCN and payment, and explains
 	// the largest movements.
@@ -117,12 +119,13 @@ type PaymentsServiceClient interface {
 	// another accounting_date is asked for. A run
 	// that its approval settled, because nothing is sent, has a journal still.
 	ExportRun(ctx context.Context, in *ExportRunRequest, opts ...grpc.CallOption) (*Export, error)
-	// ListExports returns exports, newest first.
+	// ListExports returns exports, newest first. With a run alone it returns those of a commissioner whose whole book passed to the
+	// caller's too, but for files for a bank.
 	ListExports(ctx context.Context, in *ListExportsRequest, opts ...grpc.CallOption) (*ListExportsResponse, error)
 	// GetExport returns one export without its content.
 	GetExport(ctx context.Context, in *GetExportRequest, opts ...grpc.CallOption) (*Export, error)
 	// DownloadExport returns the file of an export, byte for byte the same each time. A file with bank details is put together from the
-	// account resolver at each call and refused if it would no longer be the same.
+	// account resolver at each call and refused if it would no longer be the same; only who holds the run's commissioner gets it.
 	DownloadExport(ctx context.Context, in *DownloadExportRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// DownloadTransparencyList returns the payments over £25,000 that were paid in a month, as CSV, with the lines each consists of.
 	DownloadTransparencyList(ctx context.Context, in *DownloadTransparencyListRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
@@ -171,7 +174,8 @@ type PaymentsServiceClient interface {
 	// ConfirmMove passes on what another person proposed. It is worked out anew, and refused if it is not what was proposed. Totals before
 	// and after are equal.
 	ConfirmMove(ctx context.Context, in *ConfirmMoveRequest, opts ...grpc.CallOption) (*Move, error)
-	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it.
+	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it. Who holds one of the two commissioners may do so,
+	// since nothing passes against the will of either; to who holds neither there is no such move.
 	WithdrawMove(ctx context.Context, in *WithdrawMoveRequest, opts ...grpc.CallOption) (*Move, error)
 	// GetMove returns one move, proposed or confirmed.
 	GetMove(ctx context.Context, in *GetMoveRequest, opts ...grpc.CallOption) (*Move, error)
@@ -712,13 +716,15 @@ type PaymentsServiceServer interface {
 	AssembleRun(context.Context, *AssembleRunRequest) (*Run, error)
 	// ListRuns returns runs, newest month first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// GetRun returns one run.
+	// GetRun returns one run. To who holds only payments of it that passed to another commissioner it is without sums, funds, persons,
+	// words and etag.
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
-	// ListRunPayees returns what a run comes to payee by payee.
+	// ListRunPayees returns what a run comes to payee by payee; to who holds only payments of it that passed, their payees.
 	ListRunPayees(context.Context, *ListRunPayeesRequest) (*ListRunPayeesResponse, error)
-	// ListRunLines returns the lines of a run.
+	// ListRunLines returns the lines of a run; to who holds only payments of it that passed, those of their payees.
 	ListRunLines(context.Context, *ListRunLinesRequest) (*ListRunLinesResponse, error)
-	// DownloadRunLines returns the lines of a run as CSV (RFC 4180, UTF-8).
+	// DownloadRunLines returns the lines of a run as CSV (RFC 4180, UTF-8); to who holds only payments of it that passed, those of their
+	// payees.
 	DownloadRunLines(context.Context, *DownloadRunLinesRequest) (*httpbody.HttpBody, error)
 	// GetVariance compares a run with last month and with the month expected from the year's amounts, per PCN and payment, and explains
 	// the largest movements.
@@ -738,12 +744,13 @@ type PaymentsServiceServer interface {
 	// another accounting_date is asked for. A run
 	// that its approval settled, because nothing is sent, has a journal still.
 	ExportRun(context.Context, *ExportRunRequest) (*Export, error)
-	// ListExports returns exports, newest first.
+	// ListExports returns exports, newest first. With a run alone it returns those of a commissioner whose whole book passed to the
+	// caller's too, but for files for a bank.
 	ListExports(context.Context, *ListExportsRequest) (*ListExportsResponse, error)
 	// GetExport returns one export without its content.
 	GetExport(context.Context, *GetExportRequest) (*Export, error)
 	// DownloadExport returns the file of an export, byte for byte the same each time. A file with bank details is put together from the
-	// account resolver at each call and refused if it would no longer be the same.
+	// account resolver at each call and refused if it would no longer be the same; only who holds the run's commissioner gets it.
 	DownloadExport(context.Context, *DownloadExportRequest) (*httpbody.HttpBody, error)
 	// DownloadTransparencyList returns the payments over £25,000 that were paid in a month, as CSV, with the lines each consists of.
 	DownloadTransparencyList(context.Context, *DownloadTransparencyListRequest) (*httpbody.HttpBody, error)
@@ -792,7 +799,8 @@ type PaymentsServiceServer interface {
 	// ConfirmMove passes on what another person proposed. It is worked out anew, and refused if it is not what was proposed. Totals before
 	// and after are equal.
 	ConfirmMove(context.Context, *ConfirmMoveRequest) (*Move, error)
-	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it.
+	// WithdrawMove ends a proposal: who made it takes it back, or another refuses it. Who holds one of the two commissioners may do so,
+	// since nothing passes against the will of either; to who holds neither there is no such move.
 	WithdrawMove(context.Context, *WithdrawMoveRequest) (*Move, error)
 	// GetMove returns one move, proposed or confirmed.
 	GetMove(context.Context, *GetMoveRequest) (*Move, error)

@@ -80,7 +80,8 @@ const (
 	Reason_PERIOD_MALFORMED Reason = 26
 	// Nothing is known of the PCN in the period.
 	Reason_STATEMENT_EMPTY Reason = 27
-	// A commissioner cannot take over from itself, or a run of the abolished one is not finished.
+	// A commissioner cannot take over from itself or give back, a run of the abolished one is not finished, its whole book passed to
+	// another before, or the day has not come.
 	Reason_MOVE_REFUSED Reason = 28
 	// Nothing is to be recovered from the payee.
 	Reason_NOTHING_TO_RECOVER Reason = 29
@@ -149,6 +150,8 @@ const (
 	Reason_EXPORT_DATE_DIFFERS Reason = 61
 	// A person holds the line or the payee already.
 	Reason_HOLD_EXISTS Reason = 62
+	// The register holds several successions of the two commissioners that cover the places, on different days.
+	Reason_SUCCESSION_AMBIGUOUS Reason = 63
 )
 
 // Enum value maps for Reason.
@@ -216,6 +219,7 @@ var (
 		60: "MOVE_CHANGED",
 		61: "EXPORT_DATE_DIFFERS",
 		62: "HOLD_EXISTS",
+		63: "SUCCESSION_AMBIGUOUS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -280,6 +284,7 @@ var (
 		"MOVE_CHANGED":              60,
 		"EXPORT_DATE_DIFFERS":       61,
 		"HOLD_EXISTS":               62,
+		"SUCCESSION_AMBIGUOUS":      63,
 	}
 )
 
@@ -314,7 +319,7 @@ var File_pcnfunding_payments_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xa7\v\n" +
+	"#pcnfunding/payments/v1/reason.proto\x12\x16pcnfunding.payments.v1*\xc1\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUN_NOT_FOUND\x10\x01\x12\x15\n" +
@@ -378,7 +383,8 @@ const file_pcnfunding_payments_v1_reason_proto_rawDesc = "" +
 	"\x12MOVE_STATE_DIFFERS\x10;\x12\x10\n" +
 	"\fMOVE_CHANGED\x10<\x12\x17\n" +
 	"\x13EXPORT_DATE_DIFFERS\x10=\x12\x0f\n" +
-	"\vHOLD_EXISTS\x10>BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
+	"\vHOLD_EXISTS\x10>\x12\x18\n" +
+	"\x14SUCCESSION_AMBIGUOUS\x10?BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1;paymentsv1b\x06proto3"
 
 var (
 	file_pcnfunding_payments_v1_reason_proto_rawDescOnce sync.Once
