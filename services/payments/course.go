@@ -118,33 +118,38 @@ func (c *course) follow(ctx context.Context, q sqldb.Querier) error {
 	return nil
 }
 
-// moves returns the moves between those who owed or paid the PCN, the oldest first, and the commissioners from which they went.
+// moves returns the moves from those who scheduled or paid something for the PCN, and on from whom it passed to, the oldest first, and
+// the commissioners from which they went.
 func (c *course) moves(ctx context.Context, q sqldb.Querier) (out []*paymentsv1.Move, givers []string, err error) {
-	all, err := store.Moves(ctx, q, "")
-	if err != nil || len(all) == 0 {
-		return nil, nil, err
+	var owners []string
+	add := func(code string) {
+		if !slices.Contains(owners, code) {
+			owners = append(owners, code)
+		}
 	}
-	family, from := make(map[string]bool), make(map[string]bool)
 	for i := range c.lines {
-		family[c.lines[i].CommissionerCode] = true
+		add(c.lines[i].ScheduledBy)
 	}
 	for i := range c.parts {
-		family[c.parts[i].Run.CommissionerCode], family[c.parts[i].CommissionerCode] = true, true
+		add(c.parts[i].Run.CommissionerCode)
 	}
-	for size := -1; size != len(family); {
-		size = len(family)
-		for _, m := range all {
-			if family[m.GetToCommissionerCode()] || family[m.GetFromCommissionerCode()] {
-				family[m.GetFromCommissionerCode()], family[m.GetToCommissionerCode()] = true, true
-			}
+	for i := 0; i < len(owners); i++ {
+		moves, err := store.Moves(ctx, q, owners[i])
+		if err != nil {
+			return nil, nil, err
 		}
-	}
-	for _, m := range slices.Backward(all) {
-		if family[m.GetFromCommissionerCode()] {
-			out, from[m.GetFromCommissionerCode()] = append(out, m), true
+		if len(moves) > 0 {
+			givers = append(givers, owners[i])
 		}
+		for _, m := range moves {
+			add(m.GetToCommissionerCode())
+		}
+		out = append(out, moves...)
 	}
-	return out, slices.Sorted(maps.Keys(from)), nil
+	slices.SortFunc(out, func(a, b *paymentsv1.Move) int {
+		return cmp.Or(a.GetMovedAt().AsTime().Compare(b.GetMovedAt().AsTime()), cmp.Compare(a.GetMoveId(), b.GetMoveId()))
+	})
+	return out, givers, nil
 }
 
 // replay goes through moves in the order in which they were made.

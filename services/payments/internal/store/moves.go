@@ -43,7 +43,7 @@ func InsertMove(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
 	return err
 }
 
-// scanMove reads a move. One that was made before there were proposals has no state: it took effect.
+// scanMove reads a move. One without a state took effect.
 func scanMove(rows *sql.Rows) (*paymentsv1.Move, error) {
 	var value []byte
 	if err := rows.Scan(&value); err != nil {
@@ -97,22 +97,29 @@ type TransferRow struct {
 	PayeeCode, LineID        string
 }
 
-// TransfersOfPCN returns the transfers in the books of some commissioners that concern a PCN: of what was not approved its lines, and of
-// all else its lines and the payees.
+// TransfersOfPCN returns the transfers in the books of some commissioners that concern a PCN: of its lines, and of what was approved for
+// the payees of its parts of runs.
 func TransfersOfPCN(ctx context.Context, q sqldb.Querier, pcn string, commissioners []string) ([]TransferRow, error) {
+	if len(commissioners) == 0 {
+		return nil, nil
+	}
 	var f sqldb.Filter
-	mark := f.Arg(pcn)
-	f.In("p.commissioner_code", commissioners)
-	// The first condition is that of an index.
-	f.Where("p.kind IN (7, 8)")
-	f.Where("p.kind = 8")
-	f.Where("e.stage <> 7")
-	f.Where("(e.stage <> 2 OR l.line_id IS NOT NULL)")
-	conditions := f.String()
+	of := f.Arg(pcn)
+	marks := make([]string, len(commissioners))
+	for i, code := range commissioners {
+		marks[i] = f.Arg(code)
+	}
+	// The other side of each entry leads to it, of which there is an index; a partial one, for which the stage is a literal.
+	by := fmt.Sprintf("x.stage = %d AND x.commissioner_code IN (%s)", rules.Transferred, strings.Join(marks, ", "))
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (t TransferRow, err error) {
 		err = rows.Scan(&t.Source, &t.CommissionerCode, &t.Stage, &t.PayeeCode, &t.LineID)
 		return t, err
-	}, `SELECT DISTINCT p.source, p.commissioner_code, e.stage, e.payee_code, COALESCE(l.line_id, '')
-		FROM postings p JOIN entries e ON e.posting_id = p.posting_id LEFT JOIN lines l ON l.line_id = e.line_id AND l.pcn_code = `+mark+
-		conditions+` ORDER BY 1, 2, 3, 4, 5`, f.Args()...)
+	}, fmt.Sprintf(`WITH passed AS (
+			SELECT x.posting_id, x.line_id, x.line_id AS own FROM lines l JOIN entries x ON x.line_id = l.line_id WHERE l.pcn_code = %[1]s AND %[2]s
+			UNION SELECT x.posting_id, x.line_id, '' FROM (SELECT DISTINCT payee_code FROM run_parts WHERE pcn_code = %[1]s) t
+				JOIN entries x ON x.payee_code = t.payee_code WHERE %[2]s
+		) SELECT DISTINCT p.source, p.commissioner_code, e.stage, e.payee_code, x.own FROM passed x JOIN postings p ON p.posting_id = x.posting_id
+			JOIN entries e ON e.posting_id = x.posting_id AND e.line_id = x.line_id
+		WHERE p.kind = %[3]d AND e.stage <> %[4]d AND (x.own <> '' OR e.stage <> %[5]d) ORDER BY 1, 2, 3, 4, 5`,
+		of, by, rules.Transfer, rules.Transferred, rules.Accrued), f.Args()...)
 }

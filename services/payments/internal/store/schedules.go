@@ -144,9 +144,11 @@ type LineRow struct {
 	Month      string // of the schedule
 	// CommissionerCode is the one that owes it now; of a line that is not for payment, the one that scheduled it.
 	CommissionerCode string
-	State            ItemState
-	RunID            string
-	PaymentID        string
+	// ScheduledBy is the commissioner of its schedule.
+	ScheduledBy string
+	State       ItemState
+	RunID       string
+	PaymentID   string
 }
 
 // ItemState is where the amount of a line stands.
@@ -166,7 +168,7 @@ const (
 // LineFilter selects lines; at least one field is set.
 type LineFilter struct {
 	RunID         string
-	FrozenRunID   string // lines as frozen in a run, also in one that was rejected
+	FrozenRunID   string   // lines as frozen in a run, also in one that was rejected
 	PaidBy        []string // commissioners that owe a payee's payment of the frozen run now; nil means all
 	LineID        string
 	LineIDs       []string // nil means all; a few hundred at most
@@ -214,13 +216,13 @@ func EachLine(ctx context.Context, q sqldb.Querier, by LineFilter, fn func(LineR
 	}
 	conditions := f.String()
 	return sqldb.Each(ctx, q, scanLine, fn, `SELECT l.message, l.schedule_id, l.fund, l.month,
-		COALESCE(i.commissioner_code, l.commissioner_code), COALESCE(i.state, 0), COALESCE(i.run_id, ''), COALESCE(i.payment_id, '')
+		COALESCE(i.commissioner_code, l.commissioner_code), l.commissioner_code, COALESCE(i.state, 0), COALESCE(i.run_id, ''), COALESCE(i.payment_id, '')
 		FROM lines l LEFT JOIN items i ON i.line_id = l.line_id`+conditions+` ORDER BY l.line_id`+f.Limit(by.Limit), f.Args()...)
 }
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	var message []byte
-	if err := rows.Scan(&message, &l.ScheduleID, &l.Fund, &l.Month, &l.CommissionerCode, &l.State, &l.RunID, &l.PaymentID); err != nil {
+	if err := rows.Scan(&message, &l.ScheduleID, &l.Fund, &l.Month, &l.CommissionerCode, &l.ScheduledBy, &l.State, &l.RunID, &l.PaymentID); err != nil {
 		return l, err
 	}
 	l.Line, err = unmarshal(message, new(typev1.PaymentLine))

@@ -96,7 +96,13 @@ func fill(t *testing.T, db *sqldb.DB) {
 		require.NoError(t, store.InsertSetting(ctx, tx, "expected_funds", &paymentsv1.Setting{SettingId: "c1", FromMonth: "2022-04"}))
 		require.NoError(t, store.InsertMappings(ctx, tx, "15N", "ann", []*paymentsv1.CodeMapping{{MappingId: "m1", Stream: "CORE_PCN"}}))
 		require.NoError(t, store.InsertSuppliers(ctx, tx, "15N", "ann", []*paymentsv1.Supplier{{PayeeCode: "P1", EffectiveFrom: "2022-04-01"}}))
-		require.NoError(t, store.InsertMove(ctx, tx, &paymentsv1.Move{MoveId: "v1", FromCommissionerCode: "15N", ToCommissionerCode: "QJK"}))
+		move := &paymentsv1.Move{MoveId: "v1", FromCommissionerCode: "15N", ToCommissionerCode: "QJK", State: paymentsv1.MoveState_MOVE_STATE_PROPOSED, ProposedBy: "ann"}
+		require.NoError(t, store.InsertProposal(ctx, tx, move))
+		move.State = paymentsv1.MoveState_MOVE_STATE_CONFIRMED
+		updated, err = store.DecideProposal(ctx, tx, move, "bob")
+		require.NoError(t, err)
+		require.True(t, updated)
+		require.NoError(t, store.InsertMove(ctx, tx, move))
 		return store.Post(ctx, tx, "ann", april.Last(), []rules.Posting{{
 			CommissionerCode: "15N", Kind: rules.Accrual, Source: "schedule/s1", Entries: rules.Moved("P1", rules.Expense, rules.Accrued, []rules.Amount{{Fund: 1, LineID: "l1", Pence: 100}}),
 		}})
@@ -187,6 +193,71 @@ func TestTables_RefuseWhatCannotBe(t *testing.T) {
 		one := `INSERT INTO runs (run_id, commissioner_code, commissioner_name, month, number, state, totals, funds, assembled_at) SELECT `
 		require.Error(t, exec(t, db, one+`'r2', commissioner_code, '', month, 2, 1, totals, funds, 1 FROM runs`, one+`'r3', commissioner_code, '', month, 3, 1, totals, funds, 1 FROM runs WHERE run_id = 'r1'`),
 			"two runs of a month that are assembled")
+	})
+}
+
+// What passes takes two persons, whatever a program sends.
+func TestMoves_TakeAConfirmedProposal(t *testing.T) {
+	conform(t, func(t *testing.T, db *sqldb.DB) {
+		fill(t, db)
+		const move = `INSERT INTO moves SELECT 'v2', 'QJK', 'QU9', effective_date, value, moved_at FROM moves`
+		propose := func(id, from, to, state, by, decided string) string {
+			return `INSERT INTO move_proposals (move_id, from_code, to_code, state, value, proposed_by, proposed_at, decided_by)
+				SELECT '` + id + `', '` + from + `', '` + to + `', ` + state + `, value, '` + by + `', 1, '` + decided + `' FROM moves`
+		}
+		for name, statements := range map[string][]string{
+			"no proposal":               {move},
+			"of another move":           {propose("v3", "QJK", "QU9", "2", "ann", "bob"), move},
+			"of another predecessor":    {propose("v2", "15N", "QU9", "2", "ann", "bob"), move},
+			"of another successor":      {propose("v2", "QJK", "QOC", "2", "ann", "bob"), move},
+			"that waits":                {propose("v2", "QJK", "QU9", "1", "ann", ""), move},
+			"that was withdrawn":        {propose("v2", "QJK", "QU9", "3", "ann", "bob"), move},
+			"confirmed by its proposer": {propose("v2", "QJK", "QU9", "2", "ann", "ann"), move},
+		} {
+			require.Error(t, exec(t, db, statements...), name)
+		}
+		require.NoError(t, exec(t, db, propose("v2", "QJK", "QU9", "2", "ann", "bob"), move))
+	})
+}
+
+func TestTransfersOfPCN_AreOfItsLinesAndPayees(t *testing.T) {
+	conform(t, func(t *testing.T, db *sqldb.DB) {
+		fill(t, db)
+		ctx := t.Context()
+		line := func(id, pcn, payee string) *typev1.PaymentLine {
+			return &typev1.PaymentLine{LineId: id, ForMonth: "2022-04", Instruction: typev1.Instruction_INSTRUCTION_PAY, AmountPence: 100, PcnCode: pcn, Payee: &typev1.Payee{Code: payee}}
+		}
+		passes := func(payee string, entries ...rules.Entry) rules.Posting {
+			out := rules.Posting{CommissionerCode: "15N", Kind: rules.Transfer, Source: "move/v1"}
+			for _, e := range entries {
+				e.Fund, e.PayeeCode, e.Amount = 1, payee, 100
+				out.Entries = append(out.Entries, e)
+				e.Stage, e.Amount = rules.Transferred, -100
+				out.Entries = append(out.Entries, e)
+			}
+			return out
+		}
+		require.NoError(t, db.Write(ctx, func(tx *sqldb.Tx) error {
+			header := &typev1.PaymentSchedule{ScheduleId: "s2", Fund: typev1.Fund_FUND_CORE, CommissionerCode: "15N", Month: "2022-04", Sequence: 2}
+			require.NoError(t, store.InsertSchedule(ctx, tx, store.ScheduleRow{Header: header, EventID: "e9"}, []*typev1.PaymentLine{line("a", "U1", "P1"), line("b", "U1", "P3"), line("c", "U2", "P2")}))
+			require.NoError(t, store.InsertParts(ctx, tx, "r1", []rules.Part{{PayeeCode: "P1", PCNCode: "U1", LinesTotal: 100}}))
+			return store.Post(ctx, tx, "ann", month(t, "2022-04").Last(), []rules.Posting{
+				passes("P1", rules.Entry{Stage: rules.Accrued, LineID: "a"}, rules.Entry{Stage: rules.Sent, LineID: "c"}, rules.Entry{Stage: rules.Accrued, LineID: "c"}, rules.Entry{Stage: rules.Recovered}),
+				passes("P2", rules.Entry{Stage: rules.Accrued, LineID: "c"}, rules.Entry{Stage: rules.Sent, LineID: "c"}, rules.Entry{Stage: rules.Recovered}),
+				passes("P3", rules.Entry{Stage: rules.Accrued, LineID: "b"}, rules.Entry{Stage: rules.Recovered}),
+			})
+		}))
+		var got []store.TransferRow
+		require.NoError(t, db.Read(ctx, func(q sqldb.Querier) (err error) {
+			got, err = store.TransfersOfPCN(ctx, q, "U1", []string{"15N", "QJK"})
+			return err
+		}))
+		row := func(stage rules.Stage, payee, line string) store.TransferRow {
+			return store.TransferRow{Source: "move/v1", CommissionerCode: "15N", Stage: stage, PayeeCode: payee, LineID: line}
+		}
+		require.Equal(t, []store.TransferRow{
+			row(rules.Accrued, "P1", "a"), row(rules.Accrued, "P3", "b"), row(rules.Sent, "P1", ""), row(rules.Recovered, "P1", ""),
+		}, got, "what passed for others is not read")
 	})
 }
 
