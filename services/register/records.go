@@ -44,6 +44,8 @@ type statement struct {
 	// row is the fact as a row of a file; nil where membership is set.
 	row        *files.Row
 	membership *rules.RecordedMembership
+	// check, unless it is nil, refuses what contradicts what is known when it is stored.
+	check func(context.Context, *change.Tx) error
 }
 
 // record stores one fact as a load of its own.
@@ -61,6 +63,11 @@ func (s *Service) record(ctx context.Context, req recordRequest, st statement) (
 	sum := sha256.Sum256(content)
 	hash := hex.EncodeToString(sum[:])
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*registerv1.Load, error) {
+		if st.check != nil {
+			if err := st.check(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
 		method := string(req.ProtoReflect().Descriptor().Name())
 		load := store.Load{
 			Load: rules.Load{

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -30,6 +31,10 @@ func (s *Service) RecordSuccession(ctx context.Context, req *registerv1.RecordSu
 		passes.Locations = append(passes.Locations, strings.ToUpper(location))
 	}
 	slices.Sort(passes.Locations)
+	if places := slices.Compact(slices.Clone(passes.Locations)); len(places) < len(passes.Locations) {
+		return nil, fault.New(fault.Invalid, rules.ReasonValueNotAllowed, "a place stands twice among %s", strings.Join(passes.Locations, ", ")).
+			At("location_codes", "each place once")
+	}
 	for _, code := range append([]string{passes.Successor}, passes.Locations...) {
 		if err := s.checkSighted(ctx, code, store.KindLocation, store.KindSystem); err != nil {
 			return nil, err
@@ -46,7 +51,47 @@ func (s *Service) RecordSuccession(ctx context.Context, req *registerv1.RecordSu
 	return s.record(ctx, req, statement{
 		organisation: passes.Predecessor, kinds: []string{store.KindLocation, store.KindSystem}, day: spoken, row: &files.Row{Succession: passes},
 		summary: fmt.Sprintf("recorded that %s passes %s to %s %s", passes.Predecessor, what, passes.Successor, when),
+		check:   func(ctx context.Context, tx *change.Tx) error { return oneHeir(ctx, tx, passes) },
 	})
+}
+
+// oneHeir refuses to have all that a commissioner owes pass to another than it does already.
+func oneHeir(ctx context.Context, tx *change.Tx, passes *rules.Succession) error {
+	if len(passes.Locations) > 0 || passes.Day.IsZero() {
+		return nil
+	}
+	if err := tx.Lock(ctx, "succession of "+passes.Predecessor); err != nil {
+		return err
+	}
+	position, _, err := store.KnownAt(ctx, tx, everKnown)
+	if err != nil {
+		return err
+	}
+	known, _, err := successionsOf(ctx, tx, passes.Predecessor, position)
+	if err != nil {
+		return err
+	}
+	for _, found := range known {
+		if len(found.Locations) == 0 && found.Successor != passes.Successor {
+			return fault.New(fault.Refused, rules.ReasonSuccessionDiffers,
+				"all that %s owes passes to %s on %s: to record another, take that back first, by a record of it without a day", passes.Predecessor, found.Successor, found.Day).
+				With("successor_code", found.Successor)
+		}
+	}
+	return nil
+}
+
+// successionsOf returns who takes over from a commissioner by what was known at a position, and what says so.
+func successionsOf(ctx context.Context, q sqldb.Querier, code string, position int64) ([]rules.Succession, store.SuccessionFacts, error) {
+	loads, err := store.LoadsUpTo(ctx, q, position)
+	if err != nil {
+		return nil, store.SuccessionFacts{}, err
+	}
+	facts, err := store.ReadSuccession(ctx, q, loads, code)
+	if err != nil {
+		return nil, facts, err
+	}
+	return rules.Successions(code, facts.Recorded, facts.Places, facts.Commissioners), facts, nil
 }
 
 // ListSuccessions returns who takes over what a commissioner owes.
@@ -58,15 +103,11 @@ func (s *Service) ListSuccessions(ctx context.Context, req *registerv1.ListSucce
 	}
 	out := new(registerv1.ListSuccessionsResponse)
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		loads, err := store.LoadsUpTo(ctx, q, position)
+		known, facts, err := successionsOf(ctx, q, code, position)
 		if err != nil {
 			return err
 		}
-		facts, err := store.ReadSuccession(ctx, q, loads, code)
-		if err != nil {
-			return err
-		}
-		for _, found := range rules.Successions(code, facts.Recorded, facts.Places, facts.Commissioners) {
+		for _, found := range known {
 			out.Successions = append(out.Successions, &registerv1.Succession{
 				SuccessorCode: found.Successor, SuccessorName: found.SuccessorName, EffectiveDate: found.Day.String(),
 				LocationCodes: found.Locations, LoadId: facts.Loads[found.Load].ID,

@@ -55,4 +55,6 @@ const (
 	ReasonKnownAtInFuture = "KNOWN_AT_IN_FUTURE"
 	// ReasonValueNotAllowed says that a value is not one of those allowed.
 	ReasonValueNotAllowed = "VALUE_NOT_ALLOWED"
+	// ReasonSuccessionDiffers says that all a commissioner owes passes to another already.
+	ReasonSuccessionDiffers = "SUCCESSION_DIFFERS"
 )

@@ -1283,7 +1283,7 @@ func (x *ListCommissionersResponse) GetNextPageToken() string {
 }
 
 // RecordSuccessionRequest states who takes over what a commissioner owes. A later record of the same two bodies and places outranks an
-// earlier one.
+// earlier one. All that a commissioner owes passes to one other: a record of another is refused until the first is taken back.
 type RecordSuccessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Client's identifier of the request.
