@@ -68,6 +68,9 @@ func (s *serveCommand) Validate() error {
 	if _, err := chosen(s.Service); err != nil {
 		return err
 	}
+	if err := s.reaches(); err != nil {
+		return err
+	}
 	if s.Sample && s.Service != "all" {
 		return errors.New("--sample goes with serve all")
 	}
@@ -78,6 +81,20 @@ func (s *serveCommand) Validate() error {
 	}
 	if s.NATS == "" && s.Listen != "" && !onLoopback(s.Listen) {
 		return fmt.Errorf("%s can be reached from elsewhere: the embedded broker asks nobody who they are; use --nats", s.Listen)
+	}
+	return nil
+}
+
+// reaches refuses a service alone that calls others and is not told where they run.
+func (s *serveCommand) reaches() error {
+	needed := map[string][]string{
+		core.Name: {register.Name}, payments.Name: {register.Name}, gatewayName: {register.Name, core.Name, payments.Name},
+	}
+	addresses := map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress, payments.Name: s.PaymentsAddress}
+	for _, name := range needed[s.Service] {
+		if addresses[name] == "" {
+			return fmt.Errorf("serve %s needs --%s-address, for %s runs elsewhere", s.Service, name, name)
+		}
 	}
 	return nil
 }
@@ -319,11 +336,8 @@ func (p *process) addGateway(ctx context.Context) error {
 	s, tell := p.command, p.telling
 	conns := make(map[string]grpc.ClientConnInterface)
 	for name, address := range map[string]string{
-		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, "payments": s.PaymentsAddress,
+		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, payments.Name: s.PaymentsAddress,
 	} {
-		if address == "" && p.grpcAddr == "" {
-			return fmt.Errorf("the gateway needs --%s-address where %s runs elsewhere", name, name)
-		}
 		conn, err := p.dial(address)
 		if err != nil {
 			return err
