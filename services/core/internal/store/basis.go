@@ -41,7 +41,7 @@ func marshalBasis(b *rules.Basis) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(BasisToProto(b))
 }
 
-// readBasis reads what is stored of a basis; nil for a line of before there was one.
+// readBasis reads what is stored of a basis; nil for a line without one.
 func readBasis(stored []byte) (*rules.Basis, error) {
 	if len(stored) == 0 {
 		return nil, nil //nolint:nilnil // a line without a basis is no fault
