@@ -94,7 +94,8 @@ func TestAuthorise_HoldsEachScope(t *testing.T) {
 			p: both(director, auditor), method: corev1.CoreService_RecordDeclaration_FullMethodName, req: &corev1.RecordDeclarationRequest{PcnCode: "U12345"},
 		},
 		"an auditor who holds the PCN": {
-			auth.Principal{Roles: []optionsv1.Role{auditor}, PCNs: []string{"U12345"}}, corev1.CoreService_GetPcnMonth_FullMethodName, month,
+			auth.Principal{Roles: []optionsv1.Role{auditor}, PCNs: []string{"U12345"}},
+			corev1.CoreService_GetPcnMonth_FullMethodName, month,
 			auth.ReasonNotFound, fault.NotFound,
 		},
 		"a PCN's manager with an empty code": {

@@ -357,7 +357,7 @@ func (x *RunWithdrawn) GetRun() *Run {
 // RunExported says that the payments of a run were sent. Aggregate: run.
 type RunExported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run, with what was approved; its totals also say what was sent and what was kept back.
+	// The run, with what was approved in its totals, and what of that was sent and what was kept back.
 	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	// The file, with what was sent: less than approved where payees were kept back by a hold. Never its content.
 	Export        *Export `protobuf:"bytes,2,opt,name=export,proto3" json:"export,omitempty"`
