@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -20,7 +21,7 @@ type course struct {
 	pcn   string
 	to    period.Month
 	lines []store.LineRow
-	parts []store.PartRow
+	parts []part
 	// reversed says when approvals were undone, in microseconds by source, of those parts that recover or carry something, or whose payment
 	// does not count.
 	reversed map[string]int64
@@ -30,8 +31,20 @@ type course struct {
 	steps map[string][]step
 }
 
-// step is the passing of a line to another commissioner.
-type step struct{ from, to string }
+// part is a PCN's part of a run in the month in which it stands: the run's, but not before the lines and debts it disposes of passed to
+// its commissioner.
+type part struct {
+	store.PartRow
+
+	month  period.Month
+	passed []step // of its payment, up to the month
+}
+
+// step is the passing of a line or payment to another commissioner in a month.
+type step struct {
+	from, to string
+	month    period.Month
+}
 
 // passage is what a move took along for the PCN in a month. What was sent and counts was paid by the commissioner that sent it, and does
 // not pass.
@@ -55,11 +68,12 @@ func (p *passage) sign(code string) money.Pence {
 	}
 }
 
-// courseOf loads what was owed and paid to a PCN up to a month.
+// courseOf loads what was owed and paid to a PCN up to a month. What passed when depends on what came later too: all is gone through, and
+// then cut.
 func courseOf(ctx context.Context, q sqldb.Querier, pcn string, to period.Month) (*course, error) {
 	c := &course{pcn: pcn, to: to, first: make(map[string]string), steps: make(map[string][]step)}
 	var err error
-	if c.lines, err = store.Lines(ctx, q, store.LineFilter{PCNCode: pcn, ToMonth: to.String()}); err != nil {
+	if c.lines, err = store.Lines(ctx, q, store.LineFilter{PCNCode: pcn}); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(c.lines, func(a, b store.LineRow) int {
@@ -67,8 +81,13 @@ func courseOf(ctx context.Context, q sqldb.Querier, pcn string, to period.Month)
 		return cmp.Or(cmp.Compare(a.Month, b.Month), cmp.Compare(a.Fund, b.Fund), cmp.Compare(x.GetPaymentCode(), y.GetPaymentCode()),
 			cmp.Compare(x.GetForMonth(), y.GetForMonth()), cmp.Compare(x.GetPracticeCode(), y.GetPracticeCode()), cmp.Compare(x.GetLineId(), y.GetLineId()))
 	})
-	if c.parts, err = store.PartsOfPCN(ctx, q, pcn, to); err != nil {
+	rows, err := store.PartsOfPCN(ctx, q, pcn)
+	if err != nil {
 		return nil, err
+	}
+	c.parts = make([]part, len(rows))
+	for i := range rows {
+		c.parts[i] = part{PartRow: rows[i], month: rows[i].Run.Month}
 	}
 	var sources []string
 	for i := range c.parts {
@@ -79,7 +98,25 @@ func courseOf(ctx context.Context, q sqldb.Querier, pcn string, to period.Month)
 	if c.reversed, err = store.Reversed(ctx, q, sources); err != nil {
 		return nil, err
 	}
-	return c, c.follow(ctx, q)
+	if err := c.follow(ctx, q); err != nil {
+		return nil, err
+	}
+	c.cut()
+	return c, nil
+}
+
+// cut leaves out what came after the month.
+func (c *course) cut() {
+	later := func(s step) bool { return s.month.After(c.to) }
+	c.lines = slices.DeleteFunc(c.lines, func(l store.LineRow) bool { return l.Month > c.to.String() })
+	c.parts = slices.DeleteFunc(c.parts, func(p part) bool { return p.month.After(c.to) })
+	for i := range c.parts {
+		c.parts[i].passed = slices.DeleteFunc(c.parts[i].passed, later)
+	}
+	c.passed = slices.DeleteFunc(c.passed, func(p passage) bool { return p.month.After(c.to) })
+	for id := range c.steps {
+		c.steps[id] = slices.DeleteFunc(c.steps[id], later)
+	}
 }
 
 // follow works out what passed from one commissioner to another.
@@ -92,29 +129,33 @@ func (c *course) follow(ctx context.Context, q sqldb.Querier) error {
 	if err != nil {
 		return err
 	}
-	taken := make(map[string][]store.TransferRow)
+	taken, ids := make(map[string][]store.TransferRow), make(map[string]bool)
 	for _, t := range transfers {
 		taken[t.Source+" "+t.CommissionerCode] = append(taken[t.Source+" "+t.CommissionerCode], t)
+		if t.LineID != "" {
+			ids[t.LineID] = true
+		}
 	}
-	lines := make(map[string]*store.LineRow, len(c.lines))
-	for i := range c.lines {
-		lines[c.lines[i].Line.GetLineId()] = &c.lines[i]
+	frozen, err := store.FrozenForPCN(ctx, q, c.pcn, sortedKeys(ids))
+	if err != nil {
+		return err
 	}
-	r := replay{
-		course: c, lines: lines, debts: make(map[[2]string]money.Pence), arose: make(map[[2]string]period.Month), added: make(map[int]bool),
-		owners: make([]string, len(c.parts)), runs: make(map[string]string),
+	r := newReplay(c)
+	for _, f := range frozen {
+		r.frozen[payeeSource(f.RunID, f.PayeeCode)] = append(r.frozen[payeeSource(f.RunID, f.PayeeCode)], f.LineID)
 	}
-	for i := range c.parts {
-		r.owners[i] = c.parts[i].Run.CommissionerCode
-		r.runs[c.parts[i].Run.ID] = c.parts[i].Run.CommissionerCode
+	if err := r.schedule(); err != nil {
+		return err
 	}
 	for _, m := range moves {
+		r.approve(sqldb.Micros(m.GetMovedAt().AsTime()))
 		if rows := taken[moveSource(m.GetMoveId())+" "+m.GetFromCommissionerCode()]; len(rows) > 0 {
 			if err := r.pass(m, rows); err != nil {
 				return err
 			}
 		}
 	}
+	r.approve(math.MaxInt64)
 	return nil
 }
 
@@ -157,13 +198,71 @@ type replay struct {
 	*course
 
 	lines map[string]*store.LineRow
-	// debts are what the PCN owes by commissioner and payee, and arose the newest month of each; the parts in added are in them.
-	debts map[[2]string]money.Pence
-	arose map[[2]string]period.Month
-	added map[int]bool
+	came  map[string]period.Month // lines' months, or those in which they passed on last
+	// frozen are those lines of parts that ever passed, by source.
+	frozen map[string][]string
+	// debts are what the PCN owes by commissioner and payee, changed the newest month of each, and taken that in which it last passed there.
+	debts          map[[2]string]money.Pence
+	changed, taken map[[2]string]period.Month
+	waiting        []int // parts in the order of their approval, of which the debts are without
 	// owners says of each part who owes its payment so far.
 	owners []string
 	runs   map[string]string // commissioners of runs
+}
+
+func newReplay(c *course) *replay {
+	r := &replay{
+		course: c, lines: make(map[string]*store.LineRow, len(c.lines)), came: make(map[string]period.Month), frozen: make(map[string][]string),
+		debts: make(map[[2]string]money.Pence), changed: make(map[[2]string]period.Month), taken: make(map[[2]string]period.Month),
+		waiting: make([]int, len(c.parts)), owners: make([]string, len(c.parts)), runs: make(map[string]string),
+	}
+	for i := range c.parts {
+		r.waiting[i], r.owners[i] = i, c.parts[i].Run.CommissionerCode
+		r.runs[c.parts[i].Run.ID] = c.parts[i].Run.CommissionerCode
+	}
+	slices.SortStableFunc(r.waiting, func(a, b int) int { return cmp.Compare(c.parts[a].ApprovedAt, c.parts[b].ApprovedAt) })
+	return r
+}
+
+// schedule has the lines come in their months.
+func (r *replay) schedule() (err error) {
+	for i := range r.course.lines {
+		line := &r.course.lines[i]
+		id := line.Line.GetLineId()
+		if r.came[id], err = period.ParseMonth(line.Month); err != nil {
+			return fault.Bug("line %s of %q", id, line.Month)
+		}
+		r.lines[id] = line
+	}
+	return nil
+}
+
+// approve goes through the parts that were approved by a moment: each stands where all it disposes of has come, and its debts arise.
+func (r *replay) approve(by int64) {
+	for len(r.waiting) > 0 && r.parts[r.waiting[0]].ApprovedAt <= by {
+		part := &r.parts[r.waiting[0]]
+		r.waiting = r.waiting[1:]
+		key := [2]string{part.Run.CommissionerCode, part.PayeeCode}
+		source := payeeSource(part.Run.ID, part.PayeeCode)
+		for _, id := range r.frozen[source] {
+			part.month = newer(part.month, r.came[id])
+		}
+		if part.BroughtForward != 0 {
+			part.month = newer(part.month, r.taken[key])
+		}
+		if change := part.BroughtForward - part.CarriedForward; change != 0 && r.reversed[source] == 0 {
+			r.debts[key] += change
+			r.changed[key] = newer(r.changed[key], part.month)
+		}
+	}
+}
+
+// newer returns the later of two months.
+func newer(a, b period.Month) period.Month {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // pass notes what a move took along.
@@ -172,149 +271,154 @@ func (r *replay) pass(m *paymentsv1.Move, rows []store.TransferRow) error {
 	if err != nil {
 		return fault.Bug("move %s on %q", m.GetMoveId(), m.GetEffectiveDate())
 	}
-	within := !day.Month().After(r.to)
-	t := taking{replay: r, move: m, day: day, months: make(map[period.Month]*passage), made: sqldb.Micros(m.GetMovedAt().AsTime())}
-	r.arise(t.made)
-	withPayments := make(map[string]bool)
+	t := taking{replay: r, move: m, month: day.Month(), months: make(map[period.Month]*passage), made: sqldb.Micros(m.GetMovedAt().AsTime())}
+	payees := make(map[rules.Stage]map[string]bool)
 	for _, row := range rows {
-		switch row.Stage {
-		case rules.Accrued:
-			if err := t.line(row.LineID); err != nil {
-				return err
-			}
-		case rules.Payable, rules.Sent:
-			withPayments[row.PayeeCode] = true
-		case rules.Recovered:
-			t.debt(row.PayeeCode)
-		case rules.Expense, rules.Settled, rules.Transferred:
+		if payees[row.Stage] == nil {
+			payees[row.Stage] = make(map[string]bool)
 		}
+		payees[row.Stage][row.PayeeCode] = true
+	}
+	t.payments(payees[rules.Sent], payees[rules.Payable])
+	for _, payee := range sortedKeys(payees[rules.Recovered]) {
+		t.debt(payee)
+	}
+	for _, row := range rows {
 		if line := r.lines[row.LineID]; line != nil {
-			if r.first[row.LineID] == "" {
-				r.first[row.LineID] = m.GetFromCommissionerCode()
-			}
-			if within {
-				r.step(row, line, m)
-			}
+			t.line(row, line)
 		}
 	}
-	t.payments(withPayments)
 	for _, month := range slices.SortedFunc(maps.Keys(t.months), period.Month.Compare) {
-		if p := t.months[month]; within && (p.amount != 0 || len(p.lines) > 0 || len(p.debts) > 0) {
+		if p := t.months[month]; p.amount != 0 || len(p.lines) > 0 || len(p.debts) > 0 {
 			r.passed = append(r.passed, *p)
 		}
 	}
 	return nil
 }
 
-// taking is what one move takes along, month by month: nothing passes in a month before its own.
+// taking is what one move takes along, month by month: nothing passes in a month before its own, or before it came.
 type taking struct {
 	*replay
 
 	move   *paymentsv1.Move
-	day    period.Date
-	made   int64 // microseconds
+	month  period.Month // of the change
+	made   int64        // microseconds
 	months map[period.Month]*passage
 }
 
-// in returns what the move takes along of a month.
+// in returns what the move takes along of what came in a month.
 func (t *taking) in(month period.Month) *passage {
-	if month.Before(t.day.Month()) {
-		month = t.day.Month()
-	}
+	month = newer(month, t.month)
 	if t.months[month] == nil {
 		t.months[month] = &passage{move: t.move, month: month, debts: make(map[string]money.Pence)}
 	}
 	return t.months[month]
 }
 
-// line takes a line along that was not approved.
-func (t *taking) line(id string) error {
-	line := t.lines[id]
-	if line == nil {
-		return nil // of a later month
+// between are the keys of a payee's debts before and after the move.
+func (t *taking) between(payee string) (here, there [2]string) {
+	return [2]string{t.move.GetFromCommissionerCode(), payee}, [2]string{t.move.GetToCommissionerCode(), payee}
+}
+
+// step is the move of something that came in a month.
+func (t *taking) step(month period.Month) step {
+	return step{t.move.GetFromCommissionerCode(), t.move.GetToCommissionerCode(), newer(month, t.month)}
+}
+
+// line takes a line along. One that was sent by then and counts stays with the commissioner that sent it.
+func (t *taking) line(row store.TransferRow, line *store.LineRow) {
+	if t.first[row.LineID] == "" {
+		t.first[row.LineID] = t.move.GetFromCommissionerCode()
 	}
-	month, err := period.ParseMonth(line.Month)
-	if err != nil {
-		return fault.Bug("line %s of %q", id, line.Month)
+	step := t.step(t.came[row.LineID])
+	sent := row.Stage == rules.Sent || row.Stage == rules.Payable
+	switch row.Stage {
+	case rules.Accrued:
+		p := t.in(step.month)
+		p.lines, p.amount = append(p.lines, line), p.amount+money.Pence(line.Line.GetAmountPence())
+	case rules.Recovered:
+		here, _ := t.between(row.PayeeCode)
+		step.month = newer(step.month, t.changed[here])
+	case rules.Expense, rules.Payable, rules.Sent, rules.Settled, rules.Transferred:
 	}
-	p := t.in(month)
-	p.lines, p.amount = append(p.lines, line), p.amount+money.Pence(line.Line.GetAmountPence())
-	return nil
+	if !sent || (line.State != store.Sent && line.State != store.Settled) || !slices.Contains(t.path(line), t.runs[line.RunID]) {
+		t.steps[row.LineID] = append(t.steps[row.LineID], step)
+	}
+	t.came[row.LineID] = step.month
 }
 
 // debt takes along what a payee owes for the PCN.
 func (t *taking) debt(payee string) {
-	here, there := [2]string{t.move.GetFromCommissionerCode(), payee}, [2]string{t.move.GetToCommissionerCode(), payee}
-	owed := t.debts[here]
-	if owed == 0 {
+	here, _ := t.between(payee)
+	t.owed(payee, t.debts[here], t.changed[here])
+}
+
+// owed takes a debt along that came in a month.
+func (t *taking) owed(payee string, debt money.Pence, came period.Month) {
+	if debt == 0 {
 		return
 	}
-	p := t.in(t.arose[here])
-	p.debts[payee], p.amount = owed, p.amount-owed
-	t.debts[there], t.debts[here], t.arose[there] = t.debts[there]+owed, 0, t.arose[here]
+	here, there := t.between(payee)
+	p := t.in(came)
+	p.debts[payee], p.amount = p.debts[payee]+debt, p.amount-debt
+	t.debts[here], t.debts[there] = t.debts[here]-debt, t.debts[there]+debt
+	t.changed[there], t.taken[there] = newer(t.changed[there], p.month), newer(t.taken[there], p.month)
 }
 
 // payments takes along those of some payees that were not settled then. One that was settled has stayed: its owner says so.
-func (t *taking) payments(of map[string]bool) {
+func (t *taking) payments(payees ...map[string]bool) {
 	from := t.move.GetFromCommissionerCode()
 	for i := range t.parts {
 		part := &t.parts[i]
-		if t.owners[i] != from || part.CommissionerCode == from || part.ApprovedAt > t.made || !of[part.PayeeCode] {
+		passes := slices.ContainsFunc(payees, func(of map[string]bool) bool { return of[part.PayeeCode] })
+		if t.owners[i] != from || part.CommissionerCode == from || part.ApprovedAt > t.made || !passes {
 			continue
 		}
 		t.owners[i] = t.move.GetToCommissionerCode()
-		undone := t.reversed[payeeSource(part.Run.ID, part.PayeeCode)]
+		source := payeeSource(part.Run.ID, part.PayeeCode)
+		undone := t.reversed[source]
+		if undone != 0 && undone <= t.made {
+			continue // its lines were open again, or in another payment
+		}
+		came := part.month
+		if n := len(part.passed); n > 0 {
+			came = part.passed[n-1].month
+		}
+		step := t.step(came)
+		part.passed = append(part.passed, step)
+		for _, id := range t.frozen[source] {
+			t.came[id] = newer(t.came[id], step.month)
+		}
 		switch {
 		case counts(part.Payment.State):
-		case undone != 0 && undone <= t.made: // its lines were open again, or in another payment
 		case undone != 0:
-			t.in(part.Run.Month).amount += part.LinesTotal
+			t.in(step.month).amount += part.LinesTotal
+			t.owed(part.PayeeCode, -part.BroughtForward, step.month)
 		default:
-			t.in(part.Run.Month).amount += part.Net()
+			t.in(step.month).amount += part.Net()
 		}
 	}
-}
-
-// arise adds the debts of the parts that were approved by a moment.
-func (r *replay) arise(by int64) {
-	for i := range r.parts {
-		part := &r.parts[i]
-		if r.added[i] || part.ApprovedAt > by {
-			continue
-		}
-		r.added[i] = true
-		change := part.BroughtForward - part.CarriedForward
-		if change == 0 || r.reversed[payeeSource(part.Run.ID, part.PayeeCode)] != 0 {
-			continue
-		}
-		key := [2]string{part.Run.CommissionerCode, part.PayeeCode}
-		r.debts[key] += change
-		if r.arose[key].Before(part.Run.Month) {
-			r.arose[key] = part.Run.Month
-		}
-	}
-}
-
-// step notes that a line passed on. One that was sent by then and counts stays with the commissioner that sent it.
-func (r *replay) step(t store.TransferRow, line *store.LineRow, m *paymentsv1.Move) {
-	sent := t.Stage == rules.Sent || t.Stage == rules.Payable
-	if sent && (line.State == store.Sent || line.State == store.Settled) && slices.Contains(r.path(line), r.runs[line.RunID]) {
-		return
-	}
-	r.steps[t.LineID] = append(r.steps[t.LineID], step{m.GetFromCommissionerCode(), m.GetToCommissionerCode()})
 }
 
 // path returns who owed a line, the first first, up to the month.
 func (c *course) path(line *store.LineRow) []string {
 	id := line.Line.GetLineId()
-	first := cmp.Or(c.first[id], line.CommissionerCode)
-	out := []string{first}
+	out := []string{cmp.Or(c.first[id], line.CommissionerCode)}
 	for _, s := range c.steps[id] {
 		if s.from == out[len(out)-1] {
 			out = append(out, s.to)
 		}
 	}
 	return out
+}
+
+// sent tells whether a part reduces what is owed: nothing need have been sent where overpayments for one PCN took up what there was for
+// another.
+func (c *course) sent(p *part) bool {
+	if p.Payment.ID == "" {
+		return p.Payee.Net == 0 && p.Net() != 0 && c.reversed[payeeSource(p.Run.ID, p.PayeeCode)] == 0
+	}
+	return counts(p.Payment.State)
 }
 
 // after returns to whom a line passed from a commissioner, or nothing.
@@ -329,6 +433,6 @@ func (c *course) after(line *store.LineRow, code string) string {
 // knows tells whether a commissioner owed or paid the PCN anything up to the month, or took it over.
 func (c *course) knows(code string) bool {
 	return slices.ContainsFunc(c.lines, func(l store.LineRow) bool { return c.path(&l)[0] == code }) ||
-		slices.ContainsFunc(c.parts, func(p store.PartRow) bool { return p.Run.CommissionerCode == code }) ||
+		slices.ContainsFunc(c.parts, func(p part) bool { return p.Run.CommissionerCode == code }) ||
 		slices.ContainsFunc(c.passed, func(p passage) bool { return p.sign(code) != 0 })
 }

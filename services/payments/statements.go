@@ -86,7 +86,7 @@ type drawing struct {
 	// newest is the newest line of the PCN itself in the account, or else of the PCN.
 	newest *store.LineRow
 	lines  []store.LineRow // that it was the first to owe
-	parts  []store.PartRow // of its runs
+	parts  []part          // of its runs
 	debts  map[string]debts
 	held   map[string]heldTargets // by commissioner
 	// ownOnly is set for a caller who holds the PCN alone: what a payee gets for other PCNs is none of their business.
@@ -305,9 +305,9 @@ func (d *drawing) passages(ctx context.Context, q sqldb.Querier) error {
 }
 
 // placePart puts the PCN's part of a run where it belongs.
-func (d *drawing) placePart(p *store.PartRow) {
+func (d *drawing) placePart(p *part) {
 	m := d.message
-	earlier, undone := p.Run.Month.Before(d.from), d.reversed[payeeSource(p.Run.ID, p.PayeeCode)] != 0
+	earlier, undone := p.month.Before(d.from), d.reversed[payeeSource(p.Run.ID, p.PayeeCode)] != 0
 	if owes := d.debts[p.PayeeCode]; !undone {
 		if earlier {
 			owes.before += p.BroughtForward - p.CarriedForward
@@ -317,15 +317,15 @@ func (d *drawing) placePart(p *store.PartRow) {
 		}
 		d.debts[p.PayeeCode] = owes
 	}
-	if p.Payment.ID == "" && (p.Payee.Net != 0 || p.Net() == 0 || undone) {
-		return // nothing was sent, nor did overpayments for one PCN take up what there was for another
+	if p.Payment.ID == "" && !d.sent(p) {
+		return
 	}
 	payment := paymentToProto(p.Payment)
 	if p.Payment.ID == "" {
 		payment.State, payment.SentAt, payment.Etag = paymentsv1.PaymentState_PAYMENT_STATE_SETTLED, timestamp(p.ApprovedAt), ""
 	}
 	switch {
-	case earlier && counts(payment.GetState()):
+	case earlier && d.sent(p):
 		m.OpeningPence -= int64(p.Net())
 	case earlier:
 	default:
@@ -333,7 +333,7 @@ func (d *drawing) placePart(p *store.PartRow) {
 			payment.AmountPence = int64(p.Net())
 		}
 		m.Sent = append(m.Sent, &paymentsv1.StatementPayment{Payment: payment, PcnPence: int64(p.Net())})
-		if counts(payment.GetState()) {
+		if d.sent(p) {
 			m.SentPence += int64(p.Net())
 		}
 	}

@@ -383,6 +383,108 @@ func TestStatement_CountsALineThatWasIssuedAgainOnce(t *testing.T) {
 	})
 }
 
+// account is the statement of a commissioner that is named, or not.
+func (s *suite) account(t testing.TB, pcn, period, code string) *paymentsv1.Statement {
+	t.Helper()
+	out, err := s.payments.GetStatement(s.as(t.Context(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: pcn, Period: period, CommissionerCode: code})
+	require.NoError(t, err)
+	return out
+}
+
+// TestStatement_OfASuccessorSendsNothingBeforeItCame has an heir issue an April payment again, and take a debt off a late run of May.
+func TestStatement_OfASuccessorSendsNothingBeforeItCame(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", 268952), payFor("U2", "P2", -40), payFor("U3", "P3", 1))
+		s.closes(t, "QJK", "2022-04", 1, payFor("U1", "P4", 7), payFor("U2", "P4", 7))
+		s.pays(t, april1)
+		_, err := s.confirm(t.Context(), s.next(), "15N", confirmations([3]string{april1 + "-P1", "REJECTED", "2689.52"}))
+		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		again, err := s.reissue(t, april1+"-P1")
+		require.NoError(t, err)
+		require.Equal(t, "QJK-2022-04-1", again.GetRunId())
+		s.closes(t, "15N", "2022-05", 1, payFor("U2", "P2", 100))
+		for _, id := range []string{"QJK-2022-04-1", "QJK-2022-05-1"} {
+			_, err := s.payments.SubmitRun(s.as(t.Context(), "maker"), &paymentsv1.SubmitRunRequest{
+				RequestId: s.next(), RunId: id, Etag: s.run(t, id).GetEtag(), MissingFunds: []*paymentsv1.MissingFund{{Fund: typev1.Fund_FUND_CORE, Reason: "late"}},
+			})
+			require.NoError(t, err)
+			_, err = s.approve(t, "ann", id)
+			require.NoError(t, err)
+			_, err = s.export(t, id, variation)
+			require.NoError(t, err)
+		}
+		for _, c := range []struct {
+			pcn, period string
+			want        []int64
+		}{
+			{"U1", "2022-04", []int64{0, 7, 0, 7, 0}},
+			{"U1", "2022-06", []int64{0, 0, 0, 0, 0}},
+			{"U1", "2022-07", []int64{0, 0, 268952, 268952, 0}},
+			{"U1", "2022-23", []int64{0, 7, 268952, 268959, 0}},
+			{"U2", "2022-05", []int64{0, 100, 0, 0, 100}},
+			{"U2", "2022-07", []int64{100, 0, -40, 60, 0}},
+		} {
+			got := s.account(t, c.pcn, c.period, "QJK")
+			require.Equal(t, c.want, sums(got), got.GetStatementId())
+			require.Empty(t, got.GetRecoveries())
+		}
+		require.Equal(t, []int64{0, 268952, 0, 0, 268952}, sums(s.account(t, "U1", "2022-04", "15N")))
+		_, err = s.payments.GetStatement(s.as(t.Context(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: "U3", Period: "2022-04", CommissionerCode: "QJK"})
+		require.Equal(t, "STATEMENT_EMPTY", reason(err))
+	})
+}
+
+// TestStatement_PassesNothingOnBeforeItCame has a second succession that began before the first.
+func TestStatement_PassesNothingOnBeforeItCame(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", 100), payFor("U2", "P2", -40), payFor("U3", "P3", 50))
+		s.hold(t, "P1")
+		s.pays(t, april1)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		s.succeeds(t, "QJK", "QU9", "2022-06-01")
+		_, err := s.confirm(t.Context(), s.next(), "QU9", confirmations([3]string{april1 + "-P3", "REJECTED", "0.50"}))
+		require.NoError(t, err)
+		for pcn, pence := range map[string]int64{"U1": 100, "U2": -40, "U3": 50} {
+			for _, code := range []string{"QJK", "QU9"} {
+				_, err := s.payments.GetStatement(s.as(t.Context(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: pcn, Period: "2022-06", CommissionerCode: code})
+				if err != nil {
+					require.Equal(t, "STATEMENT_EMPTY", reason(err))
+					continue
+				}
+				require.Equal(t, []int64{0, 0, 0, 0, 0}, sums(s.account(t, pcn, "2022-06", code)), code)
+			}
+			require.Equal(t, []int64{0, pence, 0, 0, pence}, sums(s.account(t, pcn, "2022-04", "15N")))
+			require.Equal(t, []int64{pence, 0, -pence, 0, 0}, sums(s.account(t, pcn, "2022-07", "15N")))
+			require.Equal(t, []int64{0, 0, 0, 0, 0}, sums(s.account(t, pcn, "2022-07", "QJK")))
+			require.Equal(t, []int64{0, 0, pence, 0, pence}, sums(s.account(t, pcn, "2022-07", "QU9")))
+		}
+	})
+}
+
+// TestStatement_RestoresADebtWhereItsPaymentIsIssuedAgain has a payment pass of which a debt was taken off.
+func TestStatement_RestoresADebtWhereItsPaymentIsIssuedAgain(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P1", -40), payFor("U3", "P3", 1))
+		s.pays(t, april1)
+		const august1 = "15N-2022-08-1"
+		s.closes(t, "15N", "2022-08", 1, payFor("U1", "P1", 100))
+		s.pays(t, august1)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		_, err := s.confirm(t.Context(), s.next(), "QJK", confirmations([3]string{august1 + "-P1", "REJECTED", "0.60"}))
+		require.NoError(t, err)
+		for range 2 {
+			require.Equal(t, []int64{0, 60, -60, 0, 0}, sums(s.account(t, "U1", "2022-23", "15N")))
+			require.Equal(t, []int64{0, 0, 60, 0, 60}, sums(s.account(t, "U1", "2022-23", "QJK")))
+			_, err = s.reissue(t, august1+"-P1")
+			require.True(t, err == nil || reason(err) == "PAYMENT_NOT_REJECTED")
+		}
+		require.Equal(t, []int64{-40, 100, -60, 0, 0}, sums(s.account(t, "U1", "2022-08", "15N")), "the debt passed with its payment, not before")
+		require.Equal(t, int64(40), s.account(t, "U1", "2022-23", "QJK").GetRecoveries()[0].GetOutstandingPence())
+		require.Empty(t, s.account(t, "U1", "2022-23", "15N").GetRecoveries())
+	})
+}
+
 // accounts is a random course for two commissioners, three PCNs and two payees who serve them all.
 type accounts struct {
 	*rapid.T
@@ -390,6 +492,7 @@ type accounts struct {
 	s        *suite
 	month    int
 	sequence map[string]int32
+	least    int64 // that a line may be
 }
 
 func (a *accounts) current() string { return fmt.Sprintf("2022-%02d", 4+a.month) }
@@ -410,7 +513,7 @@ func (a *accounts) close() {
 	code := a.pick("commissioner", "15N", "QJK")
 	lines := make([]*typev1.PaymentLine, rapid.IntRange(1, 5).Draw(a.T, "lines"))
 	for i := range lines {
-		pence := rapid.Int64Range(-800, 1000).Filter(func(n int64) bool { return n != 0 }).Draw(a.T, "pence")
+		pence := rapid.Int64Range(a.least, 1000).Filter(func(n int64) bool { return n != 0 }).Draw(a.T, "pence")
 		lines[i] = in(a.pick("place", "L1", "L1", "L2"), payFor(a.pick("pcn", "U1", "U2", "U3"), a.pick("payee", "P1", "P2"), pence))
 	}
 	a.sequence[code+a.current()]++
@@ -531,6 +634,34 @@ func (a *accounts) hold() {
 	}
 }
 
+// follow holds the statements of the months against each other, and against what may be owed by a PCN.
+func (a *accounts) follow() {
+	ask := func(pcn, code, period string) *paymentsv1.Statement {
+		got, err := a.s.payments.GetStatement(a.s.as(context.Background(), "auditor"), &paymentsv1.GetStatementRequest{PcnCode: pcn, CommissionerCode: code, Period: period})
+		if err != nil {
+			require.Equal(a, "STATEMENT_EMPTY", reason(err), err)
+		}
+		return got
+	}
+	for _, pcn := range []string{"U1", "U2", "U3"} {
+		for _, code := range []string{"15N", "QJK", "QU9"} {
+			var closing int64
+			for month := 4; month <= 9; month++ {
+				period := fmt.Sprintf("2022-%02d", month)
+				got := ask(pcn, code, period)
+				require.Equal(a, closing, got.GetOpeningPence(), "%s with %s in %s goes on from another month", pcn, code, period)
+				closing = got.GetClosingPence()
+				below := a.s.texts(a, fmt.Sprintf(`SELECT CAST(COALESCE(SUM(l.amount_pence), 0) AS TEXT) FROM lines l JOIN items i ON i.line_id = l.line_id
+					WHERE l.amount_pence < 0 AND l.pcn_code = '%s' AND l.month <= '%s'`, pcn, period))
+				least, err := strconv.ParseInt(below[0], 10, 64)
+				require.NoError(a, err)
+				require.GreaterOrEqual(a, closing, least, "%s owes %s in %s what nobody took off", pcn, code, period)
+			}
+			require.Equal(a, ask(pcn, code, "2022-23").GetClosingPence(), closing, "%s with %s", pcn, code)
+		}
+	}
+}
+
 // TestStatement_AgreesWithTheLedger plays out random courses.
 func TestStatement_AgreesWithTheLedger(t *testing.T) {
 	t.Parallel()
@@ -540,7 +671,7 @@ func TestStatement_AgreesWithTheLedger(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				s := openSuite(t, open)
 				defer func() { require.NoError(t, s.db.Close()) }()
-				a := &accounts{T: rt, s: s, sequence: make(map[string]int32)}
+				a := &accounts{T: rt, s: s, sequence: make(map[string]int32), least: rapid.SampledFrom([]int64{-800, 1}).Draw(rt, "least")}
 				actions := map[string]func(){
 					"close": a.close, "pay": a.pay, "release": a.release, "confirm": a.confirm, "plan": a.plan, "move": a.move,
 					"turn": func() { a.month = min(a.month+1, 5) },
@@ -550,6 +681,7 @@ func TestStatement_AgreesWithTheLedger(t *testing.T) {
 					actions[a.pick("action", order...)]()
 					a.hold()
 				}
+				a.follow()
 			})
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
-	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 )
@@ -80,8 +79,8 @@ type PartRow struct {
 	Payment PaymentRow
 }
 
-// PartsOfPCN returns a PCN's parts of approved runs up to a month, in order of run and payee.
-func PartsOfPCN(ctx context.Context, q sqldb.Querier, pcn string, upTo period.Month) ([]PartRow, error) {
+// PartsOfPCN returns a PCN's parts of approved runs, in order of run and payee.
+func PartsOfPCN(ctx context.Context, q sqldb.Querier, pcn string) ([]PartRow, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (p PartRow, err error) {
 		var text string
 		y := &p.Payment
@@ -100,7 +99,24 @@ func PartsOfPCN(ctx context.Context, q sqldb.Querier, pcn string, upTo period.Mo
 		COALESCE(y.confirmed_on, ''), COALESCE(y.payer_reference, ''), COALESCE(y.reject_reason, ''), COALESCE(y.version, 0)
 		FROM run_parts t JOIN runs r ON r.run_id = t.run_id JOIN run_payees p ON p.run_id = t.run_id AND p.payee_code = t.payee_code
 		LEFT JOIN payments y ON y.run_id = t.run_id AND y.payee_code = t.payee_code
-		WHERE t.pcn_code = $1 AND r.month <= $2 ORDER BY r.month, t.run_id, t.payee_code`, pcn, upTo.String())
+		WHERE t.pcn_code = $1 ORDER BY r.month, t.run_id, t.payee_code`, pcn)
+}
+
+// FrozenRow says that a run was frozen with a line of a payee.
+type FrozenRow struct{ RunID, PayeeCode, LineID string }
+
+// FrozenForPCN returns with which of some lines approved runs were frozen that have a part of the PCN.
+func FrozenForPCN(ctx context.Context, q sqldb.Querier, pcn string, lines []string) ([]FrozenRow, error) {
+	var out []FrozenRow
+	return out, inBatches(lines, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("f.line_id", batch)
+		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r FrozenRow, err error) {
+			err = rows.Scan(&r.RunID, &r.PayeeCode, &r.LineID)
+			return r, err
+		}, func(r FrozenRow) error { out = append(out, r); return nil }, `SELECT f.run_id, f.payee_code, f.line_id
+			FROM (SELECT DISTINCT run_id FROM run_parts WHERE pcn_code = `+f.Arg(pcn)+`) t JOIN run_lines f ON f.run_id = t.run_id`+f.String(), f.Args()...)
+	})
 }
 
 // Reversed returns which of some sources caused postings that were undone, and when, in microseconds.
