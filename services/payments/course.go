@@ -26,9 +26,11 @@ type course struct {
 	// does not count.
 	reversed map[string]int64
 	passed   []passage // the oldest first; up to the month
-	// first is who owed a line first, where it passed on later; steps are by what it passed on, up to the month.
-	first map[string]string
-	steps map[string][]step
+	// first is who owed a line first, where it passed on later; steps are by what it passed on, up to the month. A line that was sent and
+	// counts stays with the commissioner that sent it: held has the steps of its money too.
+	first       map[string]string
+	steps, held map[string][]step
+	heirs       []*paymentsv1.Move // moves of those who owed or paid the PCN, the oldest first; up to the month
 }
 
 // part is a PCN's part of a run in the month in which it stands: the run's, but not before the lines and debts it disposes of passed to
@@ -38,6 +40,14 @@ type part struct {
 
 	month  period.Month
 	passed []step // of its payment, up to the month
+}
+
+// holder is who owes or paid the payment.
+func (p *part) holder() string {
+	if len(p.passed) == 0 {
+		return p.Run.CommissionerCode
+	}
+	return p.passed[len(p.passed)-1].to
 }
 
 // step is the passing of a line or payment to another commissioner in a month.
@@ -71,7 +81,7 @@ func (p *passage) sign(code string) money.Pence {
 // courseOf loads what was owed and paid to a PCN up to a month. What passed when depends on what came later too: all is gone through, and
 // then cut.
 func courseOf(ctx context.Context, q sqldb.Querier, pcn string, to period.Month) (*course, error) {
-	c := &course{pcn: pcn, to: to, first: make(map[string]string), steps: make(map[string][]step)}
+	c := &course{pcn: pcn, to: to, first: make(map[string]string), steps: make(map[string][]step), held: make(map[string][]step)}
 	var err error
 	if c.lines, err = store.Lines(ctx, q, store.LineFilter{PCNCode: pcn}); err != nil {
 		return nil, err
@@ -101,12 +111,11 @@ func courseOf(ctx context.Context, q sqldb.Querier, pcn string, to period.Month)
 	if err := c.follow(ctx, q); err != nil {
 		return nil, err
 	}
-	c.cut()
-	return c, nil
+	return c, c.cut()
 }
 
 // cut leaves out what came after the month.
-func (c *course) cut() {
+func (c *course) cut() error {
 	later := func(s step) bool { return s.month.After(c.to) }
 	c.lines = slices.DeleteFunc(c.lines, func(l store.LineRow) bool { return l.Month > c.to.String() })
 	c.parts = slices.DeleteFunc(c.parts, func(p part) bool { return p.month.After(c.to) })
@@ -114,9 +123,23 @@ func (c *course) cut() {
 		c.parts[i].passed = slices.DeleteFunc(c.parts[i].passed, later)
 	}
 	c.passed = slices.DeleteFunc(c.passed, func(p passage) bool { return p.month.After(c.to) })
-	for id := range c.steps {
-		c.steps[id] = slices.DeleteFunc(c.steps[id], later)
+	for _, steps := range []map[string][]step{c.steps, c.held} {
+		for id := range steps {
+			steps[id] = slices.DeleteFunc(steps[id], later)
+		}
 	}
+	var moves []*paymentsv1.Move
+	for _, m := range c.heirs {
+		day, err := period.ParseDate(m.GetEffectiveDate())
+		if err != nil {
+			return fault.Bug("move %s on %q", m.GetMoveId(), m.GetEffectiveDate())
+		}
+		if !day.Month().After(c.to) {
+			moves = append(moves, m)
+		}
+	}
+	c.heirs = moves
+	return nil
 }
 
 // follow works out what passed from one commissioner to another.
@@ -156,6 +179,7 @@ func (c *course) follow(ctx context.Context, q sqldb.Querier) error {
 		}
 	}
 	r.approve(math.MaxInt64)
+	c.heirs = moves
 	return nil
 }
 
@@ -341,6 +365,7 @@ func (t *taking) line(row store.TransferRow, line *store.LineRow) {
 		step.month = newer(step.month, t.changed[here])
 	case rules.Expense, rules.Payable, rules.Sent, rules.Settled, rules.Transferred:
 	}
+	t.held[row.LineID] = append(t.held[row.LineID], step)
 	if !sent || (line.State != store.Sent && line.State != store.Settled) || !slices.Contains(t.path(line), t.runs[line.RunID]) {
 		t.steps[row.LineID] = append(t.steps[row.LineID], step)
 	}
@@ -401,15 +426,49 @@ func (t *taking) payments(payees ...map[string]bool) {
 }
 
 // path returns who owed a line, the first first, up to the month.
-func (c *course) path(line *store.LineRow) []string {
+func (c *course) path(line *store.LineRow) []string { return c.along(line, c.steps) }
+
+// along follows steps of a line from who owed it first.
+func (c *course) along(line *store.LineRow, steps map[string][]step) []string {
 	id := line.Line.GetLineId()
 	out := []string{cmp.Or(c.first[id], line.CommissionerCode)}
-	for _, s := range c.steps[id] {
+	for _, s := range steps[id] {
 		if s.from == out[len(out)-1] {
 			out = append(out, s.to)
 		}
 	}
 	return out
+}
+
+// holders returns with whom the PCN dealt for a line, the first first, up to the month: who owed it, who was left its payment, and where
+// the whole book of these passed.
+func (c *course) holders(line *store.LineRow) []string {
+	out := c.along(line, c.held)
+	for {
+		heir := c.heir(out[len(out)-1], line.Line.GetLocationCode())
+		if heir == "" || slices.Contains(out, heir) {
+			return out
+		}
+		out = append(out, heir)
+	}
+}
+
+// heir returns to whom a place went of a commissioner whose whole book passed, or nothing.
+func (c *course) heir(code, location string) (heir string) {
+	place := ""
+	for _, m := range c.heirs {
+		switch {
+		case m.GetFromCommissionerCode() != code:
+		case isWhole(m):
+			heir = m.GetToCommissionerCode()
+		case slices.Contains(m.GetLocationCodes(), location):
+			place = m.GetToCommissionerCode()
+		}
+	}
+	if heir == "" {
+		return ""
+	}
+	return cmp.Or(place, heir)
 }
 
 // sent tells whether a part reduces what is owed: nothing need have been sent where overpayments for one PCN took up what there was for
@@ -419,6 +478,26 @@ func (c *course) sent(p *part) bool {
 		return p.Payee.Net == 0 && p.Net() != 0 && c.reversed[payeeSource(p.Run.ID, p.PayeeCode)] == 0
 	}
 	return counts(p.Payment.State)
+}
+
+// balance is what a commissioner owes the PCN at the end of a month.
+func (c *course) balance(code string, at period.Month) (sum money.Pence) {
+	for i := range c.lines {
+		if l := &c.lines[i]; l.State != 0 && l.Month <= at.String() && c.path(l)[0] == code {
+			sum += money.Pence(l.Line.GetAmountPence())
+		}
+	}
+	for i := range c.passed {
+		if p := &c.passed[i]; !p.month.After(at) {
+			sum += p.sign(code) * p.amount
+		}
+	}
+	for i := range c.parts {
+		if p := &c.parts[i]; p.Run.CommissionerCode == code && !p.month.After(at) && c.sent(p) {
+			sum -= p.Net()
+		}
+	}
+	return sum
 }
 
 // after returns to whom a line passed from a commissioner, or nothing.

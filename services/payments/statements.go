@@ -131,16 +131,20 @@ func (s *Service) drawUp(ctx context.Context, req asked) (*drawing, error) {
 	return d, err
 }
 
-// account chooses whose account it is, and keeps what is its own: the one asked for, or that of who owes the PCN's newest line at the
-// end of the period. To a caller who may not read that one it is the one from which the line passed.
+// account chooses whose account it is, and keeps what is its own: the one asked for, or that of whom the PCN deals with for its newest
+// line at the end of the period. To a caller who may not read that one it is the one from which the line passed.
 func (d *drawing) account(ctx context.Context, q sqldb.Querier, asked string) error {
-	candidates := []string{asked}
-	if asked == "" && len(d.course.lines) > 0 {
-		candidates = d.path(newestOf(d.course.lines))
+	var holders []string
+	if len(d.course.lines) > 0 {
+		holders = d.holders(newestOf(d.course.lines))
+	}
+	candidates := holders
+	if asked != "" {
+		candidates = []string{asked}
 	}
 	principal, _ := auth.From(ctx)
 	for _, code := range slices.Backward(candidates) {
-		if !d.knows(code) {
+		if !d.knows(code) && !slices.Contains(holders, code) {
 			continue
 		}
 		may, err := mayRead(ctx, q, code)
@@ -158,7 +162,6 @@ func (d *drawing) account(ctx context.Context, q sqldb.Querier, asked string) er
 
 // keep takes what concerns the account out of the course.
 func (d *drawing) keep() {
-	others := make(map[string]bool)
 	var owed []store.LineRow
 	for i := range d.course.lines {
 		line := &d.course.lines[i]
@@ -169,19 +172,48 @@ func (d *drawing) keep() {
 		if slices.Contains(path, d.code) {
 			owed = append(owed, *line)
 		}
-		if last := path[len(path)-1]; last != d.code && line.Month >= d.from.String() {
-			others[last] = true
-		}
 	}
 	if len(owed) == 0 {
 		owed = d.course.lines
 	}
-	d.newest, d.message.AlsoOwedBy = newestOf(owed), sortedKeys(others)
+	d.newest, d.message.AlsoOwedBy = newestOf(owed), d.others()
 	for i := range d.course.parts {
 		if part := d.course.parts[i]; part.Run.CommissionerCode == d.code {
 			d.parts = append(d.parts, part)
 		}
 	}
+}
+
+// others returns who else has lines of the period, a balance, or a payment that is not settled.
+func (d *drawing) others() []string {
+	owed, balances := make(map[string]bool), make(map[string]bool)
+	for i := range d.course.lines {
+		line := &d.course.lines[i]
+		path := d.path(line)
+		for _, code := range path {
+			balances[code] = true
+		}
+		if line.Month >= d.from.String() {
+			owed[path[len(path)-1]] = true
+		}
+	}
+	for i := range d.course.parts {
+		part := &d.course.parts[i]
+		balances[part.Run.CommissionerCode] = true
+		if part.Payment.State == paymentsv1.PaymentState_PAYMENT_STATE_SENT {
+			owed[part.holder()] = true
+		}
+	}
+	for i := range d.passed {
+		balances[d.passed[i].move.GetFromCommissionerCode()], balances[d.passed[i].move.GetToCommissionerCode()] = true, true
+	}
+	for code := range balances {
+		if d.balance(code, d.from.Add(-1)) != 0 || d.balance(code, d.to) != 0 {
+			owed[code] = true
+		}
+	}
+	delete(owed, d.code)
+	return sortedKeys(owed)
 }
 
 // empty says that there is nothing to draw a statement up from, or nothing that the caller may see.
@@ -522,7 +554,7 @@ func (d *drawing) print() (*statement.Statement, error) {
 		}
 	}
 	if others := m.GetAlsoOwedBy(); len(others) > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("This is the account with %s alone. Lines of the period are also owed by %s, each with a statement of its own.",
+		out.Notes = append(out.Notes, fmt.Sprintf("This is the account with %s alone. Lines, payments or balances of the period are also with %s, each with a statement of its own.",
 			m.GetCommissionerCode(), strings.Join(others, ", ")))
 	}
 	out.Payee = d.paidTo(out)

@@ -457,8 +457,44 @@ func TestStatement_PassesNothingOnBeforeItCame(t *testing.T) {
 			require.Equal(t, []int64{0, pence, 0, 0, pence}, sums(s.account(t, pcn, "2022-04", "15N")))
 			require.Equal(t, []int64{pence, 0, -pence, 0, 0}, sums(s.account(t, pcn, "2022-07", "15N")))
 			require.Equal(t, []int64{0, 0, 0, 0, 0}, sums(s.account(t, pcn, "2022-07", "QJK")))
-			require.Equal(t, []int64{0, 0, pence, 0, pence}, sums(s.account(t, pcn, "2022-07", "QU9")))
+			require.Equal(t, []int64{0, 0, pence, 0, pence}, sums(s.account(t, pcn, "2022-07", "")))
 		}
+	})
+}
+
+// TestStatement_IsOfTheSuccessorOnceTheBookPassed has the newest lines of PCNs be open, sent and settled when all passed.
+func TestStatement_IsOfTheSuccessorOnceTheBookPassed(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.closes(t, "15N", "2022-04", 1, payFor("U1", "P5", -249022), payFor("U2", "P2", 1098429), payFor("U3", "P3", 30), payFor("U4", "P6", 9))
+		s.pays(t, april1)
+		s.closes(t, "15N", "2022-06", 1, payFor("U1", "P1", 100), payFor("U2", "P4", 50))
+		s.pays(t, "15N-2022-06-1")
+		_, err := s.confirm(t.Context(), s.next(), "15N", confirmations([3]string{april1 + "-P2", "REJECTED", "10984.29"}, [3]string{april1 + "-P3", "PAID", "0.30"}))
+		require.NoError(t, err)
+		s.succeeds(t, "15N", "QJK", "2022-07-01")
+		for _, c := range []struct {
+			pcn, period, asked, code string
+			closing                  int64
+			others                   []string
+		}{
+			{"U1", "2022-06", "", "15N", -249022, nil},
+			{"U1", "2022-08", "", "QJK", -249022, nil},
+			{"U1", "2022-08", "15N", "15N", 0, []string{"QJK"}},
+			{"U1", "2022-07", "", "QJK", -249022, []string{"15N"}},
+			{"U2", "2022-08", "", "QJK", 1098429, nil},
+			{"U2", "2022-08", "15N", "15N", 0, []string{"QJK"}},
+			{"U3", "2022-08", "", "QJK", 0, nil},
+			{"U3", "2022-08", "QJK", "QJK", 0, nil},
+			{"U3", "2022-08", "15N", "15N", 0, nil},
+			{"U3", "2022-23", "", "QJK", 0, []string{"15N"}},
+			{"U4", "2022-08", "", "QJK", 0, nil},
+			{"U4", "2022-08", "15N", "15N", 0, []string{"QJK"}},
+		} {
+			got := s.account(t, c.pcn, c.period, c.asked)
+			require.Equal(t, []any{c.code + "-" + c.pcn + "-" + c.period, c.closing}, []any{got.GetStatementId(), got.GetClosingPence()})
+			require.Equal(t, c.others, got.GetAlsoOwedBy(), "%s asks for %q", got.GetStatementId(), c.asked)
+		}
+		require.Equal(t, "Heir QJK", s.account(t, "U3", "2022-08", "").GetCommissionerName())
 	})
 }
 

@@ -3114,9 +3114,9 @@ type GetStatementRequest struct {
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own at the end of
-	// the period, or the one it passed from, where the caller may not see that. One that was succeeded and its successor each have their
-	// own account.
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes or paid the newest line that is the PCN's own at the
+	// end of the period, or to which that line, its payment or the whole book of its commissioner passed by then; or the one it passed from,
+	// where the caller may not see that. One that was succeeded and its successor each have their own account.
 	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -3180,9 +3180,9 @@ type DownloadStatementRequest struct {
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own at the end of
-	// the period, or the one it passed from, where the caller may not see that. One that was succeeded and its successor each have their
-	// own account.
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes or paid the newest line that is the PCN's own at the
+	// end of the period, or to which that line, its payment or the whole book of its commissioner passed by then; or the one it passed from,
+	// where the caller may not see that. One that was succeeded and its successor each have their own account.
 	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -3246,9 +3246,9 @@ type DownloadStatementCsvRequest struct {
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Month, YYYY-MM, or financial year, YYYY-YY.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// Commissioner whose account with the PCN is wanted; empty means the one that owes the newest line that is the PCN's own at the end of
-	// the period, or the one it passed from, where the caller may not see that. One that was succeeded and its successor each have their
-	// own account.
+	// Commissioner whose account with the PCN is wanted; empty means the one that owes or paid the newest line that is the PCN's own at the
+	// end of the period, or to which that line, its payment or the whole book of its commissioner passed by then; or the one it passed from,
+	// where the caller may not see that. One that was succeeded and its successor each have their own account.
 	CommissionerCode string `protobuf:"bytes,3,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

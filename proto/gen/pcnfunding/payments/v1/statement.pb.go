@@ -64,7 +64,8 @@ type Statement struct {
 	// Overpayments for this PCN that are to be recovered by the commissioner after the period, payee by payee, with their plan.
 	// Outstanding is the PCN's part.
 	Recoveries []*Recovery `protobuf:"bytes,18,rep,name=recoveries,proto3" json:"recoveries,omitempty"`
-	// Other commissioners that owe lines of the period at its end. Each has a statement of its own.
+	// Other commissioners that owe lines of the period, have a balance at its beginning or end, or have a payment up to then that is not
+	// settled. Each has a statement of its own.
 	AlsoOwedBy []string `protobuf:"bytes,19,rep,name=also_owed_by,json=alsoOwedBy,proto3" json:"also_owed_by,omitempty"`
 	// What passed to or from another commissioner in the period, as far as it was not sent and is not still counted as sent.
 	Passed []*StatementTransfer `protobuf:"bytes,20,rep,name=passed,proto3" json:"passed,omitempty"`
