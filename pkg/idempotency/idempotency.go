@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -116,7 +117,8 @@ func Prune(ctx context.Context, db *sqldb.DB, before time.Time) (int64, error) {
 	}
 }
 
-// note is what is kept of a request: its name, and its content without the name.
+// note is what is kept of a request: its name, and its content without the name and without what its contract marks debug_redact, such
+// as a person's pay. The fingerprint is of all of it.
 type note struct {
 	caller      Caller
 	requestID   string
@@ -145,7 +147,37 @@ func newNote(caller Caller, req proto.Message) (note, error) {
 		return note{}, fmt.Errorf("idempotency: encode the request: %w", err)
 	}
 	sum := sha256.Sum256(append([]byte(m.Descriptor().FullName()+"\x00"), body...))
+	if redact(m) {
+		if body, err = (proto.MarshalOptions{Deterministic: true}).Marshal(content); err != nil {
+			return note{}, fmt.Errorf("idempotency: encode the request: %w", err)
+		}
+	}
 	return note{caller: caller, requestID: requestID, content: body, fingerprint: sum[:], request: content}, nil
+}
+
+// redact clears the fields that their contract marks debug_redact, at any depth, and tells whether there were any.
+func redact(m protoreflect.Message) (found bool) {
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		options, _ := field.Options().(*descriptorpb.FieldOptions)
+		switch {
+		case options.GetDebugRedact():
+			m.Clear(field)
+			found = true
+		case field.IsMap() && field.MapValue().Message() != nil:
+			value.Map().Range(func(_ protoreflect.MapKey, entry protoreflect.Value) bool {
+				found = redact(entry.Message()) || found
+				return true
+			})
+		case field.IsList() && field.Message() != nil:
+			for i := range value.List().Len() {
+				found = redact(value.List().Get(i).Message()) || found
+			}
+		case field.Message() != nil && !field.IsMap():
+			found = redact(value.Message()) || found
+		}
+		return true
+	})
+	return found
 }
 
 // insert notes the request and reports whether it is the first of its name. It waits for a copy under way.

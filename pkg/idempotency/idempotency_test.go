@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -291,5 +292,30 @@ func TestPrune_DeletesOnlyTheOld(t *testing.T) {
 		_, replayed, err := idempotency.Do(t.Context(), db, caller, change(`{"request_id": "1"}`), answer)
 		require.NoError(t, err)
 		assert.False(t, replayed)
+	})
+}
+
+func TestDo_KeepsNothingOfWhatTheContractRedacts(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		const pay = 987654321
+		request := func(pence int) *dynamicpb.Message {
+			return change(fmt.Sprintf(`{"request_id": "1", "reason": "claim", "lines": [{"name": "CP 1", "pay_pence": %d}], "main": {"pay_pence": %d}}`, pence, pence))
+		}
+		_, _, err := idempotency.Do(t.Context(), db, caller, request(pay), effect("1"))
+		require.NoError(t, err)
+		var stored []byte
+		require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
+			return q.QueryRow(t.Context(), `SELECT request FROM idempotency`).Scan(&stored)
+		}))
+		kept := dynamicpb.NewMessage(changeType())
+		require.NoError(t, proto.Unmarshal(stored, kept))
+		require.Contains(t, kept.String(), "CP 1")
+		require.NotContains(t, kept.String(), fmt.Sprint(pay))
+		_, replayed, err := idempotency.Do(t.Context(), db, caller, request(pay), effect("1"))
+		require.NoError(t, err)
+		require.True(t, replayed)
+		_, _, err = idempotency.Do(t.Context(), db, caller, request(pay+1), effect("1"))
+		require.Equal(t, idempotency.ReasonReused, fault.ReasonOf(err), "other pay is other content")
+		require.NotContains(t, err.Error(), fmt.Sprint(pay))
 	})
 }

@@ -32,6 +32,7 @@ message_type {
   name: "Line"
   field { name: "name" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL json_name: "name" }
   field { name: "amount_pence" number: 2 type: TYPE_INT64 label: LABEL_OPTIONAL json_name: "amount_pence" }
+  field { name: "pay_pence" number: 3 type: TYPE_INT64 label: LABEL_OPTIONAL json_name: "pay_pence" options { debug_redact: true } }
 }`
 
 var changeType = sync.OnceValue(func() protoreflect.MessageDescriptor {
