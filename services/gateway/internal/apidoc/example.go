@@ -83,6 +83,26 @@ var choices = map[protoreflect.FullName]string{
 // sample, whose 53,560 patients make £16,407.21.
 var (
 	ownTexts = map[protoreflect.FullName]map[string]string{
+		"pcnfunding.arrs.v1": {
+			"band": "", "claim_id": "claim-0197d5a0-8b9c-7d0e-8f12-3a4b5c6d7e8f", "commissioner_code": "QJK", "effective_from": "2022-10-01",
+			"engagement_id": "eng-0197d5a0-5b6c-7d8e-9f01-2a3b4c5d6e7f", "figure_id": "CP-NAT-2022-10", "file_name": "claims-2022-10.csv",
+			"financial_year": "2022-23", "label": "CP 1", "month": "2022-10", "on_date": "2022-10-01", "percent": "100", "person_reference": "",
+			"post": "", "query": "Which post does CP 1 replace?", "reason": "agreed with the PCN", "role_code": "CP",
+			"schedule_id": "arrs-QJK-2022-10-1", "name": "WTE_CEILING",
+			"award_id": "0197d5a0-9a1b-7c2d-8e3f-4a5b6c7d8e9f", "awarded_by": "b.finance@qjk.example", "awarded_on": "2022-12-01", "awards_until": "2023-03-31",
+			"unclaimed_by": "2022-09-30", "unclaimed_id": "0197d5a0-a1b2-7c3d-8e4f-5a6b7c8d9e0f", "answer_reason": "", "answered_by": "c.director@u12345.example",
+			"estimated_by": "a.finance@qjk.example", "bid_id": "0197d5a0-b1c2-7d3e-8f4a-5b6c7d8e9f0a", "declined_bid_ids": "0197d5a0-b1c2-7d3e-8f4a-5b6c7d8e9f0b",
+			"placed_by": "c.director@u12345.example", "purpose": "Two paramedics from January", "rule": "shared", "weight": "",
+			"plan_id": "0197d5a0-c1d2-7e3f-8a4b-5c6d7e8f9a0b", "planned_in": "2022-23", "submitted_by": "m.manager@u12345.example",
+			"agreed_on": "2022-08-30", "agreed_by": "c.director@u12345.example", "withdrawal_reason": "", "withdrawn_by": "", "collated_on": "2022-08-31",
+			"collated_by": "a.finance@qjk.example", "wte_in_post": "2.5", "planned_wte": "3", "start_month": "2022-10", "employer": "Example Network Ltd",
+			"recruitment_model": "own", "risks": "", "group_code": "QJK", "missing_pcn_codes": "U12346", "not_agreed_pcn_codes": "U12347",
+			"published_month": "2022-09", "published_wte": "2.75", "claimed_wte": "2.8", "staff_group": "Other Direct Patient Care staff",
+			"action": "Fellowships for new nurses", "owner": "Training hub", "due_date": "2023-03-31", "system_plan_id": "0197d5a0-d1e2-7f3a-8b4c-5d6e7f8a9b0c",
+			"as_of_month": "2022-10", "code": "PAY_AS_LAST_CLAIMED", "text": "Staff in post cost each month what their last claimed month came to.",
+			"import_id": "0197d5a0-e1f2-7a3b-8c4d-5e6f7a8b9c0d", "imported_by": "operator@england.example", "wte": "2.75", "staff_role": "Pharmacists",
+			"detailed_staff_role": "Pharmacist", "absent_pcn_codes": "U12346", "unknown_pcn_codes": "U12348", "warnings": "", "body_code": "QJK",
+		},
 		"pcnfunding.payments.v1": {
 			"accounting_date": "2022-04-06", "commissioner_code": "16C", "effective_date": "2022-07-01", "effective_to": "2022-04-30",
 			"event_id":  "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
@@ -95,6 +115,11 @@ var (
 		},
 	}
 	ownNumbers = map[protoreflect.FullName]map[string]int64{
+		// £866,094.31 for the year, of which £15,000 was given up and £12,000 of that awarded.
+		"pcnfunding.arrs.v1": {
+			"amount_pence": 1500000, "asked_pence": 1200000, "allocation_pence": 86609431, "available_pence": 1500000, "awarded_pence": 1200000,
+			"forecast_pence": 85109431, "given_up_pence": 1500000, "left_pence": 300000, "usable_pence": 85109431, "open_bids": 1,
+		},
 		"pcnfunding.payments.v1": {"instalment_pence": 15000, "largest": 10},
 	}
 )
@@ -355,6 +380,26 @@ var files = map[protoreflect.FullName]map[string]string{
 			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
 			"core-15N-2022-04-1,15N,2022-04,1,core-7f0c2b9a41d85e6390b1c2d3e4f50617,2022-04,CORE_PCN,U12345,Example PCN,,L83001," +
 			"Example Surgery,15N,PCN DES,PAY,6538.75,,UNSPECIFIED,official,\r\n",
+	},
+	"pcnfunding.arrs.v1.ArrsService.ImportWorkforce": {
+		"text/csv": "Data_source,CENSUS_YEAR,CENSUS_MONTH,PCN_CODE,PCN_NAME,SUB_ICB_CODE,SUB_ICB_NAME,ICB_CODE,ICB_NAME,COMM_REGION_CODE," +
+			"COMM_REGION_NAME,STAFF_GROUP,STAFF_ROLE,DETAILED_STAFF_ROLE,FTE,UNIQUE_IDENTIFIER\r\n" +
+			"NWRS Staff,2022,9,U12345,EXAMPLE PCN,15N,NHS Devon ICB - 15N,QJK,NHS Devon ICB,Y58,South West,Other Direct Patient Care staff," +
+			"Pharmacists,Pharmacist,0.986666667,3182\r\n",
+	},
+	"pcnfunding.arrs.v1.ArrsService.DownloadCollation": {
+		"text/csv": "planned_in,group,group_code,financial_year,role_code,role_name,intention,pcns,wte_in_post,wte_april,wte_may,wte_june,wte_july," +
+			"wte_august,wte_september,wte_october,wte_november,wte_december,wte_january,wte_february,wte_march,estimated_cost_gbp\r\n" +
+			"2022/23,COMMISSIONER,15N,2022/23,CP,Clinical pharmacist,FIRM,31,74.5,74.5,75,75,76,76,76,78,78,78,80,80,80,4486200.00\r\n",
+	},
+	"pcnfunding.arrs.v1.ArrsService.DownloadSchedule": {
+		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
+			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
+			"arrs-QJK-2022-10-1,QJK,2022-10,1,arrs-7f0c2b9a41d85e6390b1c2d3e4f50617,2022-10,ARRS_MAIN,U12345,Example PCN,,L83001," +
+			"Example Surgery,15N,ARRS,PAY,4942.67,,UNSPECIFIED,secondary,\r\n",
+	},
+	"pcnfunding.arrs.v1.ArrsService.ImportClaims": {
+		"text/csv": "pcn_code,month,label,salary,employer_ni,employer_pension\r\nU12345,2022-10,CP 1,3930.00,520.00,810.00\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.Import": {
 		"text/csv": "reference,status,payment_date,amount,payment_reference,reject_reason\r\n" +

@@ -213,6 +213,9 @@ func stringSchema(rules *validate.FieldRules) object {
 	if n := r.GetMaxLen(); n > 0 {
 		out = append(out, member{"maxLength", n})
 	}
+	if values := r.GetIn(); len(values) > 0 {
+		out = append(out, member{"enum", values})
+	}
 	return out.with("pattern", r.GetPattern())
 }
 

@@ -27,8 +27,10 @@ type Upload struct {
 
 // uploads are the uploads of the suite by the full name of the call.
 var uploads = map[protoreflect.FullName]Upload{
-	"pcnfunding.register.v1.RegisterService.Import": {Path: "/v1/register/imports", Gzip: true},
-	"pcnfunding.payments.v1.PaymentsService.Import": {Path: "/v1/payments/imports"},
+	"pcnfunding.register.v1.RegisterService.Import":  {Path: "/v1/register/imports", Gzip: true},
+	"pcnfunding.arrs.v1.ArrsService.ImportClaims":    {Path: "/v1/arrs/claims/imports"},
+	"pcnfunding.arrs.v1.ArrsService.ImportWorkforce": {Path: "/v1/arrs/workforce/imports", Gzip: true},
+	"pcnfunding.payments.v1.PaymentsService.Import":  {Path: "/v1/payments/imports"},
 }
 
 // Types returns the media types the file may come as; its content tells what it is.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -13,7 +14,7 @@ import (
 
 func all(t *testing.T) []route.Route {
 	t.Helper()
-	routes, err := route.All("pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	require.NoError(t, err)
 	return routes
 }
@@ -33,6 +34,11 @@ func TestFind_TellsRoutesApart(t *testing.T) {
 		{"GET", "/v1/core/commissioners/15N/months/2022-04:preview", "PreviewMonth", []string{"GET"}},
 		{"POST", "/v1/register/imports", "Import", []string{"POST"}},
 		{"GET", "/v1/register/snapshots/abc", "GetSnapshot", []string{"GET"}},
+		{"POST", "/v1/arrs/claims", "SubmitClaim", []string{"GET", "POST"}},
+		{"POST", "/v1/arrs/claims:check", "CheckClaim", []string{"POST"}},
+		{"POST", "/v1/arrs/claims/c1:decide", "DecideClaim", []string{"GET", "POST"}},
+		{"POST", "/v1/arrs/claims/imports", "ImportClaims", []string{"GET", "POST"}},
+		{"GET", "/v1/arrs/commissioners/15N/months/2022-04:preview", "PreviewMonth", []string{"GET"}},
 		{"POST", "/v1/payments/imports", "Import", []string{"GET", "POST"}},
 		{"GET", "/v1/payments/imports", "ListImports", []string{"GET", "POST"}},
 		{"POST", "/v1/payments/runs/16C-2022-04-1:approve", "ApproveRun", []string{"GET", "POST"}},
@@ -78,8 +84,10 @@ func TestAll_KnowsUploads(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string][]string{
-		"/v1/register/imports": {"text/csv", "application/gzip", "application/octet-stream"},
-		"/v1/payments/imports": {"text/csv", "application/octet-stream"},
+		"/v1/register/imports":       {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/arrs/claims/imports":    {"text/csv", "application/octet-stream"},
+		"/v1/arrs/workforce/imports": {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/payments/imports":       {"text/csv", "application/octet-stream"},
 	}, types)
 }
 
@@ -92,6 +100,8 @@ func TestAll_LinksFilesToTheirResource(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string][]route.File{
+		"/v1/arrs/collation":               {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/arrs/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
 		"/v1/core/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
 		"/v1/payments/runs/{run_id}/lines": {{Media: "text/csv", Suffix: ".csv"}},
 		"/v1/payments/pcns/{pcn_code}/statements/{period}": {

@@ -161,6 +161,8 @@ const (
 	AdjustmentCause_ADJUSTMENT_CAUSE_DECLARATION AdjustmentCause = 10
 	// More than one of the above.
 	AdjustmentCause_ADJUSTMENT_CAUSE_SEVERAL AdjustmentCause = 11
+	// A claim was approved after what it adds to had been scheduled.
+	AdjustmentCause_ADJUSTMENT_CAUSE_LATE_CLAIM AdjustmentCause = 12
 )
 
 // Enum value maps for AdjustmentCause.
@@ -178,6 +180,7 @@ var (
 		9:  "ADJUSTMENT_CAUSE_FIGURE_ENTERED",
 		10: "ADJUSTMENT_CAUSE_DECLARATION",
 		11: "ADJUSTMENT_CAUSE_SEVERAL",
+		12: "ADJUSTMENT_CAUSE_LATE_CLAIM",
 	}
 	AdjustmentCause_value = map[string]int32{
 		"ADJUSTMENT_CAUSE_UNSPECIFIED":    0,
@@ -192,6 +195,7 @@ var (
 		"ADJUSTMENT_CAUSE_FIGURE_ENTERED": 9,
 		"ADJUSTMENT_CAUSE_DECLARATION":    10,
 		"ADJUSTMENT_CAUSE_SEVERAL":        11,
+		"ADJUSTMENT_CAUSE_LATE_CLAIM":     12,
 	}
 )
 
@@ -617,7 +621,7 @@ func (x *PaymentLine) GetBasis() *LineBasis {
 // named, divided by the instalments and rounded by the convention.
 type LineBasis struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Rates with what they are multiplied by. None where nothing is due to the payee any more.
+	// Rates with what they are multiplied by. None where nothing is due to the payee any more, and where claims are paid.
 	Factors []*BasisFactor `protobuf:"bytes,1,rep,name=factors,proto3" json:"factors,omitempty"`
 	// Number of months the sum is divided by; 1 for a payment made once and for a rate per month.
 	Instalments int32 `protobuf:"varint,2,opt,name=instalments,proto3" json:"instalments,omitempty"`
@@ -827,7 +831,7 @@ type Entitlement struct {
 	// Number of months it is paid in; 1 for a payment made once.
 	Instalments int32 `protobuf:"varint,9,opt,name=instalments,proto3" json:"instalments,omitempty"`
 	// The period's rate × quantity, rounded half up once, in pence. Months that are rounded one by one can sum to some pence less or
-	// more.
+	// more. Where claims are paid, the most that they may come to: what was given up is taken off, what was awarded added.
 	AmountPence int64 `protobuf:"varint,10,opt,name=amount_pence,json=amountPence,proto3" json:"amount_pence,omitempty"`
 	// Least confidence among the figures used.
 	Confidence    Confidence `protobuf:"varint,11,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
@@ -1410,7 +1414,7 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\vInstruction\x12\x1b\n" +
 	"\x17INSTRUCTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINSTRUCTION_PAY\x10\x01\x12\x1e\n" +
-	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\x8c\x03\n" +
+	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xad\x03\n" +
 	"\x0fAdjustmentCause\x12 \n" +
 	"\x1cADJUSTMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ADJUSTMENT_CAUSE_RATE\x10\x01\x12\x1f\n" +
@@ -1424,7 +1428,8 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\x1fADJUSTMENT_CAUSE_FIGURE_ENTERED\x10\t\x12 \n" +
 	"\x1cADJUSTMENT_CAUSE_DECLARATION\x10\n" +
 	"\x12\x1c\n" +
-	"\x18ADJUSTMENT_CAUSE_SEVERAL\x10\vBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
+	"\x18ADJUSTMENT_CAUSE_SEVERAL\x10\v\x12\x1f\n" +
+	"\x1bADJUSTMENT_CAUSE_LATE_CLAIM\x10\fBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
 
 var (
 	file_pcnfunding_type_v1_payment_schedule_proto_rawDescOnce sync.Once
