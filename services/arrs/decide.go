@@ -1,0 +1,151 @@
+package arrs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pcnfunding/pcnfunding/pkg/change"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
+)
+
+// QueryClaim asks a PCN about its claim. What the claim set aside stays set aside.
+func (s *Service) QueryClaim(ctx context.Context, req *arrsv1.QueryClaimRequest) (*arrsv1.Claim, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool {
+			return prepares(tx.By, c.CommissionerCode) || approves(tx.By, c.CommissionerCode)
+		})
+		if err != nil {
+			return "", err
+		}
+		row.State, row.Query = store.Queried, req.GetQuery()
+		if err := saved(store.ChangeClaim(ctx, tx.Tx, &row)); err != nil {
+			return "", err
+		}
+		return row.ID, tell(ctx, tx, &row, fmt.Sprintf("asked %s about its claim for %s", row.PCNCode, row.Month))
+	})
+}
+
+// DecideClaim approves a claim in whole or in part, or rejects it. It assesses nothing anew: what is approved is what was seen.
+func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimRequest) (*arrsv1.Claim, error) {
+	if !req.GetApprove() && len(req.GetLines()) > 0 {
+		return nil, fault.New(fault.Invalid, reasonClaimInvalid, "lines are named where a claim is approved in part").At("lines", "approve is false")
+	}
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return approves(tx.By, c.CommissionerCode) })
+		if err != nil {
+			return "", err
+		}
+		if tx.By.Subject == row.SubmittedBy || tx.By.Subject == row.AmendedBy {
+			return "", fault.New(fault.Denied, reasonDeciderIsSubmitter, "another person decides what you put forward")
+		}
+		if req.GetApprove() && row.State == store.Queried {
+			return "", stateDiffers(&row)
+		}
+		approved, err := s.approve(ctx, tx, &row, req)
+		if err != nil {
+			return "", err
+		}
+		return row.ID, s.decide(ctx, tx, &row, approved, req.GetReason())
+	})
+}
+
+// approve writes what is approved of each line and returns what that comes to by pot.
+func (s *Service) approve(ctx context.Context, tx *change.Tx, row *store.ClaimRow, req *arrsv1.DecideClaimRequest) (map[rules.Pot]money.Pence, error) {
+	if !req.GetApprove() {
+		return nil, store.RetireLines(ctx, tx.Tx, row.ID)
+	}
+	lines, err := store.Lines(ctx, tx, row.ID, row.Revision)
+	if err != nil {
+		return nil, err
+	}
+	lowered, err := loweredLines(lines, req.GetLines())
+	if err != nil {
+		return nil, err
+	}
+	if err := store.ApproveLines(ctx, tx.Tx, row.ID); err != nil {
+		return nil, err
+	}
+	out := make(map[rules.Pot]money.Pence)
+	for i := range lines {
+		amount := lines[i].Payable
+		if lower := lowered[lines[i].ID]; lower != nil {
+			amount = money.Pence(lower.GetApprovedPence())
+			if err := saved(store.LowerLine(ctx, tx.Tx, lines[i].ID, amount, lower.GetReason())); err != nil {
+				return nil, err
+			}
+		}
+		if amount > 0 {
+			out[lines[i].Pot] += amount
+		}
+	}
+	// A line of which nothing is approved may be claimed again, when the figure or the fact that it waits for is known.
+	return out, store.RetireUnpaid(ctx, tx.Tx, row.ID)
+}
+
+// loweredLines reads the lines of which less is approved, and names those that are not of the claim or not payable so far. No
+// description repeats an amount.
+func loweredLines(lines []store.LineRow, in []*arrsv1.LineDecision) (map[string]*arrsv1.LineDecision, error) {
+	payable := make(map[string]money.Pence, len(lines))
+	for i := range lines {
+		payable[lines[i].ID] = lines[i].Payable
+	}
+	refused := fault.New(fault.Invalid, reasonClaimInvalid, "the lines cannot be decided so")
+	bad := func(i int, field, reason, why string) {
+		refused.Violations = append(refused.Violations, fault.Violation{Field: fmt.Sprintf("lines[%d].%s", i, field), Reason: reason, Description: why})
+	}
+	out := make(map[string]*arrsv1.LineDecision, len(in))
+	for i, lower := range in {
+		most, known := payable[lower.GetLineId()]
+		switch {
+		case !known:
+			bad(i, "line_id", reasonLineNotFound, "is not a line of the claim as it stands")
+		case out[lower.GetLineId()] != nil:
+			bad(i, "line_id", rules.ReasonLineTwice, "stands twice")
+		case money.Pence(lower.GetApprovedPence()) > most:
+			bad(i, "approved_pence", reasonApprovedAbovePayable, "is more than is payable of the line")
+		}
+		out[lower.GetLineId()] = lower
+	}
+	if len(refused.Violations) > 0 {
+		return nil, refused
+	}
+	return out, nil
+}
+
+// decide ends the waiting of a claim: what was set aside goes back to the pots, and what is approved is taken from them.
+func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow, approved map[rules.Pot]money.Pence, reason string) error {
+	payable := payableOf(row.Totals)
+	var sum, most money.Pence
+	for _, pot := range potsOf(payable, approved) {
+		sum, most = sum+approved[pot], most+payable[pot]
+	}
+	switch {
+	case approved == nil || (sum == 0 && most > 0):
+		row.State = store.Rejected
+	case sum == most:
+		row.State = store.Approved
+	default:
+		row.State = store.PartlyApproved
+	}
+	if row.State != store.Approved && reason == "" {
+		return fault.New(fault.Invalid, reasonReasonRequired, "a reason is needed unless all that is payable is approved").At("reason", "why")
+	}
+	row.Totals = approvedTotals(row.Totals, approved)
+	row.DecidedBy, row.DecidedAt, row.DecisionReason = tx.By.Subject, sqldb.Micros(tx.Now()), reason
+	if err := saved(store.ChangeClaim(ctx, tx.Tx, row)); err != nil {
+		return err
+	}
+	for _, pot := range potsOf(payable, approved) {
+		by := store.PotRow{PCNCode: row.PCNCode, Year: row.Month.FinancialYear(), Pot: pot, Submitted: -payable[pot], Approved: approved[pot]}
+		if err := store.MovePot(ctx, tx.Tx, by); err != nil {
+			return err
+		}
+	}
+	state := arrsv1.ClaimState(row.State) //nolint:gosec // enum
+	return tell(ctx, tx, row, fmt.Sprintf("decided the claim of %s for %s: %s", row.PCNCode, row.Month, state))
+}

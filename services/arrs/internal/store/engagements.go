@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+)
+
+// EngagementRow is an engagement as it is kept. Role, Start and End repeat what its terms say.
+type EngagementRow struct {
+	ID               string
+	PCNCode          string
+	CommissionerCode string
+	Label            string
+	Terms            *arrsv1.EngagementTerms
+	Role             string
+	Start, End       period.Date // End is zero while it lasts
+	Pseudonym        string      // of the person; empty if no reference was given
+	RecordedBy       string
+	RecordedAt       int64
+	ChangedBy        string
+	ChangedAt        int64
+	Version          int64
+}
+
+// Person is whom the engagement is of: without a reference it stands for the person itself.
+func (e *EngagementRow) Person() string {
+	if e.Pseudonym == "" {
+		return "engagement/" + e.ID
+	}
+	return e.Pseudonym
+}
+
+const engagementColumns = `e.engagement_id, e.pcn_code, e.commissioner_code, e.label, e.role_code, e.start_date, e.end_date, e.terms, e.pseudonym, e.recorded_by,
+	e.recorded_at, e.changed_by, e.changed_at, e.version`
+
+func scanEngagement(rows *sql.Rows) (e EngagementRow, err error) {
+	var start, end string
+	var terms []byte
+	if err := rows.Scan(&e.ID, &e.PCNCode, &e.CommissionerCode, &e.Label, &e.Role, &start, &end, &terms, &e.Pseudonym, &e.RecordedBy, &e.RecordedAt,
+		&e.ChangedBy, &e.ChangedAt, &e.Version); err != nil {
+		return e, err
+	}
+	var p parser
+	e.Start, e.End = p.date(start), p.date(end)
+	if p.err != nil {
+		return e, p.err
+	}
+	e.Terms, err = unmarshal(terms, new(arrsv1.EngagementTerms))
+	return e, err
+}
+
+// InsertEngagement adds an engagement. A label that the PCN has already breaks a key.
+func InsertEngagement(ctx context.Context, tx *sqldb.Tx, e EngagementRow) error {
+	terms, err := marshal(e.Terms)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, role_code, start_date, end_date, terms, pseudonym,
+		recorded_by, recorded_at, changed_by, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		e.ID, e.PCNCode, e.CommissionerCode, e.Label, e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.RecordedBy, e.RecordedAt, e.ChangedBy, e.ChangedAt)
+	if err != nil {
+		return fmt.Errorf("insert engagement: %w", err)
+	}
+	return nil
+}
+
+// ChangeEngagement keeps the terms of before and puts the new ones, and the pseudonym, in their place. It tells whether the version
+// before was still that of the row.
+func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow) (bool, error) {
+	old, err := marshal(before.Terms)
+	if err != nil {
+		return false, err
+	}
+	terms, err := marshal(e.Terms)
+	if err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO engagement_terms (engagement_id, version, terms, stated_by, stated_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT DO NOTHING`, before.ID, before.Version, old, before.ChangedBy, before.ChangedAt)
+	if err != nil {
+		return false, fmt.Errorf("keep the terms of engagement %s: %w", e.ID, err)
+	}
+	return one(tx.Exec(ctx, `UPDATE engagements SET role_code = $1, start_date = $2, end_date = $3, terms = $4, pseudonym = $5, changed_by = $6, changed_at = $7,
+		version = version + 1 WHERE engagement_id = $8 AND version = $9`,
+		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.ID, before.Version))
+}
+
+// Lead hands a PCN's engagements, and its claims that wait for a decision or for a close, to the commissioner that leads it now.
+func Lead(ctx context.Context, tx *sqldb.Tx, pcn, commissioner string) error {
+	_, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = $1 WHERE pcn_code = $2 AND commissioner_code <> $1`, commissioner, pcn)
+	if err != nil {
+		return fmt.Errorf("hand over the engagements of %s: %w", pcn, err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND commissioner_code <> $1 AND (state IN (1, 2)
+		OR EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = claims.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = ''))`, commissioner, pcn)
+	if err != nil {
+		return fmt.Errorf("hand over the claims of %s: %w", pcn, err)
+	}
+	return nil
+}
+
+// Engagement returns one, or sql.ErrNoRows.
+func Engagement(ctx context.Context, q sqldb.Querier, id string) (EngagementRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e WHERE e.engagement_id = $1`, id))
+}
+
+// EngagementsOf returns those of a PCN, in order of label.
+func EngagementsOf(ctx context.Context, q sqldb.Querier, pcn string) ([]EngagementRow, error) {
+	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e WHERE e.pcn_code = $1 ORDER BY e.label`, pcn)
+}
+
+// EngagementFilter says which engagements to list.
+type EngagementFilter struct {
+	Scope
+	Commissioner, PCN    string       // empty means any
+	Month                period.Month // zero means any; otherwise those that run on a day of it
+	AfterPCN, AfterLabel string       // the last row seen; empty for the first page
+	Limit                int          // 0 means all
+}
+
+// Engagements returns some, in order of PCN and label.
+func Engagements(ctx context.Context, q sqldb.Querier, by EngagementFilter) ([]EngagementRow, error) {
+	var f sqldb.Filter
+	by.limit(&f, "e.commissioner_code", "e.pcn_code")
+	f.Equal("e.commissioner_code", by.Commissioner, "e.pcn_code", by.PCN)
+	runsIn(&f, by.Month)
+	if by.AfterPCN != "" {
+		f.Where("(e.pcn_code > ? OR (e.pcn_code = ? AND e.label > ?))", by.AfterPCN, by.AfterPCN, by.AfterLabel)
+	}
+	conditions := f.String()
+	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e`+conditions+` ORDER BY e.pcn_code, e.label`+f.Limit(by.Limit), f.Args()...)
+}
+
+// runsIn lets engagements through that run on a day of the month.
+func runsIn(f *sqldb.Filter, month period.Month) {
+	if !month.IsZero() {
+		f.Where("e.start_date <= ?", month.Last().String())
+		f.Where("(e.end_date = '' OR e.end_date >= ?)", month.First().String())
+	}
+}
+
+// SharedEngagements returns the engagements that run in a month of every person who has one with the commissioner and one besides, with
+// it or with any other.
+func SharedEngagements(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]EngagementRow, error) {
+	var f sqldb.Filter
+	f.Where("e.pseudonym <> ''")
+	runsIn(&f, month)
+	f.Where(`e.pseudonym IN (SELECT o.pseudonym FROM engagements o WHERE o.commissioner_code = ? AND o.pseudonym <> '')`, commissioner)
+	f.Where(`EXISTS (SELECT 1 FROM engagements t WHERE t.pseudonym = e.pseudonym AND t.engagement_id <> e.engagement_id)`)
+	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e`+f.String()+` ORDER BY e.pcn_code, e.label`, f.Args()...)
+}
+
+// LatestYear returns the last year of a PCN that is fixed, or sql.ErrNoRows: its commissioner leads the PCN as far as is known.
+func LatestYear(ctx context.Context, q sqldb.Querier, pcn string) (YearRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanYear, `SELECT `+yearColumns+` FROM years y WHERE y.pcn_code = $1
+		ORDER BY y.financial_year DESC, y.version DESC LIMIT 1`, pcn))
+}
