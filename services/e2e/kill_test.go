@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	cryptorand "crypto/rand"
 	"database/sql"
@@ -55,7 +56,9 @@ func newMortal(t *testing.T, database string) *mortal {
 		"serve", "all", "--data-dir", m.harness.dataDir, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "",
 	}
 	if database != "" {
-		m.args = append(m.args, "--database-url", database)
+		key := filepath.Join(dir, "person.key")
+		require.NoError(t, os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600))
+		m.args = append(m.args, "--database-url", database, "--person-key-file", key)
 	}
 	return m
 }
@@ -257,7 +260,7 @@ func newDatabase(t *testing.T) string {
 func outcome(t *testing.T, database string, deadly map[int]bool, chance *rand.Rand) map[string]any {
 	t.Helper()
 	m := newMortal(t, database)
-	m.start("--sample")
+	m.start("--sample", "--no-sample-claims")
 	for at, s := range wholeMonth() {
 		if deadly[at] {
 			m.die(s, chance)

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/protoadapt"
 
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -37,6 +38,7 @@ type suite struct {
 	*httptest.Server
 	core     *fakeCore
 	register *fakeRegister
+	arrs     *fakeArrs
 	payments *fakePayments
 }
 
@@ -145,6 +147,55 @@ func (f *fakeRegister) Import(stream grpc.ClientStreamingServer[registerv1.Impor
 	return stream.SendAndClose(&registerv1.ImportResponse{
 		Load: &registerv1.Load{LoadId: "load-1", RowsStored: int64(len(f.data))}, AlreadyLoaded: f.already,
 	})
+}
+
+type fakeArrs struct {
+	arrsv1.UnimplementedArrsServiceServer
+	mu     sync.Mutex
+	claim  *arrsv1.Claim
+	close  *arrsv1.CloseMonthRequest
+	submit *arrsv1.SubmitClaimRequest
+	header *arrsv1.ClaimsHeader
+	data   []byte
+}
+
+func (f *fakeArrs) CloseMonth(_ context.Context, r *arrsv1.CloseMonthRequest) (*typev1.PaymentSchedule, error) {
+	f.close = r
+	return &typev1.PaymentSchedule{ScheduleId: "arrs-15N-2022-04-1"}, nil
+}
+
+func (f *fakeArrs) SubmitClaim(_ context.Context, r *arrsv1.SubmitClaimRequest) (*arrsv1.Claim, error) {
+	f.submit = r
+	return f.claim, nil
+}
+
+func (f *fakeArrs) GetClaim(context.Context, *arrsv1.GetClaimRequest) (*arrsv1.Claim, error) {
+	return f.claim, nil
+}
+
+func (f *fakeArrs) DownloadSchedule(context.Context, *arrsv1.DownloadScheduleRequest) (*httpbody.HttpBody, error) {
+	return &httpbody.HttpBody{ContentType: "text/csv; charset=utf-8", Data: []byte("schedule_id\n")}, nil
+}
+
+func (f *fakeArrs) ImportClaims(stream grpc.ClientStreamingServer[arrsv1.ImportClaimsRequest, arrsv1.ImportClaimsResponse]) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	f.header = first.GetHeader()
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		f.data = append(f.data, part.GetChunk()...)
+	}
+	return stream.SendAndClose(&arrsv1.ImportClaimsResponse{Rows: 1, Claims: []*arrsv1.Claim{f.claim}})
 }
 
 type fakePayments struct {
@@ -308,13 +359,14 @@ func refusal(code codes.Code, reason, message string, meta map[string]string, mo
 func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	t.Helper()
 	s := &suite{
-		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{},
+		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{}, arrs: &fakeArrs{claim: &arrsv1.Claim{}},
 		payments: &fakePayments{run: &paymentsv1.Run{}, hold: &paymentsv1.Hold{}, payment: &paymentsv1.Payment{}},
 	}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(4 << 20))
 	corev1.RegisterCoreServiceServer(server, s.core)
 	registerv1.RegisterRegisterServiceServer(server, s.register)
+	arrsv1.RegisterArrsServiceServer(server, s.arrs)
 	paymentsv1.RegisterPaymentsServiceServer(server, s.payments)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

@@ -14,9 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	arrsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/arrs/v1"
 	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
 	paymentsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/payments/v1"
 	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
@@ -49,13 +51,14 @@ func Packages() []string {
 	return []string{
 		string(registerv1.File_pcnfunding_register_v1_register_service_proto.Package()),
 		string(corev1.File_pcnfunding_core_v1_core_service_proto.Package()),
+		string(arrsv1.File_pcnfunding_arrs_v1_arrs_service_proto.Package()),
 		string(paymentsv1.File_pcnfunding_payments_v1_payments_service_proto.Package()),
 	}
 }
 
 // Deps are what a gateway works with. Conn, Logger and Clock are required.
 type Deps struct {
-	// Conn returns a client connection to a service by its name: register, core or payments.
+	// Conn returns a client connection to a service by its name: register, core, arrs or payments.
 	Conn func(service string) grpc.ClientConnInterface
 	// Logger receives one record for each call of the API, without bodies and queries.
 	Logger *slog.Logger
@@ -91,14 +94,15 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	registerConn, coreConn, paymentsConn := deps.Conn("register"), deps.Conn("core"), deps.Conn("payments")
-	if registerConn == nil || coreConn == nil || paymentsConn == nil {
-		return nil, errors.New("gateway: no connection to register, core or payments")
+	registerConn, coreConn, arrsConn, paymentsConn := deps.Conn("register"), deps.Conn("core"), deps.Conn("arrs"), deps.Conn("payments")
+	if registerConn == nil || coreConn == nil || arrsConn == nil || paymentsConn == nil {
+		return nil, errors.New("gateway: no connection to register, core, arrs or payments")
 	}
+	arrs := arrsv1.NewArrsServiceClient(wideConn{arrsConn})
 	register := registerv1.NewRegisterServiceClient(wideConn{registerConn})
 	payments := paymentsv1.NewPaymentsServiceClient(wideConn{paymentsConn})
 	g := &gateway{
-		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, payments),
+		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, arrs, payments),
 	}
 	for _, r := range routes {
 		if _, ok := g.uploads[r.Method.FullName()]; !ok && r.Upload != nil {
@@ -111,6 +115,9 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	}
 	if err := coregw.RegisterCoreServiceHandlerClient(ctx, g.calls, corev1.NewCoreServiceClient(wideConn{coreConn})); err != nil {
 		return nil, fmt.Errorf("gateway: core: %w", err)
+	}
+	if err := arrsgw.RegisterArrsServiceHandlerClient(ctx, g.calls, arrs); err != nil {
+		return nil, fmt.Errorf("gateway: arrs: %w", err)
 	}
 	if err := paymentsgw.RegisterPaymentsServiceHandlerClient(ctx, g.calls, payments); err != nil {
 		return nil, fmt.Errorf("gateway: payments: %w", err)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -36,7 +37,9 @@ type upload struct {
 }
 
 // uploads are the calls behind the routes that take a file, by their full names.
-func uploads(register registerv1.RegisterServiceClient, payments paymentsv1.PaymentsServiceClient) map[protoreflect.FullName]upload {
+func uploads(
+	register registerv1.RegisterServiceClient, arrs arrsv1.ArrsServiceClient, payments paymentsv1.PaymentsServiceClient,
+) map[protoreflect.FullName]upload {
 	return map[protoreflect.FullName]upload{
 		"pcnfunding.register.v1.RegisterService.Import": newUpload(register.Import,
 			func(h *registerv1.ImportHeader) *registerv1.ImportRequest {
@@ -50,6 +53,32 @@ func uploads(register registerv1.RegisterServiceClient, payments paymentsv1.Paym
 					return ""
 				}
 				return "/v1/register/loads/" + answer.GetLoad().GetLoadId()
+			}),
+		"pcnfunding.arrs.v1.ArrsService.ImportClaims": newUpload(arrs.ImportClaims,
+			func(h *arrsv1.ClaimsHeader) *arrsv1.ImportClaimsRequest {
+				return &arrsv1.ImportClaimsRequest{Part: &arrsv1.ImportClaimsRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *arrsv1.ImportClaimsRequest {
+				return &arrsv1.ImportClaimsRequest{Part: &arrsv1.ImportClaimsRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *arrsv1.ImportClaimsResponse) string {
+				if claims := answer.GetClaims(); len(claims) == 1 && claims[0].GetClaimId() != "" {
+					return "/v1/arrs/claims/" + claims[0].GetClaimId()
+				}
+				return ""
+			}),
+		"pcnfunding.arrs.v1.ArrsService.ImportWorkforce": newUpload(arrs.ImportWorkforce,
+			func(h *arrsv1.WorkforceHeader) *arrsv1.ImportWorkforceRequest {
+				return &arrsv1.ImportWorkforceRequest{Part: &arrsv1.ImportWorkforceRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *arrsv1.ImportWorkforceRequest {
+				return &arrsv1.ImportWorkforceRequest{Part: &arrsv1.ImportWorkforceRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *arrsv1.ImportWorkforceResponse) string {
+				if answer.GetAlreadyImported() || answer.GetWorkforceImport().GetImportId() == "" {
+					return ""
+				}
+				return "/v1/arrs/workforce/imports/" + answer.GetWorkforceImport().GetImportId()
 			}),
 		"pcnfunding.payments.v1.PaymentsService.Import": newUpload(payments.Import,
 			func(h *paymentsv1.ImportHeader) *paymentsv1.ImportRequest {

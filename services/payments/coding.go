@@ -241,10 +241,21 @@ func (l *layout) recoveryLine(runID string, month period.Month, payee string, a 
 	return out
 }
 
-// basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12; empty where the line does not
-// say.
+// claimed names the payments that are made on claims. A line says so itself, but there may be none yet.
+var claimed = map[string]string{
+	"ARRS_MAIN": "Additional roles reimbursement", "ARRS_GP": "Additional roles reimbursement for GPs",
+	"ARRS_SINGLE": "Additional roles reimbursement", "ARRS_OFFER_CP": "Clinical pharmacist reimbursement",
+	"ARRS_OFFER_SPLW": "Social prescribing link worker reimbursement",
+}
+
+// basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12, or 2 approved claims for 2022-04 to
+// 2022-05; empty where the line does not say.
 func basisText(line *typev1.PaymentLine) string {
 	basis := line.GetBasis()
+	if claimed[line.GetPaymentCode()] != "" {
+		_, claims, _ := strings.Cut(basis.GetClause(), ", ")
+		return claims
+	}
 	factors := make([]string, 0, len(basis.GetFactors()))
 	for _, f := range basis.GetFactors() {
 		factors = append(factors, "£"+pounds(f.GetRateGbp())+" × "+thousands(f.GetQuantity())+" "+quantityName(f))

@@ -215,7 +215,7 @@ func (v *varied) entitle(ctx context.Context, q sqldb.Querier, bodies []string) 
 	}
 	stated, err := store.Entitlements(ctx, q, store.EntitlementFilter{CommissionerCodes: bodies, Month: v.in.Month})
 	for _, e := range stated {
-		if paid[movementName(e.PCNCode, e.PaymentCode)] {
+		if paid[movementName(e.PCNCode, e.PaymentCode)] && !paidOnClaims(e.Fund) {
 			v.in.Entitlements = append(v.in.Entitlements, entitlementRule(e))
 		}
 	}
@@ -379,7 +379,9 @@ func (c *comparison) gather(ctx context.Context, q sqldb.Querier) error {
 	}
 	entitled, err := store.Entitlements(ctx, q, store.EntitlementFilter{CommissionerCodes: []string{c.code}, Month: c.from})
 	for _, e := range entitled {
-		c.in.Entitlements = append(c.in.Entitlements, entitlementRule(e))
+		if !paidOnClaims(e.Fund) {
+			c.in.Entitlements = append(c.in.Entitlements, entitlementRule(e))
+		}
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/schedule"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
@@ -31,13 +32,25 @@ type fund struct {
 	name   string
 	code   typev1.Fund
 	events []proto.Message
+	// claimed says that payments are made on claims: what the fund states of a period is the most that can be claimed, and nothing is to
+	// be expected of a month.
+	claimed bool
 }
 
 // funds lists them with the events taken from each.
 func funds() []fund {
 	return []fund{
 		{name: "core", code: typev1.Fund_FUND_CORE, events: []proto.Message{new(corev1.ScheduleClosed), new(corev1.EntitlementsStated)}},
+		{
+			name: "arrs", code: typev1.Fund_FUND_ARRS, claimed: true,
+			events: []proto.Message{new(arrsv1.ScheduleClosed), new(arrsv1.EntitlementsStated)},
+		},
 	}
+}
+
+// paidOnClaims tells whether a fund pays on claims.
+func paidOnClaims(code int) bool {
+	return slices.ContainsFunc(funds(), func(f fund) bool { return int(f.code) == code && f.claimed })
 }
 
 // scheduleClosed is what the ScheduleClosed of every fund has.

@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -717,14 +718,14 @@ func paymentName(clause, code string) string {
 	return name
 }
 
-// nameOf returns the name of a payment as its lines have it, or its code.
+// nameOf returns the name of a payment as its lines have it, or that of claims, or its code.
 func (d *drawing) nameOf(code string) string {
 	for i := range d.course.lines {
 		if line := d.course.lines[i].Line; line.GetPaymentCode() == code {
 			return paymentName(line.GetBasis().GetClause(), code)
 		}
 	}
-	return code
+	return cmp.Or(claimed[code], code)
 }
 
 // printedRemaining adds up practices of one payment.

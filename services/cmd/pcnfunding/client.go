@@ -16,6 +16,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -25,8 +26,9 @@ import (
 // client says how a command reaches a running suite.
 type client struct {
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
-	// RegisterAddress and PaymentsAddress set services apart that run on their own.
+	// RegisterAddress, ArrsAddress and PaymentsAddress set services apart that run on their own.
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
@@ -65,13 +67,14 @@ func localPrincipal(role optionsv1.Role) auth.Principal {
 type clients struct {
 	register registerv1.RegisterServiceClient
 	core     corev1.CoreServiceClient
+	arrs     arrsv1.ArrsServiceClient
 	payments paymentsv1.PaymentsServiceClient
 }
 
 // withClients calls fn with clients of the services.
 func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err error) {
-	var conns [3]*grpc.ClientConn
-	for i, address := range []string{c.RegisterAddress, "", c.PaymentsAddress} {
+	var conns [4]*grpc.ClientConn
+	for i, address := range []string{c.RegisterAddress, "", c.ArrsAddress, c.PaymentsAddress} {
 		conn, err := c.dial(cmp.Or(address, c.Address), role)
 		if err != nil {
 			return err
@@ -81,7 +84,7 @@ func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err e
 	}
 	return fn(clients{
 		register: registerv1.NewRegisterServiceClient(conns[0]), core: corev1.NewCoreServiceClient(conns[1]),
-		payments: paymentsv1.NewPaymentsServiceClient(conns[2]),
+		arrs: arrsv1.NewArrsServiceClient(conns[2]), payments: paymentsv1.NewPaymentsServiceClient(conns[3]),
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -12,13 +13,14 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // serviceNames are the services with a database, in the order in which they start.
-var serviceNames = []string{register.Name, core.Name, payments.Name}
+var serviceNames = []string{register.Name, core.Name, arrs.Name, payments.Name}
 
 // gatewayName is the service without one.
 const gatewayName = "gateway"
@@ -67,6 +69,8 @@ func migrate(ctx context.Context, db *sqldb.DB, service string) error {
 	switch service {
 	case core.Name:
 		files = core.Migrations()
+	case arrs.Name:
+		files = arrs.Migrations()
 	case payments.Name:
 		files = payments.Migrations()
 	}
@@ -101,13 +105,13 @@ func chosen(name string) ([]string, error) {
 	case slices.Contains(all, name):
 		return []string{name}, nil
 	default:
-		return nil, fmt.Errorf("there is no service %q: all, register, core, payments or gateway", name)
+		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, payments or gateway", name)
 	}
 }
 
 type migrateCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register, core or payments."`
+	Service string `arg:"" default:"all" help:"all, register, core, arrs or payments."`
 }
 
 // Run migrates the services chosen.
@@ -135,4 +139,33 @@ func (m *migrateCommand) one(ctx context.Context, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return migrate(ctx, db, name)
+}
+
+// keyBytes is the least length of a key, and that of one that is made.
+const keyBytes = 32
+
+// personKey reads the key of the pseudonyms of persons, and makes one in the data folder if no file is named.
+func (s *serveCommand) personKey() ([]byte, error) {
+	name := s.PersonKey
+	if name == "" {
+		name = filepath.Join(s.DataDir, "person.key")
+		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+			key := make([]byte, keyBytes)
+			if _, err := rand.Read(key); err != nil {
+				return nil, fmt.Errorf("make the key of pseudonyms: %w", err)
+			}
+			if err := os.WriteFile(name, key, 0o600); err != nil {
+				return nil, fmt.Errorf("keep the key of pseudonyms: %w", err)
+			}
+			return key, nil
+		}
+	}
+	key, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read the key of pseudonyms: %w", err)
+	}
+	if len(key) < keyBytes {
+		return nil, fmt.Errorf("the key of pseudonyms in %s has %d bytes; it needs %d", name, len(key), keyBytes)
+	}
+	return key, nil
 }

@@ -35,7 +35,11 @@ func (d *demoCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	stop := process.start(ctx)
-	return errors.Join(process.sampleMonths(ctx), stop())
+	err = process.sampleMonths(ctx)
+	if err == nil {
+		err = process.sampleClaims(ctx)
+	}
+	return errors.Join(err, stop())
 }
 
 // start runs the parts in the background and returns what stops them.
@@ -53,6 +57,11 @@ func (p *process) start(ctx context.Context) (stop func() error) {
 func (p *process) showSample(ctx context.Context) error {
 	if err := p.sampleMonths(ctx); err != nil {
 		return err
+	}
+	if p.command.Claims {
+		if err := p.sampleClaims(ctx); err != nil {
+			return err
+		}
 	}
 	p.greet()
 	return nil
@@ -75,7 +84,7 @@ func (p *process) sampleMonths(ctx context.Context) error {
 				return err
 			}
 			requestID := func(commissioner string) string { return "sample-" + month + "-" + commissioner }
-			closed, err := closeMonth(ctx, suite.core, month, codes, requestID)
+			closed, err := closeMonth(ctx, "core", month, codes, closeCore(suite.core, month, requestID))
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ var version = "development"
 // commands is every subcommand; each has a Run method.
 type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Run one service, or all of them on embedded stores."`
-	Demo      demoCommand      `cmd:"" help:"Load the sample data, close its two months, print the summary and exit."`
+	Demo      demoCommand      `cmd:"" help:"Load the sample data, close its months, print the summaries and exit."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the schema of one service, or of all, up to date. Safe to run twice."`
 	Token     tokenCommand     `cmd:"" help:"Mint a token with the key of the local run."`
 	Import    importCommand    `cmd:"" help:"Load a file of reference data into the register."`

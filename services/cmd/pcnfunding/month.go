@@ -10,17 +10,22 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
 
 type monthCommand struct {
 	Close   monthCloseCommand   `cmd:"" help:"Close a month for one commissioner or for all of England. Safe to repeat."`
-	Summary monthSummaryCommand `cmd:"" help:"Show what a closed month came to."`
+	Summary monthSummaryCommand `cmd:"" help:"Show what a closed month of core came to."`
+	Claims  monthClaimsCommand  `cmd:"" help:"Show what the claims of a month came to, role by role, and who has claimed nothing."`
 }
 
 type monthCloseCommand struct {
@@ -32,25 +37,29 @@ type monthCloseCommand struct {
 // Run closes the month and prints what it came to; it fails if any commissioner's close failed.
 func (m *monthCloseCommand) Run(ctx context.Context) error {
 	return m.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) error {
-		codes := m.Commissioner
-		if len(codes) == 0 {
+		owing := m.Commissioner
+		if len(owing) == 0 {
 			var err error
-			if codes, err = commissioners(ctx, suite.register, m.Month); err != nil {
+			if owing, err = commissioners(ctx, suite.register, m.Month); err != nil {
 				return err
 			}
-			if err := tellUncovered(ctx, suite.register, m.Month, len(codes)); err != nil {
+			if err := tellUncovered(ctx, suite.register, m.Month, len(owing)); err != nil {
 				return err
 			}
 		}
-		closed, err := closeMonth(ctx, suite.core, m.Month, codes, func(string) string { return newRequestID() })
-		fmt.Printf("closed %s for %d of %d commissioners; their latest schedules hold %d lines, %s to pay, %s to reconcile\n",
-			m.Month, closed.commissioners, len(codes), closed.lines, closed.pay, closed.reconcile)
-		if err != nil {
+		core, coreErr := closeMonth(ctx, "core", m.Month, owing, closeCore(suite.core, m.Month, anyRequestID))
+		core.tell("core", m.Month, len(owing))
+		// One fund's failure keeps no other fund's money back: a run tells which fund it waits for.
+		arrs, arrsErr := closeMonth(ctx, "arrs", m.Month, owing, closeArrs(suite.arrs, m.Month, anyRequestID))
+		arrs.tell("arrs", m.Month, len(owing))
+		if err := errors.Join(coreErr, arrsErr); err != nil {
 			return err
 		}
-		return tellAssembled(ctx, suite.payments, m.Month, closed.schedules)
+		return tellAssembled(ctx, suite.payments, m.Month, append(core.schedules, arrs.schedules...))
 	})
 }
+
+func anyRequestID(string) string { return newRequestID() }
 
 // commissioners lists who owes money on the first day of a month.
 func commissioners(ctx context.Context, register registerv1.RegisterServiceClient, text string) ([]string, error) {
@@ -99,31 +108,86 @@ func tellUncovered(ctx context.Context, register registerv1.RegisterServiceClien
 	return nil
 }
 
-// closed is what a close of several commissioners came to.
+// closed is what a close of one fund for several commissioners came to.
 type closed struct {
-	commissioners, lines int
-	pay, reconcile       money.Pence
-	schedules            []string
+	commissioners, passedOver, lines int
+	pay, reconcile                   money.Pence
+	schedules                        []string
 }
 
-// closeMonth closes a month for some commissioners, a few at a time, and joins the failures.
-func closeMonth(ctx context.Context, core corev1.CoreServiceClient, month string, codes []string, requestID func(commissioner string) string) (closed, error) {
+// tell prints what the close of a fund came to.
+func (c *closed) tell(fund, month string, commissioners int) {
+	fmt.Printf("closed %s of %s for %d of %d commissioners; their latest schedules hold %d lines, %s to pay, %s to reconcile\n",
+		month, fund, c.commissioners, commissioners, c.lines, c.pay, c.reconcile)
+	if c.passedOver > 0 {
+		fmt.Printf("%d commissioners have no yearly sum and no approved claim in %s, and were passed over\n", c.passedOver, fund)
+	}
+}
+
+// closing closes a month of one fund for a commissioner; nil where the fund has nothing to do with it.
+type closing func(ctx context.Context, commissioner string) (*typev1.PaymentSchedule, error)
+
+// closeCore closes core for every commissioner.
+func closeCore(core corev1.CoreServiceClient, month string, requestID func(commissioner string) string) closing {
+	return func(ctx context.Context, code string) (*typev1.PaymentSchedule, error) {
+		return core.CloseMonth(ctx, &corev1.CloseMonthRequest{
+			RequestId: requestID(code), CommissionerCode: code, Month: month, OmitLines: true,
+		})
+	}
+}
+
+// closeArrs closes arrs for the commissioners that use it: those of which a yearly sum of the month's year is fixed, and those that owe
+// for approved claims, such as a successor to bodies that approved them. For any other, a schedule without lines would say nothing.
+func closeArrs(arrs arrsv1.ArrsServiceClient, month string, requestID func(commissioner string) string) closing {
+	return func(ctx context.Context, code string) (*typev1.PaymentSchedule, error) {
+		used, err := usesArrs(ctx, arrs, code, month)
+		if err != nil || !used {
+			return nil, err
+		}
+		return arrs.CloseMonth(ctx, &arrsv1.CloseMonthRequest{
+			RequestId: requestID(code), CommissionerCode: code, Month: month, OmitLines: true,
+		})
+	}
+}
+
+func usesArrs(ctx context.Context, arrs arrsv1.ArrsServiceClient, code, text string) (bool, error) {
+	month, err := period.ParseMonth(text)
+	if err != nil {
+		return false, err
+	}
+	years, err := arrs.ListYears(ctx, &arrsv1.ListYearsRequest{
+		CommissionerCode: code, FinancialYear: strings.Replace(month.FinancialYear().String(), "/", "-", 1), PageSize: 1,
+	})
+	if status.Code(err) == codes.Unimplemented {
+		return false, nil // a suite that runs without arrs
+	}
+	if err != nil || len(years.GetYears()) > 0 {
+		return err == nil, err
+	}
+	due, err := arrs.PreviewMonth(ctx, &arrsv1.PreviewMonthRequest{CommissionerCode: code, Month: text})
+	return due.GetLineCount() > 0, err
+}
+
+// closeMonth closes a month of a fund for some commissioners, a few at a time, and joins the failures.
+func closeMonth(ctx context.Context, fund, month string, commissioners []string, one closing) (closed, error) {
 	var out closed
 	var failures []error
 	var mu sync.Mutex
-	tell := newProgress("closing "+month, len(codes))
+	tell := newProgress("closing "+month+" of "+fund, len(commissioners))
 	group := new(errgroup.Group)
 	group.SetLimit(4)
-	for _, code := range codes {
+	for _, code := range commissioners {
 		group.Go(func() error {
-			schedule, err := core.CloseMonth(ctx, &corev1.CloseMonthRequest{
-				RequestId: requestID(code), CommissionerCode: code, Month: month, OmitLines: true,
-			})
+			schedule, err := one(ctx, code)
 			mu.Lock()
 			defer mu.Unlock()
 			tell.step()
 			if err != nil {
-				failures = append(failures, fmt.Errorf("close %s for %s: %s", month, code, describe(err)))
+				failures = append(failures, fmt.Errorf("close %s of %s for %s: %s", month, fund, code, describe(err)))
+				return nil
+			}
+			if schedule == nil {
+				out.passedOver++
 				return nil
 			}
 			out.commissioners++

@@ -26,6 +26,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
 	"github.com/pcnfunding/pcnfunding/services/payments"
@@ -42,8 +43,9 @@ type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
 
-	Service string        `arg:"" default:"all" help:"all, register, core, payments or gateway."`
-	Sample  bool          `help:"Load the sample data and close its two months first, unless that was done before."`
+	Service string        `arg:"" default:"all" help:"all, register, core, arrs, payments or gateway."`
+	Sample  bool          `help:"Load the sample data and close its months first, unless that was done before."`
+	Claims  bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
 	Migrate bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
 	GRPC    string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
 	HTTP    string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
@@ -54,10 +56,12 @@ type serveCommand struct {
 	Rate    int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice  time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
-	Accounts string `name:"accounts-file" help:"CSV file with the bank accounts behind tokens (token, name, sort_code, account_number), for bank files." type:"path"`
+	PersonKey string `name:"person-key-file" help:"File with the key of the pseudonyms of persons, at least 32 bytes; without one a key is made in the data folder, unless --database-url names a database." type:"path"`
+	Accounts  string `name:"accounts-file" help:"CSV file with the bank accounts behind tokens (token, name, sort_code, account_number), for bank files." type:"path"`
 
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
+	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere." placeholder:"dns:///arrs:9090"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere." placeholder:"dns:///payments:9090"`
 
 	quiet bool
@@ -65,11 +69,15 @@ type serveCommand struct {
 
 // Validate refuses combinations that cannot run.
 func (s *serveCommand) Validate() error {
-	if _, err := chosen(s.Service); err != nil {
+	names, err := chosen(s.Service)
+	if err != nil {
 		return err
 	}
 	if err := s.reaches(); err != nil {
 		return err
+	}
+	if s.DatabaseURL != "" && s.PersonKey == "" && slices.Contains(names, arrs.Name) {
+		return errors.New("--person-key-file is needed with --database-url: processes that share a database must know a person by the same pseudonym")
 	}
 	if s.Sample && s.Service != "all" {
 		return errors.New("--sample goes with serve all")
@@ -88,9 +96,10 @@ func (s *serveCommand) Validate() error {
 // reaches refuses a service alone that calls others and is not told where they run.
 func (s *serveCommand) reaches() error {
 	needed := map[string][]string{
-		core.Name: {register.Name}, payments.Name: {register.Name}, gatewayName: {register.Name, core.Name, payments.Name},
+		core.Name: {register.Name}, arrs.Name: {register.Name}, payments.Name: {register.Name},
+		gatewayName: {register.Name, core.Name, arrs.Name, payments.Name},
 	}
-	addresses := map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress, payments.Name: s.PaymentsAddress}
+	addresses := map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, payments.Name: s.PaymentsAddress}
 	for _, name := range needed[s.Service] {
 		if addresses[name] == "" {
 			return fmt.Errorf("serve %s needs --%s-address, for %s runs elsewhere", s.Service, name, name)
@@ -248,6 +257,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 	}
+	forget := func(context.Context) error { return nil }
 	switch name {
 	case register.Name:
 		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger})
@@ -265,6 +275,10 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 		service.Register(server)
+	case arrs.Name:
+		if forget, err = p.addArrs(ctx, db, server); err != nil {
+			return nil, err
+		}
 	case payments.Name:
 		conn, err := p.dial(s.RegisterAddress)
 		if err != nil {
@@ -283,8 +297,32 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		return relay.Run(ctx)
 	}, nil)
-	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell) }, nil)
+	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell, forget) }, nil)
 	return db, nil
+}
+
+// addArrs adds the service that keeps claims, with the key of its pseudonyms, and returns what its upkeep does besides: pay that is past
+// its time is forgotten.
+func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server) (forget func(context.Context) error, err error) {
+	conn, err := p.dial(p.command.RegisterAddress)
+	if err != nil {
+		return nil, err
+	}
+	key, err := p.command.personKey()
+	if err != nil {
+		return nil, err
+	}
+	service, err := arrs.New(ctx, arrs.Deps{
+		DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: p.telling.Logger, PersonKey: key,
+	})
+	if err != nil {
+		return nil, err
+	}
+	service.Register(server)
+	return func(ctx context.Context) error {
+		_, err := service.Erase(ctx)
+		return err
+	}, nil
 }
 
 // addPayments adds the service that takes in the events of the others.
@@ -299,10 +337,10 @@ func (p *process) addPayments(db *sqldb.DB, registered registerv1.RegisterServic
 }
 
 // upkeep seals new audit entries and forgets what is past its time, now and then until the context ends.
-func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error {
-	seal, prune := time.NewTicker(sealInterval), time.NewTicker(pruneInterval)
+func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry, forget func(context.Context) error) error {
+	seal, tidy := time.NewTicker(sealInterval), time.NewTicker(pruneInterval)
 	defer seal.Stop()
-	defer prune.Stop()
+	defer tidy.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -311,16 +349,21 @@ func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry) error 
 			if _, err := audit.Seal(ctx, db); err != nil {
 				tell.Logger.WarnContext(ctx, "audit entries are not sealed yet", "error", err)
 			}
-		case <-prune.C:
-			before := db.Now().Add(-idempotency.Keep)
-			_, answers := idempotency.Prune(ctx, db, before)
-			_, events := outbox.Prune(ctx, db, before)
-			_, seen := inbox.Prune(ctx, db, before)
-			if err := errors.Join(answers, events, seen); err != nil {
+		case <-tidy.C:
+			if err := errors.Join(prune(ctx, db), forget(ctx)); err != nil {
 				tell.Logger.WarnContext(ctx, "what is past its time is still kept", "error", err)
 			}
 		}
 	}
+}
+
+// prune forgets answers and events that are older than they must be kept.
+func prune(ctx context.Context, db *sqldb.DB) error {
+	before := db.Now().Add(-idempotency.Keep)
+	_, answers := idempotency.Prune(ctx, db, before)
+	_, events := outbox.Prune(ctx, db, before)
+	_, seen := inbox.Prune(ctx, db, before)
+	return errors.Join(answers, events, seen)
 }
 
 // dial connects to a service elsewhere, or to the server of this process.
@@ -336,7 +379,7 @@ func (p *process) addGateway(ctx context.Context) error {
 	s, tell := p.command, p.telling
 	conns := make(map[string]grpc.ClientConnInterface)
 	for name, address := range map[string]string{
-		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, payments.Name: s.PaymentsAddress,
+		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, payments.Name: s.PaymentsAddress,
 	} {
 		conn, err := p.dial(address)
 		if err != nil {

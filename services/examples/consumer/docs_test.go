@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -19,7 +20,7 @@ const docsDir = "../../../docs/"
 // eventNames returns the full name of every event of the contracts: of every message of their files that is no part of another.
 func eventNames() (out []string) {
 	for _, file := range []protoreflect.FileDescriptor{
-		corev1.File_pcnfunding_core_v1_events_proto, paymentsv1.File_pcnfunding_payments_v1_events_proto,
+		arrsv1.File_pcnfunding_arrs_v1_events_proto, corev1.File_pcnfunding_core_v1_events_proto, paymentsv1.File_pcnfunding_payments_v1_events_proto,
 		registerv1.File_pcnfunding_register_v1_events_proto,
 	} {
 		parts := map[protoreflect.FullName]bool{}

@@ -15,8 +15,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
-	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // makes the events of payments known by name
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"     // makes the events of arrs known by name
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"     // those of core
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // those of payments
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // and those of the register
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
@@ -32,7 +33,14 @@ type reader struct {
 // part is one part of a schedule that waits for the others. It is acknowledged with them, so that a crash loses none.
 type part struct {
 	msg   jetstream.Msg
-	event *corev1.ScheduleClosed
+	event scheduleClosed
+}
+
+// scheduleClosed is what the ScheduleClosed of every fund has.
+type scheduleClosed interface {
+	GetSchedule() *typev1.PaymentSchedule
+	GetPart() int32
+	GetParts() int32
 }
 
 func newReader(out io.Writer) *reader {
@@ -53,7 +61,7 @@ func (r *reader) read(msg jetstream.Msg) error {
 			return terminate(msg)
 		}
 		r.print(msg, "of a type this program does not know")
-	case *corev1.ScheduleClosed:
+	case scheduleClosed:
 		return r.schedule(msg, event)
 	default:
 		text, err := protojson.Marshal(event)
@@ -80,7 +88,7 @@ func decode(msg jetstream.Msg) (proto.Message, error) {
 }
 
 // schedule gathers the parts of a schedule and, once all are there, verifies it before anything is believed.
-func (r *reader) schedule(msg jetstream.Msg, event *corev1.ScheduleClosed) error {
+func (r *reader) schedule(msg jetstream.Msg, event scheduleClosed) error {
 	id := event.GetSchedule().GetScheduleId()
 	if r.parts[id] == nil {
 		r.parts[id] = map[int32]part{}

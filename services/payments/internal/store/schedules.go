@@ -280,8 +280,9 @@ type EntitlementFilter struct {
 }
 
 // Entitlements returns what each commissioner's fund stated last for the month or, if it has not yet, for the newest month before: what
-// it states no more is at an end. Of an amount that two state, such as a predecessor and its successor, that of the later month
-// counts. They come in order of PCN, practice, fund and payment.
+// it states no more with a schedule is at an end. What it stated since without a schedule, such as a year fixed anew, replaces single
+// amounts. Of an amount that two state, such as a predecessor and its successor, that of the later month counts. They come in order of
+// PCN, practice, fund and payment.
 func Entitlements(ctx context.Context, q sqldb.Querier, by EntitlementFilter) ([]Entitlement, error) {
 	var f sqldb.Filter
 	f.Within("e.commissioner_code", by.CommissionerCodes)
@@ -289,8 +290,10 @@ func Entitlements(ctx context.Context, q sqldb.Querier, by EntitlementFilter) ([
 	upTo := f.Arg(by.Month.String())
 	f.Where("e.from_month <= " + upTo)
 	f.Where("e.to_month >= " + upTo)
-	f.Where(`e.schedule_id = (SELECT n.schedule_id FROM entitlements n WHERE n.commissioner_code = e.commissioner_code AND n.fund = e.fund
-		AND n.month <= ` + upTo + ` ORDER BY n.month DESC, n.stated_at DESC LIMIT 1)`)
+	last := ` FROM entitlements n WHERE n.commissioner_code = e.commissioner_code AND n.fund = e.fund AND n.month <= ` + upTo +
+		` AND n.schedule_id <> '' ORDER BY n.month DESC, n.stated_at DESC LIMIT 1`
+	f.Where(`(e.schedule_id = (SELECT n.schedule_id` + last + `)
+		OR (e.schedule_id = '' AND e.month <= ` + upTo + ` AND e.stated_at > COALESCE((SELECT n.stated_at` + last + `), 0)))`)
 	found, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (e Entitlement, err error) {
 		var stated, from, to string
 		if err := rows.Scan(&stated, &e.ScheduleID, &e.Fund, &e.CommissionerCode, &e.PCNCode, &e.PracticeCode, &e.PaymentCode, &from, &to,
@@ -306,7 +309,8 @@ func Entitlements(ctx context.Context, q sqldb.Querier, by EntitlementFilter) ([
 		return e, err
 	}, `SELECT e.month, e.schedule_id, e.fund, e.commissioner_code, e.pcn_code, e.practice_code, e.payment_code, e.from_month, e.to_month,
 		e.instalments, e.amount_pence, e.confidence FROM entitlements e`+f.String()+
-		` ORDER BY e.pcn_code, e.practice_code, e.fund, e.payment_code, e.month DESC, e.from_month DESC`, f.Args()...)
+		` ORDER BY e.pcn_code, e.practice_code, e.fund, e.payment_code, CASE WHEN e.schedule_id = '' THEN `+upTo+` ELSE e.month END DESC,
+		e.stated_at DESC, e.from_month DESC`, f.Args()...)
 	return slices.CompactFunc(found, func(a, b Entitlement) bool {
 		return a.PCNCode == b.PCNCode && a.PracticeCode == b.PracticeCode && a.Fund == b.Fund && a.PaymentCode == b.PaymentCode
 	}), err

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+)
+
+// fakeArrs has a year fixed for FIXED, approved claims for OWES, and nothing for others.
+type fakeArrs struct {
+	arrsv1.ArrsServiceClient
+
+	fail   error
+	closed []string
+}
+
+func (f *fakeArrs) ListYears(_ context.Context, r *arrsv1.ListYearsRequest, _ ...grpc.CallOption) (*arrsv1.ListYearsResponse, error) {
+	out := new(arrsv1.ListYearsResponse)
+	if r.GetCommissionerCode() == "FIXED" && r.GetFinancialYear() == "2022-23" {
+		out.Years = append(out.Years, new(arrsv1.Year))
+	}
+	return out, f.fail
+}
+
+func (f *fakeArrs) PreviewMonth(_ context.Context, r *arrsv1.PreviewMonthRequest, _ ...grpc.CallOption) (*typev1.PaymentSchedule, error) {
+	out := new(typev1.PaymentSchedule)
+	if r.GetCommissionerCode() == "OWES" {
+		out.LineCount = 1
+	}
+	return out, nil
+}
+
+func (f *fakeArrs) CloseMonth(_ context.Context, r *arrsv1.CloseMonthRequest, _ ...grpc.CallOption) (*typev1.PaymentSchedule, error) {
+	f.closed = append(f.closed, r.GetCommissionerCode())
+	return &typev1.PaymentSchedule{ScheduleId: "arrs-" + r.GetCommissionerCode(), LineCount: 2, PayTotalPence: 5}, nil
+}
+
+func TestMonthClose_ClosesArrsForThoseWhoUseIt(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"FIXED", "OWES", "OTHER"} {
+		arrs := new(fakeArrs)
+		out, err := closeMonth(t.Context(), "arrs", "2023-03", []string{code}, closeArrs(arrs, "2023-03", anyRequestID))
+		require.NoError(t, err)
+		if code == "OTHER" {
+			require.Equal(t, closed{passedOver: 1}, out)
+			require.Empty(t, arrs.closed)
+			continue
+		}
+		require.Equal(t, closed{commissioners: 1, lines: 2, pay: 5, schedules: []string{"arrs-" + code}}, out)
+	}
+}
+
+func TestMonthClose_GoesWithoutArrsWhereThereIsNone(t *testing.T) {
+	t.Parallel()
+	arrs := &fakeArrs{fail: status.Error(codes.Unimplemented, "unknown service")}
+	out, err := closeMonth(t.Context(), "arrs", "2022-05", []string{"FIXED"}, closeArrs(arrs, "2022-05", anyRequestID))
+	require.NoError(t, err)
+	require.Equal(t, 1, out.passedOver)
+	arrs.fail = errors.New("away")
+	_, err = closeMonth(t.Context(), "arrs", "2022-05", []string{"FIXED"}, closeArrs(arrs, "2022-05", anyRequestID))
+	require.ErrorContains(t, err, "close 2022-05 of arrs for FIXED: away")
+}
