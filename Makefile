@@ -47,7 +47,7 @@ bench: build ## Benchmarks, each beside its bound; BENCH=short for a quick look
 
 .PHONY: check
 check: build ## Prove the worked examples in process
-	bin/pcnfunding check services/core/testdata/examples.csv
+	@for file in services/*/testdata/examples.csv; do echo $$file; bin/pcnfunding check $$file || exit 1; done
 
 .PHONY: tools
 tools: ## Install the pinned tools into .bin

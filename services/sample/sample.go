@@ -1,4 +1,5 @@
-// Package sample holds real published data for January 2022 and January 2025, with payees that are made up and labelled so.
+// Package sample holds real published data for January 2022 and January 2025 and the published workforce of PCNs of September 2022, with
+// payees that are made up and labelled so.
 // Sources and licence are in data/README.md.
 package sample
 
@@ -57,6 +58,22 @@ func (f File) Read() ([]byte, error) {
 		return nil, fmt.Errorf("read sample: %w", err)
 	}
 	return content, nil
+}
+
+// Workforce is the published staff of PCNs.
+type Workforce struct {
+	File
+	Census string // month, YYYY-MM
+	Month  string // the month of which the sample models claims
+}
+
+// PublishedWorkforce returns the staff from which the sample models claims: those in post at the end of September 2022, claimed for the
+// month after.
+func PublishedWorkforce() Workforce {
+	return Workforce{
+		File:   File{Name: "pcn_workforce_2022-09.csv.gz", Source: "NHS Digital, Primary Care Network Workforce, September 2022"},
+		Census: "2022-09", Month: "2022-10",
+	}
 }
 
 // Months returns the months that the sample serves to close: the £1.50 under CCGs, and merged core funding under ICBs.
