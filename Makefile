@@ -18,7 +18,7 @@ run: build ## Start the whole suite on real sample data and keep serving
 	bin/pcnfunding serve all --sample
 
 .PHONY: demo
-demo: build ## Load the sample, close its two months, print the summary and exit
+demo: build ## Load the sample, close its months, print what they came to and exit
 	bin/pcnfunding demo
 
 .PHONY: test
