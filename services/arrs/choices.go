@@ -118,7 +118,7 @@ const withdrawn = "withdrawn"
 
 var demands = map[store.DecisionKind]demand{
 	store.PCNRegion:           {pcn: required, value: aRegion, says: "national, inner_london or outer_london"},
-	store.BaselineWTE:         {pcn: required, role: required, baseline: true, value: aDecimal, says: "a decimal of at least 0"},
+	store.BaselineWTE:         {pcn: allowed, role: required, baseline: true, value: aDecimal, says: "a decimal of at least 0"},
 	store.ExemptWTE:           {pcn: required, role: required, baseline: true, value: aDecimal, says: "a decimal of at least 0"},
 	store.EmployedWTE:         {pcn: required, role: required, value: aDecimal, says: "a decimal of at least 0"},
 	store.OverCeilingAgreed:   {pcn: allowed, engagement: required, value: aDecimal, says: "a decimal of at least 0"},
@@ -233,6 +233,8 @@ func readDecision(req *arrsv1.RecordDecisionRequest) (*store.DecisionRow, error)
 		return nil, invalidDecision(req, "role_code", "a role or an engagement is needed")
 	}
 	switch {
+	case row.Kind == store.BaselineWTE && row.PCNCode == "" && row.Value != "" && row.Value != "0":
+		return nil, invalidDecision(req, "value", "0 for all PCNs; what a PCN had in March 2019 is its own")
 	case takes.value == nil && row.Value != "" && row.Value != withdrawn:
 		return nil, invalidDecision(req, "value", "nothing, or "+withdrawn+" to end an earlier decision")
 	case takes.value != nil && row.Value != "" && takes.value(row.Value) != nil:
@@ -444,7 +446,7 @@ func storedDecision(row *store.DecisionRow, err error) error {
 
 func baselinesOf(held []store.DecisionRow, month period.Month) ([]rules.Baseline, error) {
 	var out []rules.Baseline
-	exempt := make(map[string]*big.Rat)
+	exempt, at := make(map[string]*big.Rat), make(map[string]int)
 	for i := range held {
 		row := &held[i]
 		if (row.Kind != store.BaselineWTE && row.Kind != store.ExemptWTE) || !row.Covers(month) {
@@ -458,7 +460,12 @@ func baselinesOf(held []store.DecisionRow, month period.Month) ([]rules.Baseline
 		if row.Kind == store.ExemptWTE {
 			exempt[row.Role] = wte
 		} else {
-			out = append(out, rules.Baseline{ID: row.ID, Role: row.Role, WTE: wte, ExemptWTE: new(big.Rat)})
+			baseline := rules.Baseline{ID: row.ID, Role: row.Role, WTE: wte, ExemptWTE: new(big.Rat)}
+			if n, known := at[row.Role]; known {
+				out[n] = baseline // of the PCN itself, after that of all
+				continue
+			}
+			at[row.Role], out = len(out), append(out, baseline)
 		}
 	}
 	for i := range out {

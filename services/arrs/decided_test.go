@@ -60,6 +60,8 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 				{ID: "08", Kind: store.BaselineWTE, PCNCode: "U1", Role: "CP", Value: "1.5", Months: months(t, "2025-04", "")},
 				{ID: "09", Kind: store.ExemptWTE, PCNCode: "U1", Role: "CP", Value: "0.5", Months: months(t, "2019-07", "")},
 				{ID: "10", Kind: store.BaselineWTE, PCNCode: "U1", Role: "PA", Value: "2", Months: months(t, "2019-07", "")},
+				{ID: "10a", Kind: store.BaselineWTE, Role: "CP", Value: "0", Months: months(t, "2019-07", "")},
+				{ID: "10b", Kind: store.BaselineWTE, Role: "SPLW", Value: "0", Months: months(t, "2019-07", "")},
 				{ID: "11", Kind: store.EmployedWTE, PCNCode: "U1", Role: "CP", Value: "3", Months: months(t, "2025-02", "2025-05")},
 				{ID: "12", Kind: store.EmployedWTE, PCNCode: "U1", Role: "CP", Value: "4", Months: months(t, "2025-05", "2025-05")},
 				{ID: "13", Kind: store.PCNRegion, PCNCode: "U1", Value: "outer_london", Months: months(t, "2021-04", "")},
@@ -89,7 +91,9 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 					"01 2024-10  2024-10-01", "02 2025-06 2025-08 2024-11-01", "03 2025-04 2025-06 0.5", "03 2025-10  0.5", "05 2025-04 2025-09 ",
 				}, got, "those for all PCNs first")
 				require.Equal(t, []rules.Baseline{
-					{ID: "08", Role: "CP", WTE: big.NewRat(3, 2), ExemptWTE: big.NewRat(1, 2)}, {ID: "10", Role: "PA", WTE: big.NewRat(2, 1), ExemptWTE: new(big.Rat)},
+					{ID: "08", Role: "CP", WTE: big.NewRat(3, 2), ExemptWTE: big.NewRat(1, 2)},
+					{ID: "10b", Role: "SPLW", WTE: big.NewRat(0, 1), ExemptWTE: new(big.Rat)},
+					{ID: "10", Role: "PA", WTE: big.NewRat(2, 1), ExemptWTE: new(big.Rat)},
 				}, baselines)
 				require.Len(t, employed, 2)
 				require.Equal(t, "2025-04", employed[0].Month.String())

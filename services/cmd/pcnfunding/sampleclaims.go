@@ -232,9 +232,9 @@ func (s *claimsSample) putForward(ctx context.Context, suite clients) error {
 		if err != nil || len(held.GetClaims()) > 0 {
 			return err
 		}
-		for _, of := range m.baselines(s.modelled, s.pcns[code]) {
+		for _, role := range m.baselines(s.modelled, s.pcns[code]) {
 			_, err := suite.arrs.RecordDecision(ctx, &arrsv1.RecordDecisionRequest{
-				RequestId: "sample-baseline-" + of[0] + "-" + of[1], CommissionerCode: code, Kind: arrsv1.DecisionKind_BASELINE_WTE, PcnCode: of[0], RoleCode: of[1],
+				RequestId: "sample-baseline-" + code + "-" + role, CommissionerCode: code, Kind: arrsv1.DecisionKind_BASELINE_WTE, RoleCode: role,
 				Value: "0", FromMonth: s.of.Month, Reason: "assumed for the sample: " + modelled,
 			})
 			if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"encoding/csv"
 	"errors"
@@ -24,7 +23,7 @@ var assumptions = []string{
 	"each published post of a reimbursable role is claimed for the whole month, by its published full-time equivalent",
 	"it costs the month's maximum of the role to the penny, as 75% salary, 10% employer's National Insurance and 15% employer's pension",
 	"everybody was in post on the census day, on the training pathway or at level 7 where the role asks for it, and in no baseline of March 2019",
-	"that baseline is 0 for every PCN and role claimed, recorded as a decision of each commissioner",
+	"that baseline is 0 for every role claimed, recorded as a decision of each commissioner for all its PCNs",
 	"a service under contract is published as one row, and is claimed as posts of at most 1.0; of one person no more than 1.0 is claimed",
 	"prices are national: who works in inner or outer London is not published",
 }
@@ -234,15 +233,15 @@ func (m *model) answers(line *modelledLine) map[string]string {
 	return out
 }
 
-// baselines are the PCNs and roles for which a baseline has to be recorded, in order.
-func (m *model) baselines(claims *modelledClaims, pcns []string) (out [][2]string) {
+// baselines are the roles of PCNs for which a baseline has to be recorded, in order.
+func (m *model) baselines(claims *modelledClaims, pcns []string) (out []string) {
 	for _, pcn := range pcns {
 		for i := range claims.byPCN[pcn] {
 			if line := &claims.byPCN[pcn][i]; m.baseline[line.role] {
-				out = append(out, [2]string{pcn, line.role})
+				out = append(out, line.role)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -30,7 +30,8 @@ const (
 	DecisionKind_DECISION_KIND_UNSPECIFIED DecisionKind = 0
 	// Price region of a PCN: national, inner_london or outer_london.
 	DecisionKind_PCN_REGION DecisionKind = 1
-	// WTE of a role that general practice of the PCN funded on 31 March 2019.
+	// WTE of a role that general practice of the PCN funded on 31 March 2019. For all PCNs of a commissioner only 0; that of a PCN comes
+	// before it.
 	DecisionKind_BASELINE_WTE DecisionKind = 2
 	// WTE of the baseline that was transferred in time from a national scheme.
 	DecisionKind_EXEMPT_WTE DecisionKind = 3
