@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -288,6 +289,8 @@ func without(all, others []int) []int {
 type amountTier struct {
 	samePayment bool
 	deltas      []int // months from the lines to the row
+	// not is what a row must not be, by its own month.
+	not map[amountKey]bool
 }
 
 // amountKey finds lines and rows of equal amounts; payment is empty where the tier looks beyond one payment.
@@ -297,10 +300,43 @@ type amountKey struct {
 }
 
 // byAmount matches rows with the lines of a month by payee and amount: in the month before or after, or under another payment code.
-// Only what is left counts, it must be alone on both sides, and no row may be left that bears the lines' own payment and month.
+// Only what is left counts, it must be alone on both sides, and no row may be left that bears the lines' own payment and month. What
+// repeats a payment of a month that is paid in full is of no other month.
 func (r *reconciler) byAmount(scheduled func(*ExpectedLine) (monthKey, bool), inMonth func(*PaidRow) (monthKey, bool)) {
-	r.matchTier(&amountTier{samePayment: true, deltas: []int{1, -1}}, collect(r, scheduled, inMonth))
+	r.matchTier(&amountTier{samePayment: true, deltas: []int{1, -1}, not: r.paidInFull()}, collect(r, scheduled, inMonth))
 	r.matchTier(&amountTier{deltas: []int{0}}, collect(r, scheduled, inMonth))
+}
+
+// paidInFull returns what was paid in months whose every line was matched there: the amounts of the rows, and of the month.
+func (r *reconciler) paidInFull() map[amountKey]bool {
+	own := make([]bool, len(r.lines))
+	out := make(map[amountKey]bool)
+	for n := range r.findings {
+		f := &r.findings[n]
+		if f.Status != Matched || f.Year != 0 || len(f.months) != 1 {
+			continue
+		}
+		for _, l := range f.lines {
+			own[l] = true
+		}
+		for _, p := range f.rows {
+			out[amountKey{f.key(), r.rows[p].Amount}] = true
+		}
+	}
+	sums, open := make(map[monthKey]money.Pence), make(map[monthKey]bool)
+	for l := range r.lines {
+		line := &r.lines[l]
+		key := monthKey{line.PayeeCode, line.PaymentCode, line.ScheduleMonth}
+		sums[key] += line.Amount
+		open[key] = open[key] || !own[l]
+	}
+	maps.DeleteFunc(out, func(key amountKey, _ bool) bool { return open[key.monthKey] })
+	for key, sum := range sums {
+		if !open[key] {
+			out[amountKey{key, sum}] = true
+		}
+	}
+	return out
 }
 
 func (r *reconciler) matchTier(tier *amountTier, groups []keyGroup[monthKey]) {
@@ -321,7 +357,9 @@ func (r *reconciler) matchTier(tier *amountTier, groups []keyGroup[monthKey]) {
 		}
 		for _, p := range g.rows {
 			key := tier.key(g.key, r.rows[p].Amount)
-			rows[key] = append(rows[key], p)
+			if !tier.not[key] {
+				rows[key] = append(rows[key], p)
+			}
 		}
 	}
 	for len(queue) > 0 {
