@@ -34,6 +34,9 @@ const (
 // confirmBatch is how many confirmations are written at once.
 const confirmBatch = 1000
 
+// noteBoth is of rows by which a payment was paid and was not.
+const noteBoth = "the file says both of this payment on one day: ask the payer"
+
 // confirming gives the rows of a file of confirmations their effect, and writes that many at a time.
 type confirming struct {
 	service *Service
@@ -52,6 +55,8 @@ type confirming struct {
 	// senders are the commissioners of the runs met so far, and arrivals the days on which payees passed to a commissioner.
 	senders  map[string]string
 	arrivals map[string]map[string]string
+	// both are the payments of rows that have no effect, because the file says both of the payment on one day.
+	both map[*fileRow]string
 	// amounts are what the payments of each run met so far consist of, by payment.
 	amounts map[string]map[string][]rules.Amount
 
@@ -143,19 +148,18 @@ func (r reach) filter() store.PaymentFilter {
 // confirm matches confirmations with payments, by reference or else by payee and amount, and settles or rejects them. Rows that
 // have an outcome keep it. It returns the commissioners that the file concerns: the one it is of, and those whose payments changed.
 func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows []fileRow) ([]string, error) {
-	c := &confirming{
-		service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
-		alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match), paid: make(map[equals][]*fileRow),
-		named: make(map[string]sayings), before: make(map[string]sayings),
-		senders: make(map[string]string), arrivals: make(map[string]map[string]string),
-	}
-	if err := c.look(ctx, rows); err != nil {
+	c, err := s.confirming(ctx, tx, within, rows)
+	if err != nil {
 		return nil, err
 	}
 	runs, concerned := make(map[string]bool), map[string]bool{within.code: true}
 	for i := range rows {
 		row := &rows[i]
 		if row.Outcome != "" {
+			continue
+		}
+		if id, both := c.both[row]; both {
+			row.PaymentID, row.Outcome, row.Note = id, outcomeAmbiguous, noteBoth
 			continue
 		}
 		found, err := c.matching(ctx, row)
@@ -186,6 +190,28 @@ func (s *Service) confirm(ctx context.Context, tx *change.Tx, within reach, rows
 		}
 	}
 	return sortedKeys(concerned), nil
+}
+
+// confirming begins with the rows of a file. Which of them contradict each other is tried first, until no more do: without them, others
+// may be of other payments.
+func (s *Service) confirming(ctx context.Context, tx *change.Tx, within reach, rows []fileRow) (*confirming, error) {
+	both := make(map[*fileRow]string)
+	for tried := false; ; {
+		c := &confirming{
+			service: s, tx: tx, reach: within, payments: make(map[string]*store.PaymentRow), amounts: make(map[string]map[string][]rules.Amount),
+			alike: make(map[alike][]*fileRow), matches: make(map[*fileRow]match), paid: make(map[equals][]*fileRow),
+			named: make(map[string]sayings), before: make(map[string]sayings), both: both,
+			senders: make(map[string]string), arrivals: make(map[string]map[string]string),
+		}
+		if err := c.look(ctx, rows); err != nil || tried || !c.mayContradict(rows) {
+			return c, err
+		}
+		more, err := c.contradictions(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		tried = !more
+	}
 }
 
 // noteOf says what is the matter with a row, and what to do. It names no payment, and none to whom one may have passed.
@@ -226,7 +252,10 @@ func (c *confirming) look(ctx context.Context, rows []fileRow) error {
 	}
 	for i := range rows {
 		row := &rows[i]
+		id, both := c.both[row]
 		switch {
+		case both && c.payments[row.Reference] == nil:
+			c.named[id] = c.named[id].with(row)
 		case c.payments[row.Reference] != nil:
 			c.named[row.Reference] = c.named[row.Reference].with(row)
 		case row.Outcome == "" && row.PayeeCode == "":

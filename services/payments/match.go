@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -50,6 +51,9 @@ func (s sayings) include(row *fileRow) bool {
 	}
 	return s.paid || s.refused
 }
+
+// contradict tells whether rows of one day say of a payment that it was paid, and that it was not.
+func (s sayings) contradict() bool { return s.paid && s.refused }
 
 // match is what a row is found to be: of a payment, or with an outcome why it has no effect.
 type match struct {
@@ -136,4 +140,71 @@ func (c *confirming) candidates(ctx context.Context, row *fileRow) ([]rules.Cand
 		}
 	}
 	return out, nil
+}
+
+// mayContradict tells whether rows say of payments of one payee and amount on one day that they were paid, and that they were not.
+func (c *confirming) mayContradict(rows []fileRow) bool {
+	type key struct {
+		equals
+		day string
+	}
+	said := make(map[key]sayings)
+	for i := range rows {
+		row := &rows[i]
+		of := key{equals{row.PayeeCode, row.Amount}, row.ConfirmedOn}
+		if p := c.payments[row.Reference]; p != nil {
+			of.payee = p.PayeeCode
+		}
+		said[of] = said[of].with(row)
+		if said[of].contradict() {
+			return true
+		}
+	}
+	return false
+}
+
+// contradictions notes the rows that say of one payment on one day that it was paid, and that it was not, and tells whether it found any
+// that were not noted. It moves the payments, but writes nothing. Of each day it takes first what was paid, so that nothing depends on the
+// order of the rows.
+func (c *confirming) contradictions(ctx context.Context, rows []fileRow) (more bool, err error) {
+	type key struct{ payment, day string }
+	said, of := make(map[key]sayings), make(map[key][]*fileRow)
+	order := make([]*fileRow, len(rows))
+	for i := range rows {
+		order[i] = &rows[i]
+	}
+	slices.SortStableFunc(order, func(a, b *fileRow) int {
+		return cmp.Or(cmp.Compare(a.ConfirmedOn, b.ConfirmedOn), cmp.Compare(a.Status, b.Status))
+	})
+	for _, row := range order {
+		id, both := c.both[row]
+		switch {
+		case both:
+		case row.Outcome != "":
+			id = row.PaymentID
+		default:
+			found, err := c.matching(ctx, row)
+			if err != nil {
+				return false, err
+			}
+			if found.payment == nil || found.payment.Amount != row.Amount {
+				continue
+			}
+			id = found.payment.ID
+			if found.outcome == "" && confirmable(found.payment, row) == "" {
+				found.payment.State, found.payment.ConfirmedOn = row.makes(), row.ConfirmedOn
+			}
+		}
+		at := key{id, row.ConfirmedOn}
+		said[at] = said[at].with(row)
+		of[at] = append(of[at], row)
+	}
+	for at, rows := range of {
+		for _, row := range rows {
+			if _, known := c.both[row]; said[at].contradict() && row.Outcome == "" && !known {
+				c.both[row], more = at.payment, true
+			}
+		}
+	}
+	return more, nil
 }

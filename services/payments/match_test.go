@@ -1,6 +1,7 @@
 package payments_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -338,4 +339,53 @@ func TestConfirm_ReturnsOnlyWhatWasPaidByTheDay(t *testing.T) {
 		require.Equal(t, stateSettled, s.payment(t, ids[1]).GetState())
 		s.books(t).hold(t)
 	})
+}
+
+// A payment that was paid and rejected on one day is as it was, whichever row stands first, by reference or without.
+func TestConfirm_TakesNeitherOfTwoRowsThatContradict(t *testing.T) {
+	const april = april1 + "-P1"
+	for name, c := range map[string]struct {
+		before []string
+		rows   []string
+		want   []string // of the rows in this order; the others have it turned round
+		then   paymentsv1.PaymentState
+	}{
+		"by reference":             {nil, []string{april + ",,PAID,", april + ",,REJECTED,"}, []string{"AMBIGUOUS", "AMBIGUOUS"}, stateSent},
+		"without":                  {nil, []string{",P1,PAID,", ",P1,FAILED,"}, []string{"AMBIGUOUS", "AMBIGUOUS"}, stateSent},
+		"paid by reference":        {nil, []string{april + ",,PAID,", ",P1,REJECTED,"}, []string{"AMBIGUOUS", "AMBIGUOUS"}, stateSent},
+		"rejected by reference":    {nil, []string{",P1,PAID,", april + ",,REJECTED,"}, []string{"NOT_FOUND", "REJECTED"}, stateRejected},
+		"another in between":       {nil, []string{april + ",,PAID,", ",P2,PAID,", april + ",,FAILED,"}, []string{"AMBIGUOUS", "SETTLED", "AMBIGUOUS"}, stateSent},
+		"came back as well":        {nil, []string{april + ",,PAID,", april + ",,RETURNED,", april + ",,FAILED,"}, []string{"AMBIGUOUS", "AMBIGUOUS", "AMBIGUOUS"}, stateSent},
+		"of what was paid before":  {[]string{april + ",,PAID,"}, []string{april + ",,PAID,", april + ",,REJECTED,"}, []string{"AMBIGUOUS", "AMBIGUOUS"}, stateSettled},
+		"paid, and said once more": {nil, []string{april + ",,PAID,", april + ",,PAID,", ",P1,REJECTED,"}, []string{"AMBIGUOUS", "AMBIGUOUS", "AMBIGUOUS"}, stateSent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *suite) {
+				s.sends(t, "2022-04")
+				if c.before != nil {
+					s.bank(t, c.before...)
+				}
+				file, got := s.bank(t, c.rows...)
+				require.Equal(t, c.want, got)
+				for _, row := range s.importedRows(t, file.GetImportId(), true) {
+					if row.GetOutcome() == "AMBIGUOUS" {
+						require.Equal(t, april, row.GetPaymentId())
+						require.Contains(t, row.GetNote(), "says both of this payment on one day")
+					}
+				}
+				turned, want := slices.Clone(c.rows), slices.Clone(c.want)
+				slices.Reverse(turned)
+				slices.Reverse(want)
+				for i := range want {
+					if want[i] == "SETTLED" || want[i] == "REJECTED" {
+						want[i] = "KNOWN"
+					}
+				}
+				_, got = s.bank(t, turned...)
+				require.Equal(t, want, got, "turned round, of the payments as they are")
+				require.Equal(t, c.then, s.payment(t, april).GetState())
+				s.books(t).hold(t)
+			})
+		})
+	}
 }

@@ -64,6 +64,14 @@ const (
 // rejects tells whether a confirmation says that a payment was not paid, or came back.
 func (r *fileRow) rejects() bool { return r.Status == statusRejected }
 
+// makes returns the state of a payment on which a confirmation has an effect.
+func (r *fileRow) makes() paymentsv1.PaymentState {
+	if r.rejects() {
+		return paymentsv1.PaymentState_PAYMENT_STATE_REJECTED
+	}
+	return paymentsv1.PaymentState_PAYMENT_STATE_SETTLED
+}
+
 // readFile checks a file of today whole: every bad value is named with its line, column and reason, and then nothing of it is taken in.
 func readFile(kind paymentsv1.FileKind, content []byte, today period.Date) ([]fileRow, error) {
 	if !utf8.Valid(content) || bytes.ContainsRune(content, 0) {
