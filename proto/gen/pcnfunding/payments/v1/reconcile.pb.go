@@ -296,7 +296,7 @@ type ImportedRow struct {
 	// Amount, in pence.
 	AmountPence int64 `protobuf:"varint,6,opt,name=amount_pence,json=amountPence,proto3" json:"amount_pence,omitempty"`
 	// What became of it: SETTLED, REJECTED, KNOWN, AMOUNT_DIFFERS, NOT_FOUND, AMBIGUOUS, DATE_DIFFERS, STATE_DIFFERS, STORED. One that is
-	// AMBIGUOUS can be of any of several payments and needs a reference.
+	// AMBIGUOUS can be of any of several payments and needs a reference, or the file says of its payment that it was paid and that it was not.
 	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// Payment it was matched with.
 	PaymentId string `protobuf:"bytes,8,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
