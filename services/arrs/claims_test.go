@@ -13,6 +13,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
@@ -342,6 +343,47 @@ func TestDecideClaim_ApprovesInWholeInPartOrNot(t *testing.T) {
 		zeroed, err = s.decide(t, zeroed, true, "nothing", &arrsv1.LineDecision{LineId: zeroed.GetLines()[0].GetLineId(), Reason: "no"})
 		require.NoError(t, err)
 		require.Equal(t, arrsv1.ClaimState_CLAIM_STATE_REJECTED, zeroed.GetState())
+	})
+}
+
+func TestDecideClaim_ApprovesNoMoreThanALoweredSumCovers(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(5_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		claim := s.submit(t, entry("U1", "2025-11", costing("CC 1", 3_000_00)))
+		s.fix(t, "U1", "15N", 2025, 2, single(3_500_00))
+		before := s.number(t, `SELECT approved_pence FROM pots`)
+		_, err := s.decide(t, claim, true, "")
+		require.Equal(t, "SUM_LOWERED", claimReason(err))
+		require.ErrorContains(t, err, "£2,500.00 of the sum of 2025/26 is left")
+		require.Equal(t, before, s.number(t, `SELECT approved_pence FROM pots`))
+		lower := &arrsv1.LineDecision{LineId: claim.GetLines()[0].GetLineId(), ApprovedPence: 2_500_01, Reason: "the sum was lowered"}
+		_, err = s.decide(t, claim, true, "the sum was lowered", lower)
+		require.Equal(t, "SUM_LOWERED", claimReason(err))
+		lower.ApprovedPence = 2_500_00
+		_, err = s.decide(t, claim, true, "the sum was lowered", lower)
+		require.NoError(t, err)
+		require.Equal(t, int64(3_500_00), s.number(t, `SELECT approved_pence FROM pots`))
+		require.Zero(t, s.number(t, `SELECT submitted_pence FROM pots`))
+	})
+}
+
+func TestLead_HandsOverTheClaimsOfItsYearAlone(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(5_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.submit(t, entry("U1", "2025-11", costing("CC 1", 1_000_00)))
+		led := func(year period.FinancialYear) (claims, engagements int64) {
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.Lead(t.Context(), tx, "U1", year, "11N") }))
+			return s.number(t, `SELECT COUNT(*) FROM claims WHERE commissioner_code = '11N'`), s.number(t, `SELECT COUNT(*) FROM engagements WHERE commissioner_code = '11N'`)
+		}
+		claims, engagements := led(2024)
+		require.Equal(t, []int64{0, 0}, []int64{claims, engagements}, "a year before the last that is fixed")
+		claims, engagements = led(2026)
+		require.Equal(t, []int64{0, 1}, []int64{claims, engagements}, "the next year")
+		claims, engagements = led(2025)
+		require.Equal(t, []int64{1, 1}, []int64{claims, engagements})
 	})
 }
 

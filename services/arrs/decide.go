@@ -119,6 +119,9 @@ func loweredLines(lines []store.LineRow, in []*arrsv1.LineDecision) (map[string]
 
 // decide ends the waiting of a claim: what was set aside goes back to the pots, and what is approved is taken from them.
 func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow, approved map[rules.Pot]money.Pence, reason string) error {
+	if err := covered(ctx, tx, row, approved); err != nil {
+		return err
+	}
 	payable := payableOf(row.Totals)
 	var sum, most money.Pence
 	for _, pot := range potsOf(payable, approved) {
@@ -148,4 +151,39 @@ func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow
 	}
 	state := arrsv1.ClaimState(row.State) //nolint:gosec // enum
 	return tell(ctx, tx, row, fmt.Sprintf("decided the claim of %s for %s: %s", row.PCNCode, row.Month, state))
+}
+
+// covered refuses to approve more than is left of a year's sum, which can be lowered after a claim was put forward.
+func covered(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, approved map[rules.Pot]money.Pence) error {
+	year, pcns := row.Month.FinancialYear(), []string{row.PCNCode}
+	entitlements, err := store.Entitlements(ctx, q, year, pcns)
+	if err != nil {
+		return err
+	}
+	moved, err := store.Pots(ctx, q, year, pcns)
+	if err != nil {
+		return err
+	}
+	held, usable := make(map[rules.Pot]store.PotRow), make(map[rules.Pot]money.Pence)
+	for _, pot := range moved {
+		held[pot.Pot] = pot
+	}
+	for i := range entitlements {
+		e := &entitlements[i]
+		if e.Refused != nil {
+			continue
+		}
+		sum, err := potSum(e.Entitlement, held[e.Pot])
+		if err != nil {
+			return err
+		}
+		usable[e.Pot] = sum.Usable
+	}
+	for _, pot := range potsOf(approved) {
+		if left := usable[pot] - held[pot].Approved; approved[pot] > left {
+			return fault.New(fault.Refused, reasonSumLowered, "%s of the sum of %s is left, which no longer covers the claim: approve less, or query it",
+				max(left, 0), year).With("pot", string(pot))
+		}
+	}
+	return nil
 }

@@ -122,7 +122,7 @@ func TestListEngagements_PagesByPCNAndLabel(t *testing.T) {
 		require.Equal(t, []string{"U2 A"}, list(network("m", "U2"), &arrsv1.ListEngagementsRequest{}))
 		require.Equal(t, []string{"U2 A"}, list(testkit.Auditor("15N"), &arrsv1.ListEngagementsRequest{PcnCode: "U2", CommissionerCode: "15N"}))
 		require.Empty(t, list(testkit.Auditor("11N"), &arrsv1.ListEngagementsRequest{}))
-		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.Lead(t.Context(), tx, "U2", "11N") }))
+		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.Lead(t.Context(), tx, "U2", 2025, "11N") }))
 		require.Equal(t, []string{"U2 A"}, list(testkit.Auditor("11N"), &arrsv1.ListEngagementsRequest{}), "the PCN has another commissioner now")
 	})
 }

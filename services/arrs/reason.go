@@ -33,6 +33,7 @@ const (
 	reasonDeciderIsSubmitter   = "DECIDER_IS_SUBMITTER"
 	reasonReasonRequired       = "REASON_REQUIRED"
 	reasonApprovedAbovePayable = "APPROVED_ABOVE_PAYABLE"
+	reasonSumLowered           = "SUM_LOWERED"
 	reasonLineNotFound         = "LINE_NOT_FOUND"
 	reasonETagRequired         = "ETAG_REQUIRED"
 	reasonVersionChanged       = "VERSION_CHANGED"

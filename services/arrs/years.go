@@ -212,7 +212,7 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, f *fix) (*arrsv1.FixYe
 			return nil, err
 		}
 		if held.CommissionerCode != row.CommissionerCode {
-			if err := store.Lead(ctx, tx.Tx, row.PCNCode, row.CommissionerCode); err != nil {
+			if err := store.Lead(ctx, tx.Tx, row.PCNCode, f.year, row.CommissionerCode); err != nil {
 				return nil, err
 			}
 		}

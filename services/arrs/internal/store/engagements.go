@@ -90,14 +90,17 @@ func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow
 		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.ID, before.Version))
 }
 
-// Lead hands a PCN's engagements, and its claims that wait for a decision or for a close, to the commissioner that leads it now.
-func Lead(ctx context.Context, tx *sqldb.Tx, pcn, commissioner string) error {
-	_, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = $1 WHERE pcn_code = $2 AND commissioner_code <> $1`, commissioner, pcn)
+// Lead hands to the commissioner that leads a PCN in a year the claims of that year that wait for a decision or for a close. The
+// engagements go with the last year that is fixed.
+func Lead(ctx context.Context, tx *sqldb.Tx, pcn string, year period.FinancialYear, commissioner string) error {
+	_, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = $1 WHERE pcn_code = $2 AND commissioner_code <> $1
+		AND NOT EXISTS (SELECT 1 FROM years y WHERE y.pcn_code = $2 AND y.financial_year > $3)`, commissioner, pcn, year.String())
 	if err != nil {
 		return fmt.Errorf("hand over the engagements of %s: %w", pcn, err)
 	}
-	_, err = tx.Exec(ctx, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND commissioner_code <> $1 AND (state IN (1, 2)
-		OR EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = claims.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = ''))`, commissioner, pcn)
+	_, err = tx.Exec(ctx, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND financial_year = $3
+		AND commissioner_code <> $1 AND (state IN (1, 2) OR EXISTS (SELECT 1 FROM claim_lines l
+			WHERE l.claim_id = claims.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = ''))`, commissioner, pcn, year.String())
 	if err != nil {
 		return fmt.Errorf("hand over the claims of %s: %w", pcn, err)
 	}

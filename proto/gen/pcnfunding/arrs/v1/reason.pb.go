@@ -272,6 +272,9 @@ const (
 	Reason_PLAN_ITEM_INVALID Reason = 157
 	// No such import of the published workforce.
 	Reason_WORKFORCE_IMPORT_NOT_FOUND Reason = 158
+	// The year's sum was lowered after the claim was put forward, and no longer covers what is to be approved: approve less, or query the
+	// claim to have it assessed anew.
+	Reason_SUM_LOWERED Reason = 159
 )
 
 // Enum value maps for Reason.
@@ -401,6 +404,7 @@ var (
 		156: "PLAN_LINE_INVALID",
 		157: "PLAN_ITEM_INVALID",
 		158: "WORKFORCE_IMPORT_NOT_FOUND",
+		159: "SUM_LOWERED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -527,6 +531,7 @@ var (
 		"PLAN_LINE_INVALID":          156,
 		"PLAN_ITEM_INVALID":          157,
 		"WORKFORCE_IMPORT_NOT_FOUND": 158,
+		"SUM_LOWERED":                159,
 	}
 )
 
@@ -561,7 +566,7 @@ var File_pcnfunding_arrs_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\x94\x16\n" +
+	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xa6\x16\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -690,7 +695,8 @@ const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\x0fPLAN_NOT_AGREED\x10\x9b\x01\x12\x16\n" +
 	"\x11PLAN_LINE_INVALID\x10\x9c\x01\x12\x16\n" +
 	"\x11PLAN_ITEM_INVALID\x10\x9d\x01\x12\x1f\n" +
-	"\x1aWORKFORCE_IMPORT_NOT_FOUND\x10\x9e\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
+	"\x1aWORKFORCE_IMPORT_NOT_FOUND\x10\x9e\x01\x12\x10\n" +
+	"\vSUM_LOWERED\x10\x9f\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
 
 var (
 	file_pcnfunding_arrs_v1_reason_proto_rawDescOnce sync.Once
