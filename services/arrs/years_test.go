@@ -309,14 +309,14 @@ func TestFixYear_StormMakesOneVersion(t *testing.T) {
 
 func TestFixYear_SplitsLargeEvents(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
-		pcns := make([]*registerv1.SnapshotPcn, 600)
+		pcns := make([]*registerv1.SnapshotPcn, 150)
 		for i := range pcns {
 			pcns[i] = snapshotPCN(fmt.Sprintf("U%03d", i), "QJK", "QJK", 1000+int64(i))
-			pcns[i].Name = strings.Repeat("n", 1000)
+			pcns[i].Name = strings.Repeat("n", 4000)
 		}
 		s.register.set(pcns...)
-		require.Equal(t, int32(600), s.fix(t, "QJK", "2023-24").GetPcns())
-		require.Len(t, s.stated(t), 600)
+		require.Equal(t, int32(150), s.fix(t, "QJK", "2023-24").GetPcns())
+		require.Len(t, s.stated(t), 150)
 		require.Greater(t, len(s.published(t)), 1)
 	})
 }
