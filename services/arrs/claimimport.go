@@ -1,14 +1,10 @@
 package arrs
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -18,8 +14,8 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/upload"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
@@ -33,19 +29,23 @@ var errOnlyChecked = errors.New("the file was only checked")
 // ImportClaims reads a file of claims. It is taken in whole, in one transaction under the locks of its PCNs, or not at all.
 func (s *Service) ImportClaims(stream grpc.ClientStreamingServer[arrsv1.ImportClaimsRequest, arrsv1.ImportClaimsResponse]) error {
 	ctx := stream.Context()
-	header, content, err := receiveClaims(stream)
+	header, err := upload.Header[*arrsv1.ClaimsHeader](stream, reasonFileMalformed)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
+	if !header.GetCheckOnly() {
+		if err := upload.Identified(header); err != nil {
+			return err
+		}
+	}
+	content, sum, err := upload.Content[*arrsv1.ClaimsHeader](stream, maxClaimFileBytes, header.GetSha256(), reasonFileMalformed)
+	if err != nil {
+		return err
+	}
 	// With the hash of what was sent the header stands for the whole stream, so that another file under the same request_id is told
 	// from a repetition.
 	request := proto.CloneOf(header)
-	request.Sha256 = hex.EncodeToString(sum[:])
-	if header.GetSha256() != "" && header.GetSha256() != request.GetSha256() {
-		return fault.New(fault.Invalid, reasonFileMalformed, "the file did not come as it was sent: its hash is %s", request.GetSha256()).
-			At("sha256", "is not that of the bytes")
-	}
+	request.Sha256 = sum
 	file, err := readClaimFile(content, header.GetCommissionerCode(), header.GetDeclared())
 	if err != nil {
 		return err
@@ -64,35 +64,6 @@ func (s *Service) ImportClaims(stream grpc.ClientStreamingServer[arrsv1.ImportCl
 		return err
 	}
 	return stream.SendAndClose(out)
-}
-
-// receiveClaims reads the header and the bytes of an upload.
-func receiveClaims(stream grpc.ClientStreamingServer[arrsv1.ImportClaimsRequest, arrsv1.ImportClaimsResponse]) (*arrsv1.ClaimsHeader, []byte, error) {
-	first, err := stream.Recv()
-	if errors.Is(err, io.EOF) || (err == nil && first.GetHeader() == nil) {
-		return nil, nil, fault.New(fault.Invalid, reasonFileMalformed, "an upload begins with its header").At("header", "the first message carries it")
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	header := first.GetHeader()
-	if header.GetRequestId() == "" && !header.GetCheckOnly() {
-		return nil, nil, fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
-	}
-	var content bytes.Buffer
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return header, content.Bytes(), nil
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if content.Len()+len(part.GetChunk()) > maxClaimFileBytes {
-			return nil, nil, fault.New(fault.Invalid, reasonFileMalformed, "the file is larger than %d bytes: divide it", maxClaimFileBytes)
-		}
-		content.Write(part.GetChunk())
-	}
 }
 
 // permit notes the rows of PCNs that the caller may not claim for. Who may claim for nobody of the commissioner does not see it.

@@ -1,14 +1,10 @@
 package arrs
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"slices"
 	"strconv"
@@ -19,11 +15,11 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/upload"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
@@ -41,19 +37,21 @@ const (
 // ImportWorkforce reads a published file of PCN workforce, checks it whole and stores it by PCN and role.
 func (s *Service) ImportWorkforce(stream grpc.ClientStreamingServer[arrsv1.ImportWorkforceRequest, arrsv1.ImportWorkforceResponse]) error {
 	ctx := stream.Context()
-	header, content, err := receiveWorkforce(stream)
+	header, err := upload.Header[*arrsv1.WorkforceHeader](stream, reasonFileMalformed)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
+	if err := upload.Identified(header); err != nil {
+		return err
+	}
+	content, sum, err := upload.Content[*arrsv1.WorkforceHeader](stream, workforce.MaxBytes, header.GetSha256(), reasonFileMalformed)
+	if err != nil {
+		return err
+	}
 	// With the hash of what was sent the header stands for the whole stream, so that another file under the same request_id is told
 	// from a repetition.
 	request := proto.CloneOf(header)
-	request.Sha256 = hex.EncodeToString(sum[:])
-	if header.GetSha256() != "" && header.GetSha256() != request.GetSha256() {
-		return fault.New(fault.Invalid, reasonFileMalformed, "the file did not come as it was sent: its hash is %s", request.GetSha256()).
-			At("sha256", "is not that of the bytes")
-	}
+	request.Sha256 = sum
 	file, err := workforce.Read(content)
 	if errors.Is(err, workforce.ErrFormat) {
 		return fault.New(fault.Invalid, reasonFileMalformed, "%v", err)
@@ -112,40 +110,6 @@ func (s *Service) takeWorkforce(ctx context.Context, request *arrsv1.WorkforceHe
 		full, err := withLists(ctx, tx, row, file.Rows)
 		return &arrsv1.ImportWorkforceResponse{WorkforceImport: full}, err
 	})
-}
-
-// receiveWorkforce reads an upload; its bytes are bounded.
-func receiveWorkforce(
-	stream grpc.ClientStreamingServer[arrsv1.ImportWorkforceRequest, arrsv1.ImportWorkforceResponse],
-) (*arrsv1.WorkforceHeader, []byte, error) {
-	first, err := stream.Recv()
-	if errors.Is(err, io.EOF) || (err == nil && first.GetHeader() == nil) {
-		return nil, nil, fault.New(fault.Invalid, reasonFileMalformed, "an upload begins with its header").At("header", "the first message carries it")
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	header := first.GetHeader()
-	if header.GetRequestId() == "" {
-		return nil, nil, fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
-	}
-	var content bytes.Buffer
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return header, content.Bytes(), nil
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if part.GetHeader() != nil {
-			return nil, nil, fault.New(fault.Invalid, reasonFileMalformed, "an upload has one header, in its first message").At("header", "send it once")
-		}
-		if content.Len()+len(part.GetChunk()) > workforce.MaxBytes {
-			return nil, nil, fault.New(fault.Invalid, reasonFileMalformed, "the file is larger than %d bytes", workforce.MaxBytes)
-		}
-		content.Write(part.GetChunk())
-	}
 }
 
 func badWorkforce(file *workforce.File) error {

@@ -1,12 +1,10 @@
 package payments
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,10 +12,10 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/upload"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
@@ -36,14 +34,17 @@ const (
 // Import reads a file of confirmations or of amounts actually paid.
 func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) error {
 	ctx := stream.Context()
-	header, err := receiveHeader(stream)
+	header, err := upload.Header[*paymentsv1.ImportHeader](stream, rules.ReasonFileMalformed)
 	if err != nil {
+		return err
+	}
+	if err := upload.Identified(header); err != nil {
 		return err
 	}
 	if _, err := visible(ctx, header.GetCommissionerCode()); err != nil {
 		return err
 	}
-	content, err := receiveFile(stream)
+	content, sum, err := upload.Content[*paymentsv1.ImportHeader](stream, maxFileBytes, header.GetSha256(), rules.ReasonFileMalformed)
 	if err != nil {
 		return err
 	}
@@ -54,10 +55,7 @@ func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequ
 	// With the hash of what was sent the header stands for the whole stream, so that another file under the same request_id is told
 	// from a repetition.
 	request := proto.CloneOf(header)
-	request.Sha256 = hashOf(content)
-	if header.GetSha256() != "" && header.GetSha256() != request.GetSha256() {
-		return fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file did not come as it was sent: its hash is %s", request.GetSha256()).At("sha256", "is not that of the bytes")
-	}
+	request.Sha256 = sum
 	answer, err := change.Do(ctx, s.db, request, func(ctx context.Context, tx *change.Tx) (*paymentsv1.ImportResponse, error) {
 		return s.takeIn(ctx, tx, header, request.GetSha256(), rows)
 	})
@@ -65,39 +63,6 @@ func (s *Service) Import(stream grpc.ClientStreamingServer[paymentsv1.ImportRequ
 		return err
 	}
 	return stream.SendAndClose(answer)
-}
-
-// receiveHeader reads the first message of an upload.
-func receiveHeader(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) (*paymentsv1.ImportHeader, error) {
-	first, err := stream.Recv()
-	if errors.Is(err, io.EOF) || (err == nil && first.GetHeader() == nil) {
-		return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "an upload begins with its header").At("header", "the first message carries it")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if first.GetHeader().GetRequestId() == "" {
-		return nil, fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
-	}
-	return first.GetHeader(), nil
-}
-
-// receiveFile reads the bytes of an upload; they are bounded.
-func receiveFile(stream grpc.ClientStreamingServer[paymentsv1.ImportRequest, paymentsv1.ImportResponse]) ([]byte, error) {
-	var content bytes.Buffer
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return content.Bytes(), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if content.Len()+len(part.GetChunk()) > maxFileBytes {
-			return nil, fault.New(fault.Invalid, rules.ReasonFileMalformed, "the file is larger than %d bytes: divide it", maxFileBytes)
-		}
-		content.Write(part.GetChunk())
-	}
 }
 
 // takeIn gives the rows of a file their effect. Of the same bytes again only those rows are tried that had none.

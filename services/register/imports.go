@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +17,8 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/upload"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/files"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
@@ -38,22 +37,18 @@ const (
 // Import reads one file of reference data, checks it whole and stores it as a load.
 func (s *Service) Import(stream grpc.ClientStreamingServer[registerv1.ImportRequest, registerv1.ImportResponse]) (err error) {
 	ctx := stream.Context()
-	first, err := stream.Recv()
-	if errors.Is(err, io.EOF) || (err == nil && first.GetHeader() == nil) {
-		return fault.New(fault.Invalid, rules.ReasonValueMissing, "an upload begins with its header").At("header", "the first message carries it")
-	}
+	header, err := upload.Header[*registerv1.ImportHeader](stream, rules.ReasonValueMissing)
 	if err != nil {
 		return err
 	}
-	header := first.GetHeader()
-	if header.GetRequestId() == "" {
-		return fault.New(fault.Invalid, idempotency.ReasonRequired, "the request needs a request_id").At("request_id", "must not be empty")
+	if err := upload.Identified(header); err != nil {
+		return err
 	}
 	options, err := s.importOptions(header)
 	if err != nil {
 		return err
 	}
-	spooled, err := files.Spool(&chunks{stream: stream}, s.spoolDir)
+	spooled, err := files.Spool(upload.Reader[*registerv1.ImportHeader](stream, rules.ReasonValueNotAllowed), s.spoolDir)
 	if err != nil {
 		return fmt.Errorf("take in %q: %w", header.GetFileName(), err)
 	}
@@ -252,27 +247,4 @@ func badRows(report *files.Report, wanted registerv1.BadRows) error {
 		out.Violations = append(out.Violations, fault.Violation{Field: field, Reason: bad.Reason, Description: fmt.Sprintf("%q: %s", bad.Value, bad.Detail)})
 	}
 	return out
-}
-
-// chunks reads the bytes of an upload after its header.
-type chunks struct {
-	stream grpc.ClientStreamingServer[registerv1.ImportRequest, registerv1.ImportResponse]
-	rest   []byte
-}
-
-// Read implements io.Reader.
-func (c *chunks) Read(p []byte) (int, error) {
-	for len(c.rest) == 0 {
-		part, err := c.stream.Recv()
-		if err != nil {
-			return 0, err
-		}
-		if part.GetHeader() != nil {
-			return 0, fault.New(fault.Invalid, rules.ReasonValueNotAllowed, "an upload has one header, in its first message").At("header", "send it once")
-		}
-		c.rest = part.GetChunk()
-	}
-	n := copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
 }

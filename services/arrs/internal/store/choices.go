@@ -123,7 +123,7 @@ func Decisions(ctx context.Context, q sqldb.Querier, by Page) ([]DecisionRow, er
 // RegionsOf returns the decisions on the price regions of some PCNs, in order of being taken.
 func RegionsOf(ctx context.Context, q sqldb.Querier, pcns []string) ([]DecisionRow, error) {
 	var out []DecisionRow
-	err := inBatches(pcns, func(batch []string) error {
+	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("kind = ?", int64(PCNRegion))
 		f.In("pcn_code", batch)
@@ -136,7 +136,7 @@ func RegionsOf(ctx context.Context, q sqldb.Querier, pcns []string) ([]DecisionR
 
 // EngagementPCN returns the PCN of an engagement, or sql.ErrNoRows.
 func EngagementPCN(ctx context.Context, q sqldb.Querier, id string) (string, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, text, `SELECT pcn_code FROM engagements WHERE engagement_id = $1`, id))
+	return sqldb.First(sqldb.Collect(ctx, q, sqldb.Text, `SELECT pcn_code FROM engagements WHERE engagement_id = $1`, id))
 }
 
 // YearRow is a version of what a PCN's claims of a year rest on.

@@ -101,14 +101,14 @@ func scanClaim(rows *sql.Rows) (c ClaimRow, err error) {
 	if c.Month = p.month(month); p.err != nil {
 		return c, p.err
 	}
-	kept, err := unmarshal(totals, new(arrsv1.Claim))
+	kept, err := sqldb.Unmarshal(totals, new(arrsv1.Claim))
 	c.Totals = kept.GetTotals()
 	return c, err
 }
 
 // InsertClaim adds a claim; its lines follow with InsertLines.
 func InsertClaim(ctx context.Context, tx *sqldb.Tx, c ClaimRow) error {
-	totals, err := marshal(&arrsv1.Claim{Totals: c.Totals})
+	totals, err := sqldb.Marshal(&arrsv1.Claim{Totals: c.Totals})
 	if err != nil {
 		return err
 	}
@@ -124,11 +124,11 @@ func InsertClaim(ctx context.Context, tx *sqldb.Tx, c ClaimRow) error {
 
 // ChangeClaim writes what can change of a claim, if its version is still that of the row; the row's version becomes the next.
 func ChangeClaim(ctx context.Context, tx *sqldb.Tx, c *ClaimRow) (bool, error) {
-	totals, err := marshal(&arrsv1.Claim{Totals: c.Totals})
+	totals, err := sqldb.Marshal(&arrsv1.Claim{Totals: c.Totals})
 	if err != nil {
 		return false, err
 	}
-	changed, err := one(tx.Exec(ctx, `UPDATE claims SET state = $1, revision = $2, line_count = $3, notes = $4, query = $5, totals = $6, amended_by = $7, decided_by = $8,
+	changed, err := sqldb.One(tx.Exec(ctx, `UPDATE claims SET state = $1, revision = $2, line_count = $3, notes = $4, query = $5, totals = $6, amended_by = $7, decided_by = $8,
 		decided_at = $9, decision_reason = $10, version = version + 1 WHERE claim_id = $11 AND version = $12`,
 		int64(c.State), c.Revision, c.LineCount, c.Notes, c.Query, totals, c.AmendedBy, c.DecidedBy, c.DecidedAt, c.DecisionReason, c.ID, c.Version))
 	if err != nil {
@@ -177,11 +177,11 @@ func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 		if err != nil {
 			return nil, err
 		}
-		entry, err := marshal(l.Entry)
+		entry, err := sqldb.Marshal(l.Entry)
 		if err != nil {
 			return nil, err
 		}
-		assessment, err := marshal(l.Assessment)
+		assessment, err := sqldb.Marshal(l.Assessment)
 		if err != nil {
 			return nil, err
 		}
@@ -301,10 +301,10 @@ func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	if err := readHeld(held, &l.Held); err != nil {
 		return l, err
 	}
-	if l.Entry, err = unmarshal(entry, new(arrsv1.LineEntry)); err != nil {
+	if l.Entry, err = sqldb.Unmarshal(entry, new(arrsv1.LineEntry)); err != nil {
 		return l, err
 	}
-	l.Assessment, err = unmarshal(assessment, new(arrsv1.ClaimLine))
+	l.Assessment, err = sqldb.Unmarshal(assessment, new(arrsv1.ClaimLine))
 	return l, err
 }
 
@@ -339,7 +339,7 @@ func ApproveLines(ctx context.Context, tx *sqldb.Tx, claim string) error {
 
 // LowerLine approves less than what is payable of a live line.
 func LowerLine(ctx context.Context, tx *sqldb.Tx, line string, approved money.Pence, reason string) (bool, error) {
-	return one(tx.Exec(ctx, `UPDATE claim_lines SET approved_pence = $1, decision_reason = $2 WHERE line_id = $3 AND live`, int64(approved), reason, line))
+	return sqldb.One(tx.Exec(ctx, `UPDATE claim_lines SET approved_pence = $1, decision_reason = $2 WHERE line_id = $3 AND live`, int64(approved), reason, line))
 }
 
 // RetireUnpaid ends the counting of those lines of a decided claim of which nothing was approved, so that they can be claimed again.
@@ -385,13 +385,13 @@ func ClaimFile(ctx context.Context, q sqldb.Querier, commissioner, sha256 string
 
 // EndedCommissioners returns those who have claims that were decided or withdrawn and are not erased.
 func EndedCommissioners(ctx context.Context, q sqldb.Querier) ([]string, error) {
-	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT commissioner_code FROM claims WHERE erased_at = 0 AND decided_at > 0 ORDER BY commissioner_code`)
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT commissioner_code FROM claims WHERE erased_at = 0 AND decided_at > 0 ORDER BY commissioner_code`)
 }
 
 // Erasable returns some claims of a commissioner that ended before a moment and are not erased, without those of which approved money
 // waits for a close.
 func Erasable(ctx context.Context, q sqldb.Querier, commissioner string, before int64, limit int) ([]string, error) {
-	return sqldb.Collect(ctx, q, text, `SELECT claim_id FROM claims c WHERE c.commissioner_code = $1 AND c.erased_at = 0 AND c.decided_at > 0 AND c.decided_at < $2
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT claim_id FROM claims c WHERE c.commissioner_code = $1 AND c.erased_at = 0 AND c.decided_at > 0 AND c.decided_at < $2
 		AND NOT EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = c.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = '')
 		ORDER BY c.decided_at, c.claim_id LIMIT $3`, commissioner, before, limit)
 }

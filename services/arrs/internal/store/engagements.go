@@ -50,13 +50,13 @@ func scanEngagement(rows *sql.Rows) (e EngagementRow, err error) {
 	if p.err != nil {
 		return e, p.err
 	}
-	e.Terms, err = unmarshal(terms, new(arrsv1.EngagementTerms))
+	e.Terms, err = sqldb.Unmarshal(terms, new(arrsv1.EngagementTerms))
 	return e, err
 }
 
 // InsertEngagement adds an engagement. A label that the PCN has already breaks a key.
 func InsertEngagement(ctx context.Context, tx *sqldb.Tx, e EngagementRow) error {
-	terms, err := marshal(e.Terms)
+	terms, err := sqldb.Marshal(e.Terms)
 	if err != nil {
 		return err
 	}
@@ -72,11 +72,11 @@ func InsertEngagement(ctx context.Context, tx *sqldb.Tx, e EngagementRow) error 
 // ChangeEngagement keeps the terms of before and puts the new ones, and the pseudonym, in their place. It tells whether the version
 // before was still that of the row.
 func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow) (bool, error) {
-	old, err := marshal(before.Terms)
+	old, err := sqldb.Marshal(before.Terms)
 	if err != nil {
 		return false, err
 	}
-	terms, err := marshal(e.Terms)
+	terms, err := sqldb.Marshal(e.Terms)
 	if err != nil {
 		return false, err
 	}
@@ -85,7 +85,7 @@ func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow
 	if err != nil {
 		return false, fmt.Errorf("keep the terms of engagement %s: %w", e.ID, err)
 	}
-	return one(tx.Exec(ctx, `UPDATE engagements SET role_code = $1, start_date = $2, end_date = $3, terms = $4, pseudonym = $5, changed_by = $6, changed_at = $7,
+	return sqldb.One(tx.Exec(ctx, `UPDATE engagements SET role_code = $1, start_date = $2, end_date = $3, terms = $4, pseudonym = $5, changed_by = $6, changed_at = $7,
 		version = version + 1 WHERE engagement_id = $8 AND version = $9`,
 		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.ID, before.Version))
 }

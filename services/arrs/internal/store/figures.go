@@ -132,7 +132,7 @@ func LastFigure(ctx context.Context, q sqldb.Querier) (position int64, err error
 // FigureIDs returns the identifiers of all versions.
 func FigureIDs(ctx context.Context, q sqldb.Querier) (map[string]bool, error) {
 	out := make(map[string]bool)
-	return out, sqldb.Each(ctx, q, text, func(id string) error { out[id] = true; return nil }, `SELECT figure_id FROM figures`)
+	return out, sqldb.Each(ctx, q, sqldb.Text, func(id string) error { out[id] = true; return nil }, `SELECT figure_id FROM figures`)
 }
 
 // Figure returns one version, or sql.ErrNoRows.

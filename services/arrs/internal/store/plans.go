@@ -81,7 +81,7 @@ func InsertPlan(ctx context.Context, tx *sqldb.Tx, r PlanRow, lines []rules.Plan
 
 // ChangePlan stores what may change of a version, if its row is still the one that was read.
 func ChangePlan(ctx context.Context, tx *sqldb.Tx, r PlanRow) (bool, error) {
-	return one(tx.Exec(ctx, `UPDATE plans SET replaced = $1, agreed_on = $2, agreed_by = $3, withdrawal_reason = $4, withdrawn_by = $5, collated_on = $6,
+	return sqldb.One(tx.Exec(ctx, `UPDATE plans SET replaced = $1, agreed_on = $2, agreed_by = $3, withdrawal_reason = $4, withdrawn_by = $5, collated_on = $6,
 		collated_by = $7, system_code = $8, region_status = $9, row_version = row_version + 1 WHERE plan_id = $10 AND row_version = $11`,
 		r.Replaced, r.AgreedOn.String(), r.AgreedBy, r.WithdrawalReason, r.WithdrawnBy, r.CollatedOn.String(), r.CollatedBy, r.SystemCode, r.RegionStatus,
 		r.ID, r.RowVersion))
@@ -110,7 +110,7 @@ func Plans(ctx context.Context, q sqldb.Querier, by Page, replaced bool) ([]Plan
 // PlansMade returns the newest versions that some PCNs made in a year, in order of PCN.
 func PlansMade(ctx context.Context, q sqldb.Querier, in period.FinancialYear, pcns []string) ([]PlanRow, error) {
 	var out []PlanRow
-	return out, inBatches(pcns, func(batch []string) error {
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("pcn_code", batch)
 		f.Where("planned_in = ?", in.String())
@@ -124,7 +124,7 @@ func PlansMade(ctx context.Context, q sqldb.Querier, in period.FinancialYear, pc
 // PlansFor returns, for some PCNs, the newest version made in a year or, where none was, in the last one before that has lines for it.
 func PlansFor(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]PlanRow, error) {
 	var out []PlanRow
-	return out, inBatches(pcns, func(batch []string) error {
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("p.pcn_code", batch)
 		f.Where("NOT p.replaced")
@@ -145,7 +145,7 @@ func PlanLines(ctx context.Context, q sqldb.Querier, plans []PlanRow) ([]rules.P
 		byID[plans[i].ID], ids[i] = &plans[i], plans[i].ID
 	}
 	var out []rules.PlanLine
-	return out, inBatches(ids, func(batch []string) error {
+	return out, sqldb.InBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("plan_id", batch)
 		rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (rules.PlanLine, error) { return scanPlanLine(rows, byID) },
@@ -189,7 +189,7 @@ type SystemPlanRow struct {
 
 // InsertSystemPlan adds a version.
 func InsertSystemPlan(ctx context.Context, tx *sqldb.Tx, r SystemPlanRow) error {
-	items, err := marshal(&arrsv1.SystemPlan{Items: r.Items})
+	items, err := sqldb.Marshal(&arrsv1.SystemPlan{Items: r.Items})
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func SystemPlans(ctx context.Context, q sqldb.Querier, by Page, system string, r
 		if p.err != nil {
 			return r, p.err
 		}
-		held, err := unmarshal(items, new(arrsv1.SystemPlan))
+		held, err := sqldb.Unmarshal(items, new(arrsv1.SystemPlan))
 		r.Items = held.GetItems()
 		return r, err
 	}, `SELECT system_plan_id, commissioner_code, system_code, planned_in, version, items, submitted_by, submitted_at, `+later+` FROM system_plans s`+
@@ -249,7 +249,7 @@ const lineAmount = `CASE WHEN c.state IN (4, 5, 6) THEN l.approved_pence ELSE l.
 // Paid adds up the live lines of some PCNs in a year.
 func Paid(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]PaidRow, error) {
 	var out []PaidRow
-	return out, inBatches(pcns, func(batch []string) error {
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
 		f := linesOf(year.First(), year.Last(), batch)
 		rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (r PaidRow, err error) {
 			var pot, month string
@@ -301,11 +301,11 @@ func scanClaimed(rows *sql.Rows) (r ClaimedRow, err error) {
 	if err := rows.Scan(&r.LineID, &r.PCNCode, &r.EngagementID, &month, &r.Role, &pot, &kind, &r.Amount, &start, &end, &terms, &assessment); err != nil {
 		return r, err
 	}
-	stated, err := unmarshal(terms, new(arrsv1.EngagementTerms))
+	stated, err := sqldb.Unmarshal(terms, new(arrsv1.EngagementTerms))
 	if err != nil {
 		return r, err
 	}
-	assessed, err := unmarshal(assessment, new(arrsv1.ClaimLine))
+	assessed, err := sqldb.Unmarshal(assessment, new(arrsv1.ClaimLine))
 	if err != nil {
 		return r, err
 	}
@@ -326,7 +326,7 @@ func scanClaimed(rows *sql.Rows) (r ClaimedRow, err error) {
 
 // Claimed hands over the live lines of some PCNs in a year.
 func Claimed(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string, fn func(ClaimedRow) error) error {
-	return inBatches(pcns, func(batch []string) error {
+	return sqldb.InBatches(pcns, func(batch []string) error {
 		f := linesOf(year.First(), year.Last(), batch)
 		return sqldb.Each(ctx, q, scanClaimed, fn, `SELECT `+claimedColumns+` FROM claim_lines l JOIN claims c ON c.claim_id = l.claim_id
 			JOIN engagements e ON e.engagement_id = l.engagement_id`+f.String()+` ORDER BY l.pcn_code, l.month, l.line_id`, f.Args()...)
@@ -337,7 +337,7 @@ func Claimed(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pc
 // several where its month was claimed in parts.
 func LastClaimed(ctx context.Context, q sqldb.Querier, from, to period.Month, pcns []string) ([]ClaimedRow, error) {
 	var out []ClaimedRow
-	return out, inBatches(pcns, func(batch []string) error {
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
 		f := linesOf(from, to, batch)
 		f.Where("l.kind = 1")
 		rows, err := sqldb.Collect(ctx, q, scanClaimed, `SELECT `+claimedColumns+` FROM (

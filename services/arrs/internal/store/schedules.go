@@ -59,11 +59,11 @@ func InsertSchedule(ctx context.Context, tx *sqldb.Tx, s ScheduleRow, lines []Sc
 	stored, err := tx.BulkInsert(ctx, "lines", []string{
 		"line_id", "schedule_id", "commissioner_code", "month", "pcn_code", "payee_code", "message", "working",
 	}, rowsOf(lines, func(l ScheduleLine) ([]any, error) {
-		message, err := marshal(l.Message)
+		message, err := sqldb.Marshal(l.Message)
 		if err != nil {
 			return nil, err
 		}
-		steps, err := marshal(l.Working)
+		steps, err := sqldb.Marshal(l.Working)
 		return []any{l.Message.GetLineId(), s.ID, s.CommissionerCode, s.Month.String(), l.Message.GetPcnCode(), l.Message.GetPayee().GetCode(), message, steps}, err
 	}))
 	if err != nil {
@@ -141,10 +141,10 @@ func scanScheduleLine(rows *sql.Rows) (l ScheduleLine, err error) {
 	if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &message, &steps); err != nil {
 		return l, err
 	}
-	if l.Message, err = unmarshal(message, new(typev1.PaymentLine)); err != nil || steps == nil {
+	if l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine)); err != nil || steps == nil {
 		return l, err
 	}
-	l.Working, err = unmarshal(steps, new(typev1.Working))
+	l.Working, err = sqldb.Unmarshal(steps, new(typev1.Working))
 	return l, err
 }
 
@@ -166,7 +166,7 @@ func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition s
 		at int64
 	}
 	var found []closedLine
-	err := inBatches(pcns, func(batch []string) error {
+	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("l.pcn_code", batch)
 		f.Where(condition, args...)
@@ -175,7 +175,7 @@ func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition s
 			if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &message, &l.at); err != nil {
 				return l, err
 			}
-			l.Message, err = unmarshal(message, new(typev1.PaymentLine))
+			l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine))
 			return l, err
 		}, func(l closedLine) error {
 			found = append(found, l)
@@ -206,7 +206,7 @@ type DueClaim struct {
 // DueClaims returns what of the claims of some PCNs, for months up to one, was approved and is in no schedule: by claim and pot.
 func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.Month) ([]DueClaim, error) {
 	var out []DueClaim
-	err := inBatches(pcns, func(batch []string) error {
+	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("l.pcn_code", batch)
 		f.Where("c.month <= ?", upTo.String())
@@ -239,7 +239,7 @@ func scanDue(rows *sql.Rows) (d DueClaim, err error) {
 
 // ClaimingPCNs returns the PCNs that ever put a claim forward to a commissioner, in order.
 func ClaimingPCNs(ctx context.Context, q sqldb.Querier, commissioner string) ([]string, error) {
-	codes, err := sqldb.Collect(ctx, q, text, `SELECT DISTINCT pcn_code FROM claims WHERE commissioner_code = $1 ORDER BY pcn_code`, commissioner)
+	codes, err := sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT pcn_code FROM claims WHERE commissioner_code = $1 ORDER BY pcn_code`, commissioner)
 	if err != nil {
 		return nil, fmt.Errorf("load PCNs with claims: %w", err)
 	}
@@ -248,7 +248,7 @@ func ClaimingPCNs(ctx context.Context, q sqldb.Querier, commissioner string) ([]
 
 // MarkScheduled notes the schedule of the lines of claims that wait for one, and returns how many lines they are.
 func MarkScheduled(ctx context.Context, tx *sqldb.Tx, scheduleID string, claims []string) (marked int64, err error) {
-	err = inBatches(claims, func(batch []string) error {
+	err = sqldb.InBatches(claims, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("l.claim_id", batch)
 		schedule := f.Arg(scheduleID)

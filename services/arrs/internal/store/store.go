@@ -5,15 +5,12 @@
 package store
 
 import (
-	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
 	"iter"
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 )
@@ -99,39 +96,4 @@ func rowsOf[T any](things []T, row func(T) ([]any, error)) iter.Seq2[[]any, erro
 			}
 		}
 	}
-}
-
-// marshal writes a message for a column.
-func marshal(m proto.Message) ([]byte, error) {
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("marshal %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
-	}
-	if body == nil {
-		body = []byte{}
-	}
-	return body, nil
-}
-
-// unmarshal reads a message out of a column.
-func unmarshal[T proto.Message](body []byte, into T) (T, error) {
-	if err := proto.Unmarshal(body, into); err != nil {
-		return into, fmt.Errorf("read %s: %w", into.ProtoReflect().Descriptor().FullName(), err)
-	}
-	return into, nil
-}
-
-// text scans one text column.
-func text(rows *sql.Rows) (s string, err error) {
-	err = rows.Scan(&s)
-	return s, err
-}
-
-// one checks that a statement changed exactly one row: otherwise another came first.
-func one(result sql.Result, err error) (bool, error) {
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
 }

@@ -67,7 +67,7 @@ func InsertUnclaimed(ctx context.Context, tx *sqldb.Tx, u UnclaimedRow) error {
 
 // AnswerUnclaimed stores the state and the answer of an estimate, if its version is still the one that was read.
 func AnswerUnclaimed(ctx context.Context, tx *sqldb.Tx, u UnclaimedRow) (bool, error) {
-	return one(tx.Exec(ctx, `UPDATE unclaimed SET state = $1, answered_by = $2, answered_at = $3, answer_reason = $4, version = version + 1
+	return sqldb.One(tx.Exec(ctx, `UPDATE unclaimed SET state = $1, answered_by = $2, answered_at = $3, answer_reason = $4, version = version + 1
 		WHERE unclaimed_id = $5 AND version = $6`, u.State, u.AnsweredBy, u.AnsweredAt, u.AnswerReason, u.ID, u.Version))
 }
 
@@ -147,7 +147,7 @@ func InsertBid(ctx context.Context, tx *sqldb.Tx, b BidRow) error {
 
 // DecideBid stores what became of a bid, if its version is still the one that was read.
 func DecideBid(ctx context.Context, tx *sqldb.Tx, b BidRow) (bool, error) {
-	return one(tx.Exec(ctx, `UPDATE bids SET state = $1, awarded_pence = $2, award_id = $3, decided_by = $4, decided_at = $5, decision_reason = $6,
+	return sqldb.One(tx.Exec(ctx, `UPDATE bids SET state = $1, awarded_pence = $2, award_id = $3, decided_by = $4, decided_at = $5, decision_reason = $6,
 		version = version + 1 WHERE bid_id = $7 AND version = $8`,
 		b.State, int64(b.Awarded), b.AwardID, b.DecidedBy, b.DecidedAt, b.DecisionReason, b.ID, b.Version))
 }
@@ -239,7 +239,7 @@ func Awards(ctx context.Context, q sqldb.Querier, by Page) ([]AwardRow, error) {
 	for i := range out {
 		at[out[i].ID], ids[i] = i, out[i].ID
 	}
-	return out, inBatches(ids, func(batch []string) error {
+	return out, sqldb.InBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("award_id", batch)
 		type share struct {

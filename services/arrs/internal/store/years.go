@@ -40,7 +40,7 @@ func InsertYear(ctx context.Context, tx *sqldb.Tx, y YearRow, pots []rules.Entit
 			refusal = body
 		}
 		if e.Working != nil {
-			body, err := marshal(working.ToProto(e.Working))
+			body, err := sqldb.Marshal(working.ToProto(e.Working))
 			if err != nil {
 				return nil, err
 			}
@@ -111,7 +111,7 @@ type EntitlementRow struct {
 // Entitlements returns what the pots of some PCNs come to, by the newest versions of a year, in order of PCN and pot.
 func Entitlements(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]EntitlementRow, error) {
 	var out []EntitlementRow
-	err := inBatches(pcns, func(batch []string) error {
+	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("e.financial_year = ?", year.String())
 		f.Where(`e.version = (SELECT MAX(y.version) FROM years y WHERE y.pcn_code = e.pcn_code AND y.financial_year = e.financial_year)`)
@@ -146,7 +146,7 @@ func scanEntitlement(rows *sql.Rows, year period.FinancialYear) (e EntitlementRo
 			e.Refused = e.Refused.With(key, value)
 		}
 	}
-	e.WorkingProto, err = unmarshal(steps, new(typev1.Working))
+	e.WorkingProto, err = sqldb.Unmarshal(steps, new(typev1.Working))
 	return e, err
 }
 
@@ -161,7 +161,7 @@ type PotRow struct {
 // Pots returns the running totals of some PCNs in a year; a pot that nothing has touched is absent.
 func Pots(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]PotRow, error) {
 	var out []PotRow
-	err := inBatches(pcns, func(batch []string) error {
+	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("financial_year = ?", year.String())
 		f.In("pcn_code", batch)
@@ -189,17 +189,6 @@ func MovePot(ctx context.Context, tx *sqldb.Tx, by PotRow) error {
 		int64(by.GivenUp), int64(by.Awarded), int64(by.Submitted), int64(by.Approved), int64(by.Scheduled), by.PCNCode, by.Year.String(), string(by.Pot))
 	if err != nil {
 		return fmt.Errorf("move pot %s of %s: %w", by.Pot, by.PCNCode, err)
-	}
-	return nil
-}
-
-// inBatches calls fn for a few hundred values at a time.
-func inBatches(values []string, fn func([]string) error) error {
-	const size = 400
-	for start := 0; start < len(values); start += size {
-		if err := fn(values[start:min(start+size, len(values))]); err != nil {
-			return err
-		}
 	}
 	return nil
 }

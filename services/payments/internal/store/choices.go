@@ -18,7 +18,7 @@ const England = "england"
 
 // InsertSetting adds a choice under its kind.
 func InsertSetting(ctx context.Context, tx *sqldb.Tx, kind string, s *paymentsv1.Setting) error {
-	value, err := marshal(s)
+	value, err := sqldb.Marshal(s)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func scanSetting(rows *sql.Rows) (*paymentsv1.Setting, error) {
 	if err := rows.Scan(&value); err != nil {
 		return nil, err
 	}
-	return unmarshal(value, new(paymentsv1.Setting))
+	return sqldb.Unmarshal(value, new(paymentsv1.Setting))
 }
 
 // SettingFor returns the choice of a kind that holds in a month: the commissioner's own before that of England, the later before
@@ -74,7 +74,7 @@ func InsertMappings(ctx context.Context, tx *sqldb.Tx, commissioner, by string, 
 		"mapping_id", "commissioner_code", "stream", "financial_year", "organisation_code", "effective_from", "effective_to", "value",
 		"recorded_by", "recorded_at",
 	}, rowsOf(mappings, func(m *paymentsv1.CodeMapping) ([]any, error) {
-		value, err := marshal(m)
+		value, err := sqldb.Marshal(m)
 		return []any{
 			m.GetMappingId(), commissioner, m.GetStream(), m.GetFinancialYear(), m.GetOrganisationCode(), m.GetEffectiveFrom(), m.GetEffectiveTo(),
 			value, by, sqldb.Micros(tx.Now()),
@@ -107,7 +107,7 @@ func Mappings(ctx context.Context, q sqldb.Querier, by MappingFilter) ([]*paymen
 		if err := rows.Scan(&value); err != nil {
 			return nil, err
 		}
-		return unmarshal(value, new(paymentsv1.CodeMapping))
+		return sqldb.Unmarshal(value, new(paymentsv1.CodeMapping))
 	}, `SELECT value FROM code_mappings`+conditions+` ORDER BY mapping_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
 
@@ -116,7 +116,7 @@ func InsertSuppliers(ctx context.Context, tx *sqldb.Tx, commissioner, by string,
 	_, err := tx.BulkInsert(ctx, "suppliers", []string{
 		"commissioner_code", "payee_code", "effective_from", "recorded_at", "supplier_id", "value", "recorded_by",
 	}, rowsOf(suppliers, func(s *paymentsv1.Supplier) ([]any, error) {
-		value, err := marshal(s)
+		value, err := sqldb.Marshal(s)
 		return []any{commissioner, s.GetPayeeCode(), s.GetEffectiveFrom(), sqldb.Micros(tx.Now()), tx.NewID(), value, by}, err
 	}))
 	return err
@@ -153,7 +153,7 @@ func Suppliers(ctx context.Context, q sqldb.Querier, by SupplierFilter) ([]*paym
 		if err := rows.Scan(&value); err != nil {
 			return nil, err
 		}
-		return unmarshal(value, new(paymentsv1.Supplier))
+		return sqldb.Unmarshal(value, new(paymentsv1.Supplier))
 	}, `SELECT s.value FROM suppliers s`+conditions+` ORDER BY s.payee_code, s.effective_from`+f.Limit(by.Limit), f.Args()...)
 }
 
@@ -181,7 +181,7 @@ func ItemsOf(ctx context.Context, q sqldb.Querier, commissioner string) ([]Movin
 
 // PayeesOf returns the payees in a commissioner's books.
 func PayeesOf(ctx context.Context, q sqldb.Querier, commissioner string) ([]string, error) {
-	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT payee_code FROM entries WHERE commissioner_code = $1 ORDER BY payee_code`, commissioner)
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT payee_code FROM entries WHERE commissioner_code = $1 ORDER BY payee_code`, commissioner)
 }
 
 // NewestEffective returns the latest day on which anything took effect in a commissioner's books, empty if they are.
@@ -192,7 +192,7 @@ func NewestEffective(ctx context.Context, q sqldb.Querier, commissioner string) 
 
 // MoveItems changes who owes some items, and takes those that are open out of their runs.
 func MoveItems(ctx context.Context, tx *sqldb.Tx, to string, lineIDs []string) error {
-	return inBatches(lineIDs, func(batch []string) error {
+	return sqldb.InBatches(lineIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("line_id", batch)
 		_, err := tx.Exec(ctx, `UPDATE items SET run_id = CASE WHEN state = 1 THEN '' ELSE run_id END, commissioner_code = `+f.Arg(to)+f.String(), f.Args()...)
@@ -202,7 +202,7 @@ func MoveItems(ctx context.Context, tx *sqldb.Tx, to string, lineIDs []string) e
 
 // MoveHolds passes on some holds.
 func MoveHolds(ctx context.Context, tx *sqldb.Tx, to string, ids []string) error {
-	return inBatches(ids, func(batch []string) error {
+	return sqldb.InBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("hold_id", batch)
 		_, err := tx.Exec(ctx, `UPDATE holds SET version = version + 1, commissioner_code = `+f.Arg(to)+f.String(), f.Args()...)
@@ -212,7 +212,7 @@ func MoveHolds(ctx context.Context, tx *sqldb.Tx, to string, ids []string) error
 
 // MovePlans passes on the instalments that were agreed with some payees.
 func MovePlans(ctx context.Context, tx *sqldb.Tx, from, to string, payees []string) error {
-	return inBatches(payees, func(batch []string) error {
+	return sqldb.InBatches(payees, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("commissioner_code = ?", from)
 		f.In("payee_code", batch)

@@ -196,7 +196,7 @@ func WordsOf(ctx context.Context, q sqldb.Querier, paymentIDs []string, day, sta
 		words   rules.Words
 	}
 	out := make(map[string][]rules.Words)
-	err := inBatches(paymentIDs, func(batch []string) error {
+	err := sqldb.InBatches(paymentIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("payment_id <> ''")
 		f.In("payment_id", batch)

@@ -104,7 +104,7 @@ func fillEntries(ctx context.Context, q sqldb.Querier, postings []PostingRow) er
 		posting string
 		entry   rules.Entry
 	}
-	return inBatches(ids, func(batch []string) error {
+	return sqldb.InBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("posting_id", batch)
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
@@ -284,7 +284,7 @@ func scanPlan(rows *sql.Rows) (p PlanRow, err error) {
 func PayeeNames(ctx context.Context, q sqldb.Querier, payees []string) (map[string]string, error) {
 	type row struct{ code, name string }
 	out := make(map[string]string, len(payees))
-	return out, inBatches(payees, func(batch []string) error {
+	return out, sqldb.InBatches(payees, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("p.payee_code", batch)
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r row, err error) {
@@ -300,7 +300,7 @@ func PayeeNames(ctx context.Context, q sqldb.Querier, payees []string) (map[stri
 // NamesOnLines returns the names of payees, by code, as some lines have them.
 func NamesOnLines(ctx context.Context, q sqldb.Querier, lineIDs []string) (map[string]string, error) {
 	out := make(map[string]string, len(lineIDs))
-	err := inBatches(lineIDs, func(batch []string) error {
+	err := sqldb.InBatches(lineIDs, func(batch []string) error {
 		return EachLine(ctx, q, LineFilter{LineIDs: batch}, func(l LineRow) error {
 			out[l.Line.GetPayee().GetCode()] = l.Line.GetPayee().GetName()
 			return nil
@@ -311,7 +311,7 @@ func NamesOnLines(ctx context.Context, q sqldb.Querier, lineIDs []string) (map[s
 
 // RunsOfLine returns the runs that a line was frozen in.
 func RunsOfLine(ctx context.Context, q sqldb.Querier, lineID string) ([]string, error) {
-	return sqldb.Collect(ctx, q, text, `SELECT run_id FROM run_lines WHERE line_id = $1 ORDER BY run_id`, lineID)
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT run_id FROM run_lines WHERE line_id = $1 ORDER BY run_id`, lineID)
 }
 
 // Accrual is what was earned and not paid for one payee, payment and month.

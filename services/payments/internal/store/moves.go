@@ -13,7 +13,7 @@ import (
 
 // InsertProposal notes a move that waits for another person.
 func InsertProposal(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
-	value, err := marshal(m)
+	value, err := sqldb.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -24,17 +24,17 @@ func InsertProposal(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error
 
 // DecideProposal writes what a person decided on a proposal that still waits; false means that somebody decided before.
 func DecideProposal(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move, by string) (bool, error) {
-	value, err := marshal(m)
+	value, err := sqldb.Marshal(m)
 	if err != nil {
 		return false, err
 	}
-	return one(tx.Exec(ctx, `UPDATE move_proposals SET state = $1, value = $2, decided_by = $3 WHERE move_id = $4 AND state = $5`,
+	return sqldb.One(tx.Exec(ctx, `UPDATE move_proposals SET state = $1, value = $2, decided_by = $3 WHERE move_id = $4 AND state = $5`,
 		int64(m.GetState()), value, by, m.GetMoveId(), int64(paymentsv1.MoveState_MOVE_STATE_PROPOSED)))
 }
 
 // InsertMove notes that open items passed from one commissioner to another.
 func InsertMove(ctx context.Context, tx *sqldb.Tx, m *paymentsv1.Move) error {
-	value, err := marshal(m)
+	value, err := sqldb.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func scanMove(rows *sql.Rows) (*paymentsv1.Move, error) {
 	if err := rows.Scan(&value); err != nil {
 		return nil, err
 	}
-	m, err := unmarshal(value, new(paymentsv1.Move))
+	m, err := sqldb.Unmarshal(value, new(paymentsv1.Move))
 	if m.GetState() == paymentsv1.MoveState_MOVE_STATE_UNSPECIFIED {
 		m.State = paymentsv1.MoveState_MOVE_STATE_CONFIRMED
 	}

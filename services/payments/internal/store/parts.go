@@ -41,7 +41,7 @@ func LinesByPCN(ctx context.Context, q sqldb.Querier, runID string) (ByPCN, erro
 // debt above zero.
 func OwedByPCN(ctx context.Context, q sqldb.Querier, commissioners, payees []string) (ByPCN, error) {
 	out := make(ByPCN)
-	return out, inBatches(payees, func(batch []string) error {
+	return out, sqldb.InBatches(payees, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("t.payee_code", batch)
 		f.In("r.commissioner_code", commissioners)
@@ -108,7 +108,7 @@ type FrozenRow struct{ RunID, PayeeCode, LineID string }
 // FrozenForPCN returns with which of some lines approved runs were frozen that have a part of the PCN.
 func FrozenForPCN(ctx context.Context, q sqldb.Querier, pcn string, lines []string) ([]FrozenRow, error) {
 	var out []FrozenRow
-	return out, inBatches(lines, func(batch []string) error {
+	return out, sqldb.InBatches(lines, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("f.line_id", batch)
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (r FrozenRow, err error) {
@@ -126,7 +126,7 @@ func Reversed(ctx context.Context, q sqldb.Querier, sources []string) (map[strin
 		at     int64
 	}
 	out := make(map[string]int64)
-	return out, inBatches(sources, func(batch []string) error {
+	return out, sqldb.InBatches(sources, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("a.source", batch)
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (u undone, err error) {

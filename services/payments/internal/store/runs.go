@@ -42,7 +42,7 @@ func Gather(ctx context.Context, tx *sqldb.Tx, commissioner string, upTo period.
 // LatestFree returns the latest month of a commissioner's open items that are in no run and on which no hold is in force, or
 // sql.ErrNoRows.
 func LatestFree(ctx context.Context, q sqldb.Querier, commissioner string) (period.Month, error) {
-	found, err := sqldb.First(sqldb.Collect(ctx, q, text, `SELECT i.month FROM items i WHERE i.commissioner_code = $1 AND i.run_id = '' AND i.state = $2
+	found, err := sqldb.First(sqldb.Collect(ctx, q, sqldb.Text, `SELECT i.month FROM items i WHERE i.commissioner_code = $1 AND i.run_id = '' AND i.state = $2
 		AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.commissioner_code = i.commissioner_code AND h.released_at = 0
 			AND (h.line_id = i.line_id OR (h.payee_code <> '' AND h.payee_code = i.payee_code)))
 		ORDER BY i.month DESC LIMIT 1`, commissioner, int64(Open)))
@@ -58,7 +58,7 @@ func WaitingIn(ctx context.Context, q sqldb.Querier, commissioner, payee, lineID
 	f.Equal("commissioner_code", commissioner, "payee_code", payee, "line_id", lineID)
 	f.Where("run_id <> ''")
 	f.Where("state IN (?, ?)", int64(Open), int64(Payable))
-	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT run_id FROM items`+f.String()+` ORDER BY run_id`, f.Args()...)
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT run_id FROM items`+f.String()+` ORDER BY run_id`, f.Args()...)
 }
 
 // HasPayable tells whether a commissioner has open items up to a month that are in no run and not on hold.
@@ -76,7 +76,7 @@ func Detach(ctx context.Context, tx *sqldb.Tx, runID string, lineIDs []string) e
 		_, err := tx.Exec(ctx, `UPDATE items SET run_id = '' WHERE run_id = $1 AND state = $2`, runID, int64(Open))
 		return err
 	}
-	return inBatches(lineIDs, func(batch []string) error {
+	return sqldb.InBatches(lineIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("run_id = ?", runID)
 		f.Where("state = ?", int64(Open))
@@ -84,17 +84,6 @@ func Detach(ctx context.Context, tx *sqldb.Tx, runID string, lineIDs []string) e
 		_, err := tx.Exec(ctx, `UPDATE items SET run_id = ''`+f.String(), f.Args()...)
 		return err
 	})
-}
-
-// inBatches calls fn for a few hundred values at a time.
-func inBatches(values []string, fn func([]string) error) error {
-	const size = 400
-	for start := 0; start < len(values); start += size {
-		if err := fn(values[start:min(start+size, len(values))]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Advance moves the items of one payee in a run from one state to another, and notes the payment that carries them.
@@ -116,7 +105,7 @@ func AdvanceRun(ctx context.Context, tx *sqldb.Tx, runID string, payees []string
 		}
 		return nil
 	}
-	return inBatches(payees, func(batch []string) error {
+	return sqldb.InBatches(payees, func(batch []string) error {
 		var f sqldb.Filter
 		f.Where("run_id = ?", runID)
 		f.Where("state = ?", int64(from))
@@ -136,7 +125,7 @@ func OwersOf(ctx context.Context, q sqldb.Querier, payee string, of []string) ([
 	f.Equal("payee_code", payee)
 	f.In("commissioner_code", of)
 	f.Where("state IN (?, ?, ?, ?)", int64(Open), int64(Payable), int64(Sent), int64(Rejected))
-	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT commissioner_code FROM items`+f.String()+` ORDER BY commissioner_code`, f.Args()...)
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT commissioner_code FROM items`+f.String()+` ORDER BY commissioner_code`, f.Args()...)
 }
 
 // SendItems notes for every payable item of a run that it is sent, and the payment that carries it: the prefix and the payee's code.
@@ -208,7 +197,7 @@ func RunItems(ctx context.Context, q sqldb.Querier, runID string) ([]rules.RunIt
 // heldIn returns the lines of a run on which a hold is in force.
 func heldIn(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool, error) {
 	held := make(map[string]bool)
-	err := sqldb.Each(ctx, q, text, func(id string) error { held[id] = true; return nil }, `SELECT i.line_id FROM items i
+	err := sqldb.Each(ctx, q, sqldb.Text, func(id string) error { held[id] = true; return nil }, `SELECT i.line_id FROM items i
 		JOIN holds h ON h.commissioner_code = i.commissioner_code AND h.released_at = 0 AND (h.line_id = i.line_id OR (h.payee_code <> '' AND h.payee_code = i.payee_code))
 		WHERE i.run_id = $1`, runID)
 	return held, err
@@ -216,7 +205,7 @@ func heldIn(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool
 
 // HeldPayees returns the payees of a frozen run who are to be sent something and on whom a hold is in force.
 func HeldPayees(ctx context.Context, q sqldb.Querier, runID string) ([]string, error) {
-	return sqldb.Collect(ctx, q, text, `SELECT DISTINCT p.payee_code FROM run_payees p JOIN runs r ON r.run_id = p.run_id
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT p.payee_code FROM run_payees p JOIN runs r ON r.run_id = p.run_id
 		JOIN holds h ON h.commissioner_code = r.commissioner_code AND h.payee_code = p.payee_code AND h.released_at = 0
 		WHERE p.run_id = $1 AND p.net_pence > 0 ORDER BY p.payee_code`, runID)
 }
@@ -273,19 +262,19 @@ func TouchAssembled(ctx context.Context, tx *sqldb.Tx, commissioner string) erro
 // UpdateRun writes a run back if nobody has changed it since it was read, and counts its version up; false means that somebody
 // has.
 func UpdateRun(ctx context.Context, tx *sqldb.Tx, r *RunRow) (bool, error) {
-	totals, err := marshal(r.Totals)
+	totals, err := sqldb.Marshal(r.Totals)
 	if err != nil {
 		return false, err
 	}
-	funds, err := marshal(&paymentsv1.Run{Funds: r.Funds})
+	funds, err := sqldb.Marshal(&paymentsv1.Run{Funds: r.Funds})
 	if err != nil {
 		return false, err
 	}
-	policy, err := marshal(r.Policy)
+	policy, err := sqldb.Marshal(r.Policy)
 	if err != nil {
 		return false, err
 	}
-	updated, err := one(tx.Exec(ctx, `UPDATE runs SET state = $3, version = version + 1, totals = $4, funds = $5, submitted_by = $6, submitted_at = $7,
+	updated, err := sqldb.One(tx.Exec(ctx, `UPDATE runs SET state = $3, version = version + 1, totals = $4, funds = $5, submitted_by = $6, submitted_at = $7,
 		submit_note = $8, lines_sha256 = $9, approvals_needed = $10, ended_by = $11, ended_at = $12, end_reason = $13, replaced_by = $14,
 		export_id = $15, exported_at = $16, settled_at = $17, policy = $18, policy_by = $19 WHERE run_id = $1 AND version = $2`, r.ID, r.Version, int64(r.State), totals, funds,
 		r.SubmittedBy, r.SubmittedAt, r.SubmitNote, r.LinesSHA256, r.ApprovalsNeeded, r.EndedBy, r.EndedAt, r.EndReason, r.ReplacedBy,
@@ -310,13 +299,13 @@ func scanRun(rows *sql.Rows) (r RunRow, err error) {
 	if r.Month, err = month(monthText); err != nil {
 		return r, err
 	}
-	if r.Totals, err = unmarshal(totals, new(paymentsv1.RunTotals)); err != nil {
+	if r.Totals, err = sqldb.Unmarshal(totals, new(paymentsv1.RunTotals)); err != nil {
 		return r, err
 	}
-	if r.Policy, err = unmarshal(policy, new(paymentsv1.ApprovalPolicy)); err != nil {
+	if r.Policy, err = sqldb.Unmarshal(policy, new(paymentsv1.ApprovalPolicy)); err != nil {
 		return r, err
 	}
-	list, err := unmarshal(funds, new(paymentsv1.Run))
+	list, err := sqldb.Unmarshal(funds, new(paymentsv1.Run))
 	r.Funds = list.GetFunds()
 	return r, err
 }
@@ -418,7 +407,7 @@ func InsertApproval(ctx context.Context, tx *sqldb.Tx, run RunRow, by string) er
 // Approvals returns the consents to some runs, by run and in order.
 func Approvals(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string][]ApprovalRow, error) {
 	out := make(map[string][]ApprovalRow, len(runIDs))
-	return out, inBatches(runIDs, func(batch []string) error {
+	return out, sqldb.InBatches(runIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("run_id", batch)
 		return sqldb.Each(ctx, q, func(rows *sql.Rows) (a ApprovalRow, err error) {
@@ -468,7 +457,7 @@ func InsertHolds(ctx context.Context, tx *sqldb.Tx, holds []HoldRow) error {
 
 // ReleaseHold ends a hold that is in force and unchanged since it was read; false means that it is not.
 func ReleaseHold(ctx context.Context, tx *sqldb.Tx, h HoldRow) (bool, error) {
-	return one(tx.Exec(ctx, `UPDATE holds SET released_by = $1, released_at = $2, release_reason = $3, version = version + 1
+	return sqldb.One(tx.Exec(ctx, `UPDATE holds SET released_by = $1, released_at = $2, release_reason = $3, version = version + 1
 		WHERE hold_id = $4 AND version = $5 AND released_at = 0`, h.ReleasedBy, h.ReleasedAt, h.ReleaseReason, h.ID, h.Version))
 }
 
@@ -536,7 +525,7 @@ func InsertPayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) er
 
 // UpdatePayment writes a payment back if nobody has changed it since it was read; false means that somebody has.
 func UpdatePayment(ctx context.Context, tx *sqldb.Tx, p *PaymentRow) (bool, error) {
-	updated, err := one(tx.Exec(ctx, `UPDATE payments SET commissioner_code = $1, state = $2, confirmed_on = $3, payer_reference = $4, reject_reason = $5,
+	updated, err := sqldb.One(tx.Exec(ctx, `UPDATE payments SET commissioner_code = $1, state = $2, confirmed_on = $3, payer_reference = $4, reject_reason = $5,
 		version = version + 1 WHERE payment_id = $6 AND version = $7`, p.CommissionerCode, int64(p.State), p.ConfirmedOn, p.PayerReference,
 		p.RejectReason, p.ID, p.Version))
 	if updated {
@@ -574,7 +563,7 @@ func UpdatePayments(ctx context.Context, tx *sqldb.Tx, payments []PaymentRow) (b
 
 // PaymentsByID returns those payments of a selection that have one of some identifiers.
 func PaymentsByID(ctx context.Context, q sqldb.Querier, by PaymentFilter, ids []string) (out []PaymentRow, err error) {
-	err = inBatches(ids, func(batch []string) error {
+	err = sqldb.InBatches(ids, func(batch []string) error {
 		f := by.conditions()
 		f.In("payment_id", batch)
 		found, err := sqldb.Collect(ctx, q, scanPayment, `SELECT `+paymentColumns+` FROM payments`+f.String(), f.Args()...)
@@ -594,7 +583,7 @@ func ToTakeBack(ctx context.Context, q sqldb.Querier, commissioner string, forma
 
 // TakeBack notes the export that takes payments back.
 func TakeBack(ctx context.Context, tx *sqldb.Tx, ids []string, exportID string) error {
-	return inBatches(ids, func(batch []string) error {
+	return sqldb.InBatches(ids, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("payment_id", batch)
 		set := f.Arg(exportID)
@@ -636,7 +625,7 @@ func SentOf(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string]*
 		sent  *paymentsv1.RunSent
 	}
 	out := make(map[string]*paymentsv1.RunSent, len(runIDs))
-	return out, inBatches(runIDs, func(batch []string) error {
+	return out, sqldb.InBatches(runIDs, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("run_id", batch)
 		// Added up side by side and not joined: a join without statistics compares each with each.
@@ -655,7 +644,7 @@ func SentOf(ctx context.Context, q sqldb.Querier, runIDs []string) (map[string]*
 // KeptBack returns the payees to whom a run sent nothing of what was approved; none before its export.
 func KeptBack(ctx context.Context, q sqldb.Querier, runID string) (map[string]bool, error) {
 	kept := make(map[string]bool)
-	return kept, sqldb.Each(ctx, q, text, func(payee string) error { kept[payee] = true; return nil }, `SELECT payee_code FROM run_payees
+	return kept, sqldb.Each(ctx, q, sqldb.Text, func(payee string) error { kept[payee] = true; return nil }, `SELECT payee_code FROM run_payees
 		WHERE run_id = $1 AND net_pence > 0 AND EXISTS (SELECT 1 FROM runs WHERE run_id = $1 AND export_id <> '')
 		EXCEPT SELECT payee_code FROM payments WHERE run_id = $1`, runID)
 }

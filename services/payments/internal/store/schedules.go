@@ -22,7 +22,7 @@ type ScheduleRow struct {
 
 // InsertSchedule adds a schedule and its lines.
 func InsertSchedule(ctx context.Context, tx *sqldb.Tx, s ScheduleRow, lines []*typev1.PaymentLine) error {
-	header, err := marshal(s.Header)
+	header, err := sqldb.Marshal(s.Header)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func InsertSchedule(ctx context.Context, tx *sqldb.Tx, s ScheduleRow, lines []*t
 		"line_id", "schedule_id", "fund", "commissioner_code", "month", "for_month", "payment_code", "pcn_code", "practice_code", "payee_code",
 		"instruction", "amount_pence", "message",
 	}, rowsOf(lines, func(l *typev1.PaymentLine) ([]any, error) {
-		message, err := marshal(l)
+		message, err := sqldb.Marshal(l)
 		return []any{
 			l.GetLineId(), id, int64(s.Header.GetFund()), s.Header.GetCommissionerCode(), s.Header.GetMonth(), l.GetForMonth(), l.GetPaymentCode(),
 			l.GetPcnCode(), l.GetPracticeCode(), l.GetPayee().GetCode(), int64(l.GetInstruction()), l.GetAmountPence(), message,
@@ -77,7 +77,7 @@ func Schedules(ctx context.Context, q sqldb.Querier, by Page, month string) ([]S
 		if err := rows.Scan(&header, &s.EventID, &s.ReceivedAt); err != nil {
 			return s, err
 		}
-		s.Header, err = unmarshal(header, new(typev1.PaymentSchedule))
+		s.Header, err = sqldb.Unmarshal(header, new(typev1.PaymentSchedule))
 		return s, err
 	}, `SELECT header, event_id, received_at FROM schedules`+conditions+` ORDER BY month DESC, schedule_id`+f.Limit(by.Limit), f.Args()...)
 }
@@ -128,7 +128,7 @@ func AddPart(ctx context.Context, tx *sqldb.Tx, scheduleID string, part int32, e
 
 // DropParts forgets the parts of a schedule, and returns the events they came with.
 func DropParts(ctx context.Context, tx *sqldb.Tx, scheduleID string) ([]string, error) {
-	ids, err := sqldb.Collect(ctx, tx, text, `SELECT event_id FROM schedule_parts WHERE schedule_id = $1 ORDER BY part`, scheduleID)
+	ids, err := sqldb.Collect(ctx, tx, sqldb.Text, `SELECT event_id FROM schedule_parts WHERE schedule_id = $1 ORDER BY part`, scheduleID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
@@ -225,7 +225,7 @@ func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	if err := rows.Scan(&message, &l.ScheduleID, &l.Fund, &l.Month, &l.CommissionerCode, &l.ScheduledBy, &l.State, &l.RunID, &l.PaymentID); err != nil {
 		return l, err
 	}
-	l.Line, err = unmarshal(message, new(typev1.PaymentLine))
+	l.Line, err = sqldb.Unmarshal(message, new(typev1.PaymentLine))
 	return l, err
 }
 
