@@ -110,6 +110,7 @@ func TestSubmitRun_WaitsForTheFundsExpected(t *testing.T) {
 		s.expects(t, "core", "arrs")
 		_, err := s.submit(t, "maker", april1)
 		require.Equal(t, "FUND_NOT_CLOSED", reason(err))
+		require.ErrorContains(t, err, "name FUND_ARRS among missing_funds", "as the request spells it")
 		s.closesArrs(t, "15N", "2022-04", 1)
 		_, err = s.submit(t, "maker", april1)
 		require.NoError(t, err, "a schedule without lines counts as closed")

@@ -228,8 +228,8 @@ func goWithout(run store.RunRow, missing []*paymentsv1.MissingFund) error {
 		at := slices.IndexFunc(missing, func(m *paymentsv1.MissingFund) bool { return m.GetFund() == expected.GetFund() })
 		if at < 0 {
 			name := fundName(int(expected.GetFund()))
-			return fault.New(fault.Refused, rules.ReasonFundNotClosed, "%s has not closed %s for %s: close it, or name it among missing_funds with a reason",
-				name, run.Month, run.CommissionerCode).With("fund", name).With("month", run.Month)
+			return fault.New(fault.Refused, rules.ReasonFundNotClosed, "%s has not closed %s for %s: close it, or name %s among missing_funds with a reason",
+				name, run.Month, run.CommissionerCode, expected.GetFund()).With("fund", name).With("month", run.Month)
 		}
 		expected.MissingReason = missing[at].GetReason()
 	}
