@@ -14,7 +14,7 @@ import (
 
 type header struct{ requestID string }
 
-func (h *header) GetRequestId() string { return h.requestID } //nolint:revive // as generated
+func (h *header) GetRequestId() string { return h.requestID }
 
 type part struct {
 	header *header
