@@ -312,3 +312,28 @@ func TestRecovery_SaysWhatNoInstalmentMeans(t *testing.T) {
 		}
 	})
 }
+
+// TestRecovery_TakesNothingBeforeItsFirstMonth holds for the runs of a month that was before what was agreed, whenever they come.
+func TestRecovery_TakesNothingBeforeItsFirstMonth(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		plan := func(pence int64, from string) {
+			_, err := s.payments.PlanRecovery(s.as(t.Context(), "ann"), &paymentsv1.PlanRecoveryRequest{
+				RequestId: s.next(), CommissionerCode: "15N", PayeeCode: "P1", InstalmentPence: pence, FromMonth: from, Reason: "agreed",
+			})
+			require.NoError(t, err)
+		}
+		taken := func(run string) int64 { return s.runPayees(t, run)[0].GetBroughtForwardPence() }
+		s.closes(t, "15N", "2022-04", 1, pay("P1", -5000), pay("P2", 100))
+		s.pays(t, "15N-2022-04-1")
+		plan(500, "2022-06")
+		s.closes(t, "15N", "2022-04", 2, pay("P1", 7000))
+		s.closes(t, "15N", "2022-05", 1, pay("P1", 7000))
+		s.closes(t, "15N", "2022-06", 1, pay("P1", 7000))
+		require.Zero(t, taken("15N-2022-04-2"))
+		require.Zero(t, taken("15N-2022-05-1"))
+		require.EqualValues(t, -500, taken("15N-2022-06-1"))
+		plan(0, "2022-05")
+		require.EqualValues(t, -5000, taken("15N-2022-05-1"))
+		require.EqualValues(t, -500, taken("15N-2022-06-1"), "the plan of June stands")
+	})
+}

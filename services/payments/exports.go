@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/protobuf/proto"
@@ -628,7 +627,7 @@ func (s *Service) ListExports(ctx context.Context, req *paymentsv1.ListExportsRe
 	return out, nil
 }
 
-// DownloadTransparencyList returns the payments over £25,000 that were paid in a month.
+// DownloadTransparencyList returns the payments over £25,000 that were paid in a month, and those that came back in it.
 func (s *Service) DownloadTransparencyList(ctx context.Context, req *paymentsv1.DownloadTransparencyListRequest) (*httpbody.HttpBody, error) {
 	month, err := parseMonth("month", req.GetMonth())
 	if err != nil {
@@ -657,17 +656,15 @@ func (s *Service) DownloadTransparencyList(ctx context.Context, req *paymentsv1.
 	return &httpbody.HttpBody{ContentType: typeCSV, Data: content.Bytes()}, nil
 }
 
-// spent returns the payments that were confirmed as paid in a month.
+// spent returns the payments that were confirmed as paid in a month, and what takes off those that came back in it.
 func (s *Service) spent(ctx context.Context, q sqldb.Querier, layout *layout, code string, month period.Month) ([]export.Transaction, error) {
-	paid, err := store.Payments(ctx, q, store.PaymentFilter{
-		Page: store.Page{Commissioners: []string{code}}, State: paymentsv1.PaymentState_PAYMENT_STATE_SETTLED, ConfirmedFrom: month.First().String(), ConfirmedTo: month.Last().String(),
-	})
+	cleared, err := store.Clearances(ctx, q, code, month)
 	if err != nil {
 		return nil, err
 	}
-	byRun := make(map[string][]store.PaymentRow)
-	for _, p := range paid {
-		byRun[p.RunID] = append(byRun[p.RunID], p)
+	byRun := make(map[string][]store.Clearance)
+	for _, c := range cleared {
+		byRun[c.RunID] = append(byRun[c.RunID], c)
 	}
 	var out []export.Transaction
 	for _, runID := range sortedKeys(byRun) {
@@ -679,13 +676,18 @@ func (s *Service) spent(ctx context.Context, q sqldb.Querier, layout *layout, co
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range byRun[runID] {
-			at := slices.IndexFunc(payments, func(p export.Payment) bool { return p.Reference == row.ID })
-			day, err := period.ParseDate(row.ConfirmedOn)
-			if at < 0 || err != nil {
-				return nil, fault.Bug("payment %s of %s is not in run %s", row.ID, row.ConfirmedOn, strings.TrimSpace(runID))
+		for _, c := range byRun[runID] {
+			at := slices.IndexFunc(payments, func(p export.Payment) bool { return p.Reference == c.PaymentID })
+			if at < 0 {
+				return nil, fault.Bug("payment %s is not in run %s", c.PaymentID, runID)
 			}
-			out = append(out, export.Transaction{Date: day, Payment: payments[at]})
+			made := export.Transaction{Date: c.Day, Payment: payments[at]}
+			if c.Returned {
+				if made.Payment, err = payments[at].Reversed(); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, made)
 		}
 	}
 	return out, nil

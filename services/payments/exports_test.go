@@ -426,6 +426,39 @@ func TestSetSetting_RefusesWhatAFormatDoesNotHave(t *testing.T) {
 	})
 }
 
+// TestTransparencyList_KeepsAPublishedMonth holds that a payment which comes back later stays in the list of the month it was paid in, and
+// is taken off in that of its return.
+func TestTransparencyList_KeepsAPublishedMonth(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.coded(t)
+		require.NoError(t, s.setProfile(t, &paymentsv1.ExportProfile{Format: paymentsv1.Format_FORMAT_TRANSPARENCY, Columns: []*paymentsv1.ExportColumn{
+			{Header: "Date", Field: "date"}, {Header: "No", Field: "reference"}, {Header: "Amount", Field: "amount"},
+		}}))
+		list := func(month string) string {
+			got, err := s.payments.DownloadTransparencyList(s.as(t.Context(), "auditor"), &paymentsv1.DownloadTransparencyListRequest{
+				CommissionerCode: "15N", Month: month,
+			})
+			require.NoError(t, err)
+			return strings.TrimPrefix(string(got.GetData()), "Date,No,Amount\r\n")
+		}
+		s.closes(t, "15N", "2022-04", 1, pay("P1", 30_000_00), pay("P2", 25_000_00), pay("P3", 40_000_00))
+		s.passes(t, april1)
+		_, err := s.export(t, april1, journal)
+		require.NoError(t, err)
+		s.clock.Advance(2 * day)
+		s.confirms(t, "15N", april1+"-P1,,PAID,2026-01-16,30000.00,", april1+"-P2,,PAID,2026-01-16,25000.00,", april1+"-P3,,REJECTED,2026-01-16,40000.00,closed")
+		published := "2026-01-16," + april1 + "-P1,30000.00\r\n"
+		require.Equal(t, published, list("2026-01"))
+		s.clock.Advance(30 * day)
+		s.confirms(t, "15N", april1+"-P1,,RETURNED,2026-02-03,30000.00,closed")
+		require.Equal(t, published, list("2026-01"))
+		require.Equal(t, "2026-02-03,"+april1+"-P1,-30000.00\r\n", list("2026-02"))
+		_, err = s.reissue(t, april1+"-P1")
+		require.NoError(t, err)
+		require.Equal(t, published, list("2026-01"))
+	})
+}
+
 // issuedAgain has a payment of a run rejected and issued again, and returns the run that holds its lines.
 func (s *suite) issuedAgain(t testing.TB, id, amount string) string {
 	t.Helper()

@@ -33,7 +33,7 @@ type Payment struct {
 	Supplier  Supplier
 	Lines     []Line
 	Net       money.Pence
-	// Reversal takes back the payment of this reference, which an earlier file booked and the payer rejected: Net and the lines are what
+	// Reversal takes back the payment of this reference, which an earlier file shows and the payer rejected: Net and the lines are what
 	// they were, with the opposite sign.
 	Reversal bool
 	// Control is the payables control that a reversal meets: that of the file which booked the payment. Others meet the batch's.
@@ -54,8 +54,9 @@ func (p *Payment) Reversed() (Payment, error) {
 	return out, err
 }
 
-// booked tells whether a ledger takes the files of a format as what it owes, and so their reversals too.
-func (f Format) booked() bool { return f == Journal || f == PayablesInvoices }
+// reverses tells whether files of a format take back what an earlier one shows: those that a ledger takes as what it owes, and the list of
+// what was spent.
+func (f Format) reverses() bool { return f == Journal || f == PayablesInvoices || f == Transparency }
 
 // Supplier is how the ledger and the bank know a payee.
 type Supplier struct {
@@ -143,19 +144,27 @@ func (b *Batch) year(line *Line) period.FinancialYear {
 	return line.ForMonth.FinancialYear()
 }
 
+// movement is a payment or its return: each goes once into a file.
+type movement struct {
+	reference string
+	reversal  bool
+}
+
+func movementOf(p *Payment) movement { return movement{p.Reference, p.Reversal} }
+
 // arranged checks the payments of a file and returns them in one order, whatever the order they came in.
 func arranged(format Format, payments []Payment) ([]Payment, error) {
 	out := slices.Clone(payments)
 	slices.SortFunc(out, func(a, b Payment) int {
 		return cmp.Or(cmp.Compare(a.Payee.Code, b.Payee.Code), cmp.Compare(a.Reference, b.Reference))
 	})
-	seen := make(map[string]bool, len(out))
+	seen := make(map[movement]bool, len(out))
 	for i := range out {
 		p := &out[i]
-		if p.Reference == "" || seen[p.Reference] {
+		if p.Reference == "" || seen[movementOf(p)] {
 			return nil, fault.Bug("payment reference %q is empty or used twice", p.Reference)
 		}
-		seen[p.Reference] = true
+		seen[movementOf(p)] = true
 		p.Lines = slices.Clone(p.Lines)
 		slices.SortFunc(p.Lines, compareLines)
 		sum, err := total(p.Lines, func(*Line) bool { return true })
@@ -165,7 +174,7 @@ func arranged(format Format, payments []Payment) ([]Payment, error) {
 		if sum != p.Net || (p.Net < 0) != p.Reversal || len(p.Lines) == 0 || (p.Net == 0 && format != Journal) {
 			return nil, fault.Bug("lines of %s sum to %s, the payment is %s", p.Reference, sum, p.Net)
 		}
-		if p.Reversal && !format.booked() {
+		if p.Reversal && !format.reverses() {
 			return nil, fault.Bug("a %s file takes %s back", format, p.Reference)
 		}
 	}

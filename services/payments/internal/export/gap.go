@@ -124,7 +124,7 @@ func Missing(profile *Profile, batch *Batch, coding *Coding) []Gap {
 	g.settings(profile, batch, coding)
 	for i := range batch.Payments {
 		payment := &batch.Payments[i]
-		if profile.Format == Transparency && payment.Net <= TransparencyLimit {
+		if profile.Format == Transparency && !published(payment) {
 			continue
 		}
 		g.payee(profile, payment)

@@ -247,13 +247,16 @@ func remitted(l *Line) Field {
 // TransparencyLimit is what a transaction must exceed to be published: £25,000.
 const TransparencyLimit money.Pence = 25_000_00
 
-// Transaction is a payment with the day it was made.
+// published tells whether the list of spending shows a payment, or the return of one.
+func published(p *Payment) bool { return max(p.Net, -p.Net) > TransparencyLimit }
+
+// Transaction is a payment with the day it was made, or its return with the day of that.
 type Transaction struct {
 	Date period.Date
 	Payment
 }
 
-// SpendList is what a commissioner paid in a month, in any number of runs.
+// SpendList is what a commissioner paid and got back in a month, in any number of runs.
 type SpendList struct {
 	Commissioner Party
 	Month        period.Month
@@ -262,29 +265,38 @@ type SpendList struct {
 
 // Missing names what blocks the file of the list, as Missing does for a batch.
 func (s *SpendList) Missing(profile *Profile, coding *Coding) []Gap {
-	b, _ := s.batch()
+	b := s.batch()
 	return Missing(profile, &b, coding)
 }
 
-// batch returns the payments of the list as if one run had made them, and the day of each by its reference.
-func (s *SpendList) batch() (Batch, map[string]period.Date) {
+// batch returns the payments of the list as if one run had made them.
+func (s *SpendList) batch() Batch {
 	b := Batch{
 		Commissioner: s.Commissioner, Month: s.Month, AccountingDate: s.Month.Last(), Payments: make([]Payment, len(s.Transactions)),
 	}
-	dates := make(map[string]period.Date, len(s.Transactions))
 	for i := range s.Transactions {
 		t := &s.Transactions[i]
-		b.Payments[i], dates[t.Reference] = t.Payment, t.Date
+		b.Payments[i] = t.Payment
 		if t.Date.IsZero() {
 			// A day missing from one transaction is a gap of the list, which shows a day for each.
 			b.AccountingDate = t.Date
 		}
 	}
-	return b, dates
+	return b
+}
+
+// days returns the day of each transaction.
+func (s *SpendList) days() map[movement]period.Date {
+	out := make(map[movement]period.Date, len(s.Transactions))
+	for i := range s.Transactions {
+		out[movementOf(&s.Transactions[i].Payment)] = s.Transactions[i].Date
+	}
+	return out
 }
 
 // RenderSpend writes the TRANSPARENCY file of a month: every transaction over the limit with all its lines, even those that are
-// below it. It refuses as Render does.
+// below it. What came back is taken off on the day of its return, so that the list of an earlier month stays as it was published. It
+// refuses as Render does.
 func RenderSpend(w io.Writer, profile *Profile, list *SpendList, coding *Coding) error {
 	if profile.Format != Transparency {
 		return fault.New(fault.Invalid, ReasonProfileInvalid, "a %q profile does not lay out a list of spending", profile.Format).
@@ -293,7 +305,7 @@ func RenderSpend(w io.Writer, profile *Profile, list *SpendList, coding *Coding)
 	if err := profile.Check(); err != nil {
 		return err
 	}
-	b, dates := list.batch()
+	b := list.batch()
 	if found := Missing(profile, &b, coding); found != nil {
 		return blocked(profile, found)
 	}
@@ -301,18 +313,19 @@ func RenderSpend(w io.Writer, profile *Profile, list *SpendList, coding *Coding)
 	if b.Payments, err = arranged(Transparency, b.Payments); err != nil {
 		return err
 	}
+	days := list.days()
 	slices.SortStableFunc(b.Payments, func(p, q Payment) int {
-		return cmp.Or(dates[p.Reference].Compare(dates[q.Reference]), cmp.Compare(p.Reference, q.Reference))
+		return cmp.Or(days[movementOf(&p)].Compare(days[movementOf(&q)]), cmp.Compare(p.Reference, q.Reference))
 	})
 	return writeSheet(w, profile, func(put func(record) error) error {
 		for i := range b.Payments {
 			p := &b.Payments[i]
-			if p.Net <= TransparencyLimit {
+			if !published(p) {
 				continue
 			}
 			for j := range p.Lines {
 				r := b.line(coding, p, &p.Lines[j])
-				r[FieldDate] = day(dates[p.Reference])
+				r[FieldDate] = day(days[movementOf(p)])
 				if err := put(r); err != nil {
 					return err
 				}

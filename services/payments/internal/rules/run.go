@@ -29,6 +29,8 @@ type Debt struct {
 	Outstanding money.Pence
 	// Instalment is the most that one run takes off; 0 takes off all it can.
 	Instalment money.Pence
+	// NotYet is true if what was agreed with the payee starts after the month of the run, which then takes nothing off.
+	NotYet bool
 }
 
 // PayeeTotal is what a run comes to for one payee. Net = LinesTotal + BroughtForward − CarriedForward, and is never below zero:
@@ -105,7 +107,10 @@ func addItem(byPayee map[string]*PayeeTotal, item *RunItem) (err error) {
 func settle(total *PayeeTotal, debt Debt) {
 	total.CarriedForward = min(total.LinesTotal, 0)
 	taken := min(debt.Outstanding, max(total.LinesTotal, 0))
-	if debt.Instalment > 0 {
+	switch {
+	case debt.NotYet:
+		taken = 0
+	case debt.Instalment > 0:
 		taken = min(taken, debt.Instalment)
 	}
 	total.BroughtForward = -taken

@@ -32,6 +32,7 @@ func TestPayeeTotals_Examples(t *testing.T) {
 		{"a debt takes all there is", []money.Pence{100}, nil, &Debt{Outstanding: 130}, PayeeTotal{Lines: 1, LinesTotal: 100, BroughtForward: -100}},
 		{"a debt takes its instalment", []money.Pence{100}, nil, &Debt{Outstanding: 130, Instalment: 20}, PayeeTotal{Lines: 1, LinesTotal: 100, BroughtForward: -20, Net: 80}},
 		{"the last instalment is what is left", []money.Pence{100}, nil, &Debt{Outstanding: 7, Instalment: 20}, PayeeTotal{Lines: 1, LinesTotal: 100, BroughtForward: -7, Net: 93}},
+		{"what is agreed for later takes nothing yet", []money.Pence{100}, nil, &Debt{Outstanding: 30, Instalment: 20, NotYet: true}, PayeeTotal{Lines: 1, LinesTotal: 100, Net: 100}},
 		{"who is overpaid again gives nothing back", []money.Pence{-10}, nil, &Debt{Outstanding: 30}, PayeeTotal{Lines: 1, LinesTotal: -10, CarriedForward: -10}},
 		{"a debt without lines waits", nil, []money.Pence{100}, &Debt{Outstanding: 30}, PayeeTotal{HeldLines: 1, HeldTotal: 100}},
 	}
@@ -106,7 +107,7 @@ func drawRun(t *rapid.T) ([]RunItem, []Debt) {
 		if rapid.Bool().Draw(t, "owes") {
 			debts = append(debts, Debt{
 				PayeeCode: payee, Outstanding: money.Pence(rapid.Int64Range(1, 1_000_000).Draw(t, "outstanding")),
-				Instalment: money.Pence(rapid.Int64Range(0, 100_000).Draw(t, "instalment")),
+				Instalment: money.Pence(rapid.Int64Range(0, 100_000).Draw(t, "instalment")), NotYet: rapid.Bool().Draw(t, "agreed for later"),
 			})
 		}
 	}
@@ -148,9 +149,12 @@ func TestPayeeTotals_LoseNothing(t *testing.T) {
 			require.LessOrEqual(t, -p.BroughtForward, debt.Outstanding, "more is taken than is owed")
 			require.GreaterOrEqual(t, -p.BroughtForward, money.Pence(0))
 			require.LessOrEqual(t, p.CarriedForward, money.Pence(0))
-			if debt.Instalment > 0 {
+			switch {
+			case debt.NotYet:
+				require.Zero(t, p.BroughtForward)
+			case debt.Instalment > 0:
 				require.LessOrEqual(t, -p.BroughtForward, debt.Instalment)
-			} else {
+			default:
 				require.True(t, p.Net == 0 || -p.BroughtForward == debt.Outstanding, "paid before the debt is cleared")
 			}
 			require.True(t, p.CarriedForward == 0 || p.Net == 0 && p.BroughtForward == 0)

@@ -197,13 +197,15 @@ func Arrivals(ctx context.Context, q sqldb.Querier, commissioner string) (map[st
 	return out, err
 }
 
-// Debts returns what each payee has been overpaid and has not given back, with the instalment planned for a month.
+// Debts returns what each payee has been overpaid and has not given back, with the instalment planned for a month, or that the plan starts
+// after it.
 func Debts(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]rules.Debt, error) {
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (d rules.Debt, err error) {
-		err = rows.Scan(&d.PayeeCode, &d.Outstanding, &d.Instalment)
+		err = rows.Scan(&d.PayeeCode, &d.Outstanding, &d.Instalment, &d.NotYet)
 		return d, err
 	}, `SELECT e.payee_code, CAST(SUM(e.amount_pence) AS BIGINT), COALESCE((SELECT p.instalment_pence FROM recovery_plans p
-			WHERE p.commissioner_code = $1 AND p.payee_code = e.payee_code AND p.from_month <= $2 ORDER BY p.from_month DESC, p.planned_at DESC LIMIT 1), 0)
+			WHERE p.commissioner_code = $1 AND p.payee_code = e.payee_code AND p.from_month <= $2 ORDER BY p.from_month DESC, p.planned_at DESC LIMIT 1), 0),
+			COALESCE((SELECT MIN(p.from_month) > $2 FROM recovery_plans p WHERE p.commissioner_code = $1 AND p.payee_code = e.payee_code), FALSE)
 		FROM entries e WHERE e.commissioner_code = $1 AND e.stage = 6 GROUP BY e.payee_code HAVING SUM(e.amount_pence) > 0 ORDER BY e.payee_code`,
 		commissioner, month.String())
 }
@@ -215,6 +217,29 @@ func Owed(ctx context.Context, q sqldb.Querier, commissioner, payee string) ([]r
 		return a, err
 	}, `SELECT fund, CAST(SUM(amount_pence) AS BIGINT) FROM entries WHERE commissioner_code = $1 AND payee_code = $2 AND stage = 6
 		GROUP BY fund HAVING SUM(amount_pence) <> 0 ORDER BY fund`, commissioner, payee)
+}
+
+// Clearance is money that reached a payee, or came back from it.
+type Clearance struct {
+	PaymentID, RunID string
+	Day              period.Date // on which it takes effect
+	Returned         bool
+}
+
+// Clearances returns what a commissioner's ledger says was settled in a month, and what was settled and came back in it, in order of
+// posting.
+func Clearances(ctx context.Context, q sqldb.Querier, commissioner string, month period.Month) ([]Clearance, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (c Clearance, err error) {
+		var day string
+		if err := rows.Scan(&c.PaymentID, &c.RunID, &day, &c.Returned); err != nil {
+			return c, err
+		}
+		c.Day, err = period.ParseDate(day)
+		return c, err
+	}, `SELECT p.payment_id, p.run_id, g.effective_date, g.kind = $2 FROM postings g JOIN payments p ON 'payment/' || p.payment_id = g.source
+		WHERE g.commissioner_code = $1 AND g.kind IN ($2, $3) AND g.effective_date >= $4 AND g.effective_date <= $5
+		AND EXISTS (SELECT 1 FROM entries e WHERE e.posting_id = g.posting_id AND e.stage = $6) ORDER BY g.posting_id`,
+		commissioner, int64(rules.Rejection), int64(rules.Settlement), month.First().String(), month.Last().String(), int64(rules.Settled))
 }
 
 // PlanRow is an agreed instalment.

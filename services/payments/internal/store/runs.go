@@ -598,7 +598,6 @@ type PaymentFilter struct {
 	RunsOf                      []string // commissioners whose runs sent them; nil means any
 	RunID, PayeeCode, PaymentID string
 	State                       paymentsv1.PaymentState // 0 means any
-	ConfirmedFrom, ConfirmedTo  string                  // days; empty means any
 }
 
 func (by PaymentFilter) conditions() (f sqldb.Filter) {
@@ -607,10 +606,6 @@ func (by PaymentFilter) conditions() (f sqldb.Filter) {
 	f.Equal("run_id", by.RunID, "payee_code", by.PayeeCode, "payment_id", by.PaymentID)
 	if by.State != 0 {
 		f.Where("state = ?", int64(by.State))
-	}
-	if by.ConfirmedFrom != "" {
-		f.Where("confirmed_on >= ?", by.ConfirmedFrom)
-		f.Where("confirmed_on <= ?", by.ConfirmedTo)
 	}
 	if at, id, ok := cut(by.Before); ok {
 		f.Where("(sent_at < CAST(? AS BIGINT) OR (sent_at = CAST(? AS BIGINT) AND payment_id > ?))", at, at, id)

@@ -2708,7 +2708,7 @@ type PlanRecoveryRequest struct {
 	PayeeCode string `protobuf:"bytes,3,opt,name=payee_code,json=payeeCode,proto3" json:"payee_code,omitempty"`
 	// Most that one run takes off, in pence; 0 sets no bound: each run takes off all it can, up to what is outstanding.
 	InstalmentPence int64 `protobuf:"varint,4,opt,name=instalment_pence,json=instalmentPence,proto3" json:"instalment_pence,omitempty"`
-	// First month it holds for, YYYY-MM.
+	// First month it holds for, YYYY-MM. Runs of months before the first plan of a payee take nothing off.
 	FromMonth string `protobuf:"bytes,5,opt,name=from_month,json=fromMonth,proto3" json:"from_month,omitempty"`
 	// Why.
 	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
