@@ -26,6 +26,7 @@ type ground struct {
 	scheme  *rules.Scheme
 	year    store.YearRow
 	context rules.Context // without what is set aside and what lines before hold
+	regions map[period.Month]regionDecided
 	usable  []rules.PotSum
 	pots    map[rules.Pot]store.PotRow
 	today   period.Date
@@ -58,18 +59,19 @@ func (s *Service) stand(ctx context.Context, q sqldb.Querier, by auth.Principal,
 // load reads what the assessment rests on beside the year and the figures.
 func (s *Service) load(ctx context.Context, q sqldb.Querier, g *ground) error {
 	pcn, of := g.year.PCNCode, g.year.Year
-	decisions, baselines, employed, region, err := s.decisionsOn(ctx, q, g.year)
+	on, err := decisionsOn(ctx, q, g.year)
 	if err != nil {
 		return err
 	}
+	g.regions = on.regions
 	settings, err := store.Settings(ctx, q, g.year.CommissionerCode)
 	if err != nil {
 		return err
 	}
 	g.context = rules.Context{
-		Scheme: g.scheme, Year: of, PCN: pcn, Commissioner: g.year.CommissionerCode, Known: g.today, Region: region,
+		Scheme: g.scheme, Year: of, PCN: pcn, Commissioner: g.year.CommissionerCode, Known: g.today,
 		List:      rules.ListSize{Patients: g.year.RegisteredPatients, Known: g.year.RegisteredPatients > 0},
-		Baselines: baselines, Employed: employed, Decisions: decisions, Settings: make([]rules.Setting, len(settings)),
+		Baselines: on.baselines, Employed: on.employed, Decisions: on.decisions, Settings: make([]rules.Setting, len(settings)),
 	}
 	for i, setting := range settings {
 		g.context.Settings[i] = setting.Setting
@@ -108,68 +110,90 @@ func (g *ground) contextFor(before []rules.Held, replaced map[rules.Pot]money.Pe
 
 // assessed is what a claim comes to.
 type assessed struct {
-	lines   []store.LineRow // without claim and revision
-	totals  []*arrsv1.PotTotal
-	payable map[rules.Pot]money.Pence
+	lines  []store.LineRow // without claim and revision
+	totals []*arrsv1.PotTotal
 }
 
 // assess decides the lines of a claim against what stands: the lines of its months that are live and the running totals of the pots,
 // both without those of the claim that it replaces, if any. Identifiers of lines come from newID.
 func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *entered, replaced *store.ClaimRow, newID func() string) (*assessed, error) {
-	without, given := "", map[rules.Pot]money.Pence{}
+	in := &assessing{ground: g, entered: e, own: map[rules.Pot]money.Pence{}}
 	if replaced != nil {
-		without, given = replaced.ID, payableOf(replaced.Totals)
+		in.claim, in.own = replaced.ID, setAsideOf(replaced.Totals)
 	}
-	var months []period.Month
 	for i := range e.lines {
-		e.lines[i].line.ID = newID()
-		if !slices.Contains(months, e.lines[i].month) {
-			months = append(months, e.lines[i].month)
+		line := &e.lines[i].line
+		line.ID, line.Region = newID(), g.regions[line.Month].region
+		if !slices.Contains(in.months, line.Month) {
+			in.months = append(in.months, line.Month)
 		}
 	}
-	held, err := store.HeldIn(ctx, q, g.year.PCNCode, months, without)
-	if err != nil {
+	var err error
+	if in.held, err = store.HeldIn(ctx, q, g.year.PCNCode, in.months, in.claim); err != nil {
 		return nil, err
 	}
-	if e.kind == store.Uplift {
-		return s.assessUplift(ctx, q, g, e, held, given, months)
+	switch e.kind {
+	case store.Uplift:
+		return s.assessUplift(ctx, q, in)
+	case store.Correction:
+		return s.assessCorrection(ctx, q, in)
+	default:
+		return in.assessMonthly(in.before(nil), in.own)
 	}
-	var before []rules.Held
-	for _, h := range held {
-		if h.Kind == store.Monthly {
-			before = append(before, h.Held)
+}
+
+// assessing is a claim on its way.
+type assessing struct {
+	*ground
+	*entered
+	claim  string                    // that it is a revision of; empty for a new one
+	own    map[rules.Pot]money.Pence // set aside for that one, and its own to use again
+	months []period.Month
+	held   []store.HeldLine // in those months, by other claims
+}
+
+// before returns what lines hold that are paid for working time, but for those of some engagements and months.
+func (in *assessing) before(without map[store.EngagementMonth]*approvedMonth) []rules.Held {
+	var out []rules.Held
+	for i := range in.held {
+		if h := &in.held[i]; h.Kind != store.Uplift && without[h.Of()] == nil {
+			out = append(out, h.Held)
 		}
 	}
-	lines := make([]rules.ClaimLine, len(e.lines))
-	for i := range e.lines {
-		lines[i] = e.lines[i].line
+	return out
+}
+
+// assessMonthly decides lines that claim the cost of a month, after those that hold something and with some money of the pots their own.
+func (in *assessing) assessMonthly(before []rules.Held, own map[rules.Pot]money.Pence) (*assessed, error) {
+	lines := make([]rules.ClaimLine, len(in.lines))
+	for i := range in.lines {
+		lines[i] = in.lines[i].line
 	}
-	year, err := rules.AssessYear(g.contextFor(before, given), lines)
+	year, err := rules.AssessYear(in.contextFor(before, own), lines)
 	if err != nil {
 		return nil, err
 	}
 	out := new(assessed)
 	for i := range year.Lines {
-		out.add(e, i, &year.Lines[i], lineToAssessment(&year.Lines[i]))
+		out.add(in, i, &year.Lines[i])
 	}
 	return out, out.sum()
 }
 
 // add keeps what a line comes to.
-func (a *assessed) add(e *entered, i int, of *rules.Assessed, shown *arrsv1.ClaimLine) {
-	in := &e.lines[i]
-	shown.Label = in.engagement.Label
+func (a *assessed) add(in *assessing, i int, of *rules.Assessed) {
+	line, region, shown := &in.lines[i], in.regions[of.Month], lineToAssessment(of)
+	shown.Label, shown.PriceRegion, shown.PriceRegionAssumed = line.engagement.Label, region.region.String(), !region.decided
 	a.lines = append(a.lines, store.LineRow{
-		ID: in.line.ID, Number: i + 1, PCNCode: in.engagement.PCNCode, Month: in.month, EngagementID: in.engagement.ID, Kind: e.kind, Live: true, Role: of.Role,
-		Person: in.line.Person, Pot: of.Pot, Held: of.Held, Claimed: of.Claimed, Payable: of.Payable,
-		Confidence: of.Confidence, Entry: in.entry, Assessment: shown,
+		ID: line.line.ID, Number: i + 1, PCNCode: line.engagement.PCNCode, Month: line.month, EngagementID: line.engagement.ID, Kind: in.kind,
+		Live: in.kind != store.Correction, Role: of.Role, Person: line.line.Person, Pot: of.Pot, Held: of.Held, Claimed: of.Claimed, Payable: of.Payable,
+		Confidence: of.Confidence, Terms: line.terms, Entry: line.entry, Assessment: shown,
 	})
 }
 
 // sum adds the lines up by pot.
 func (a *assessed) sum() error {
 	totals := make(map[rules.Pot]*arrsv1.PotTotal)
-	a.payable = make(map[rules.Pot]money.Pence)
 	for i := range a.lines {
 		line := &a.lines[i]
 		total := totals[line.Pot]
@@ -182,9 +206,7 @@ func (a *assessed) sum() error {
 			return err
 		}
 		total.ClaimedPence, total.PayablePence = int64(claimed), total.GetPayablePence()+int64(line.Payable)
-		if line.Payable > 0 {
-			a.payable[line.Pot] += line.Payable
-		}
+		total.ReplacedPence += int64(line.Replaced)
 	}
 	for _, pot := range slices.Sorted(maps.Keys(totals)) {
 		a.totals = append(a.totals, totals[pot])
@@ -192,201 +214,29 @@ func (a *assessed) sum() error {
 	return nil
 }
 
+// payableOf is what is payable of a claim by pot, and replacedOf what was approved before for what a correction replaces.
 func payableOf(totals []*arrsv1.PotTotal) map[rules.Pot]money.Pence {
+	return byPot(totals, (*arrsv1.PotTotal).GetPayablePence)
+}
+
+func replacedOf(totals []*arrsv1.PotTotal) map[rules.Pot]money.Pence {
+	return byPot(totals, (*arrsv1.PotTotal).GetReplacedPence)
+}
+
+// setAsideOf is what a claim that waits sets aside in its pots: what is payable above what was approved before.
+func setAsideOf(totals []*arrsv1.PotTotal) map[rules.Pot]money.Pence {
+	return byPot(totals, func(total *arrsv1.PotTotal) int64 { return total.GetPayablePence() - total.GetReplacedPence() })
+}
+
+// byPot returns what totals come to that is above nothing.
+func byPot(totals []*arrsv1.PotTotal, pence func(*arrsv1.PotTotal) int64) map[rules.Pot]money.Pence {
 	out := make(map[rules.Pot]money.Pence)
 	for _, total := range totals {
-		if total.GetPayablePence() > 0 {
-			out[potOf(total.GetPot())] += money.Pence(total.GetPayablePence())
+		if amount := money.Pence(pence(total)); amount > 0 {
+			out[potOf(total.GetPot())] = amount
 		}
 	}
 	return out
-}
-
-// uplifting is one line of an uplift on its way.
-type uplifting struct {
-	in       *enteredLine
-	original *store.LineRow
-	after    *rules.Assessed
-	refused  string // why none of it can be uplifted
-}
-
-// assessUplift decides the lines of an uplift: each is the difference between what its month comes to with the cost after the uplift,
-// by the prices now known, and what was approved for it.
-func (s *Service) assessUplift(
-	ctx context.Context, q sqldb.Querier, g *ground, e *entered, held []store.HeldLine, given map[rules.Pot]money.Pence, months []period.Month,
-) (*assessed, error) {
-	approved, err := store.ApprovedLines(ctx, q, g.year.PCNCode, months)
-	if err != nil {
-		return nil, err
-	}
-	type engagementMonth struct {
-		engagement string
-		month      period.Month
-	}
-	uplifted, originals := make(map[engagementMonth]bool), make(map[engagementMonth]*store.LineRow)
-	for _, h := range held {
-		if h.Kind == store.Uplift {
-			uplifted[engagementMonth{h.EngagementID, h.Month}] = true
-		}
-	}
-	for i := range approved {
-		originals[engagementMonth{approved[i].EngagementID, approved[i].Month}] = &approved[i]
-	}
-	works := make([]uplifting, len(e.lines))
-	var items []rules.UpliftItem
-	for i := range e.lines {
-		w := &works[i]
-		w.in = &e.lines[i]
-		key := engagementMonth{w.in.engagement.ID, w.in.month}
-		w.original = originals[key]
-		if err := w.assess(g, held, given, uplifted[key]); err != nil {
-			return nil, err
-		}
-		uplifted[key] = true
-		if w.refused == "" {
-			items = append(items, rules.UpliftItem{PassedOn: passedOn(w.in.entry.GetPassedOn()), Paid: w.original.Approved, After: w.after})
-		}
-	}
-	left := make(map[rules.Pot]money.Pence)
-	for _, sum := range g.contextFor(nil, given).Sums {
-		if sum.Refused == nil {
-			left[sum.Pot] = max(sum.Usable-sum.PaidBefore, 0)
-		}
-	}
-	result, err := rules.Uplift(items, left)
-	if err != nil {
-		return nil, err
-	}
-	out, next := new(assessed), 0
-	for i := range works {
-		var line *rules.UpliftedLine
-		if works[i].refused == "" {
-			line = &result.Lines[next]
-			next++
-		}
-		of := works[i].result(line)
-		out.add(e, i, of, lineToAssessment(of))
-	}
-	return out, out.sum()
-}
-
-func passedOn(yes bool) rules.Answer {
-	if yes {
-		return rules.Yes
-	}
-	return rules.No
-}
-
-// assess decides the month of the line anew, with the working time it was claimed with unless the line states other.
-func (w *uplifting) assess(g *ground, held []store.HeldLine, given map[rules.Pot]money.Pence, before bool) error {
-	line := w.in.line
-	if w.original != nil {
-		was := w.original.Entry
-		if perWeek, err := money.ParseDecimal(was.GetPerWeek()); err == nil && w.in.entry.GetPerWeek() == "" {
-			line.PerWeek = perWeek
-		}
-		if left, err := period.ParseDate(was.GetLeftDate()); err == nil && w.in.entry.GetLeftDate() == "" && (line.End.IsZero() || left.Before(line.End)) {
-			line.End = left
-		}
-	}
-	var others []rules.Held
-	for _, h := range held {
-		if h.Kind == store.Monthly && (w.original == nil || h.LineID != w.original.ID) && h.Month == line.Month {
-			others = append(others, h.Held)
-		}
-	}
-	c := g.contextFor(others, given)
-	var err error
-	if w.after, err = rules.Assess(c, line); err != nil {
-		return err
-	}
-	switch {
-	case before:
-		w.refused = rules.ReasonAlreadyClaimed
-	case w.original == nil:
-		w.refused = reasonUpliftLineMissing
-	case !rules.Replaced(c, &line, g.today):
-		w.refused = reasonUpliftNotPublished
-	}
-	return nil
-}
-
-// result puts an uplift in the shape of a line: claimed is the cost after it above what was approved before.
-func (w *uplifting) result(line *rules.UpliftedLine) *rules.Assessed {
-	out := *w.after
-	// Days, person and role are held by the line of the month itself.
-	out.Held = rules.Held{LineID: out.LineID}
-	out.Parts, out.Payable, out.Working = nil, 0, nil
-	part := func(test rules.Test, reason string, amount money.Pence, missing, remedy string) {
-		if amount > 0 {
-			out.Parts = append(out.Parts, rules.Part{Test: test, Reason: reason, Amount: amount, Missing: missing, Remedy: remedy})
-		}
-	}
-	if line == nil {
-		if w.original != nil {
-			out.Claimed = max(w.after.Claimed-w.original.Approved, 0)
-		}
-		part(rules.TestRole, w.refused, out.Claimed, "", "")
-		out.Pot = ""
-		settle(&out)
-		return &out
-	}
-	out.Claimed, out.Payable, out.Working = max(w.after.Claimed-line.Paid, 0), line.Payable, line.Working
-	rest := out.Claimed - line.Payable - line.Withheld
-	for _, p := range w.after.Parts {
-		if p.Missing != "" && line.Missing != "" {
-			part(p.Test, p.Reason, rest, p.Missing, p.Remedy)
-			rest = 0
-			break
-		}
-	}
-	if line.Reason == rules.ReasonUpliftBelowPaid {
-		part(rules.TestMaximum, line.Reason, rest, "", "")
-		rest = 0
-	}
-	for _, p := range w.after.Parts {
-		if p.Test != rules.TestYearSum {
-			amount := min(p.Amount, rest)
-			part(p.Test, p.Reason, amount, p.Missing, p.Remedy)
-			rest -= amount
-		}
-	}
-	test := rules.TestMaximum
-	if line.Reason == rules.ReasonOverYearSum {
-		test = rules.TestYearSum
-	}
-	part(test, line.Reason, line.Withheld, "", "")
-	settle(&out)
-	return &out
-}
-
-// settle states the tests by the parts.
-func settle(a *rules.Assessed) {
-	left := a.Claimed
-	for i := range a.Tests {
-		r := &a.Tests[i]
-		r.Reasons, r.Removed = nil, 0
-		if left == 0 && a.Claimed > 0 {
-			r.Outcome = rules.NotReached
-			continue
-		}
-		r.Outcome = rules.Passed
-		for _, p := range a.Parts {
-			if p.Test != r.Test {
-				continue
-			}
-			r.Reasons, r.Removed = append(r.Reasons, p.Reason), r.Removed+p.Amount
-			left -= p.Amount
-			switch {
-			case p.Missing != "" || r.Outcome == rules.Waits:
-				r.Outcome = rules.Waits
-			case left == 0:
-				r.Outcome = rules.Failed
-			default:
-				r.Outcome = rules.Reduced
-			}
-		}
-	}
 }
 
 // numbered gives lines that are not stored the numbers from 1.

@@ -337,35 +337,50 @@ var decisionKinds = map[store.DecisionKind]rules.DecisionKind{
 	store.EarlyHireAgreed: rules.EarlyHireAgreed, store.TransferAgreed: rules.TransferAgreed,
 }
 
-// decisionsOn returns what is decided about a PCN, as claims of a year take it. Of decisions of one subject the later one holds, month
-// by month; one that ends it leaves the month without. What stands once for the year, baselines and the region, is that of the month
-// that runs, or of the year's first or last where the year is to come or over.
-func (s *Service) decisionsOn(ctx context.Context, q sqldb.Querier, year store.YearRow) (
-	decisions []rules.Decision, baselines []rules.Baseline, employed []rules.Employed, region rules.Region, err error,
-) {
+// decidedOn is what is decided about a PCN, as claims of a year take it.
+type decidedOn struct {
+	decisions []rules.Decision
+	baselines []rules.Baseline
+	employed  []rules.Employed
+	regions   map[period.Month]regionDecided
+}
+
+// regionDecided is the price region of a month; national where nobody has decided on one.
+type regionDecided struct {
+	region  rules.Region
+	decided bool
+}
+
+// decisionsOn returns what is decided about a PCN for the months of a year. Of decisions of one subject the later one holds, month by
+// month; one that ends it leaves the month without.
+func decisionsOn(ctx context.Context, q sqldb.Querier, year store.YearRow) (*decidedOn, error) {
 	rows, err := store.DecisionsOn(ctx, q, year.CommissionerCode, year.PCNCode)
 	if err != nil {
-		return nil, nil, nil, 0, err
+		return nil, err
 	}
-	month := runningMonth(year.Year, period.DateOf(s.db.Now()))
+	out := &decidedOn{regions: make(map[period.Month]regionDecided)}
 	held := standing(rows)
 	for i := range held {
 		if kind, asked := decisionKinds[held[i].Kind]; asked {
 			decision, err := decisionOf(kind, &held[i])
 			if err != nil {
-				return nil, nil, nil, 0, err
+				return nil, err
 			}
-			decisions = append(decisions, decision)
+			out.decisions = append(out.decisions, decision)
 		}
 	}
-	if baselines, err = baselinesOf(held, month); err != nil {
-		return nil, nil, nil, 0, err
+	for month := year.Year.First(); !month.After(year.Year.Last()); month = month.Add(1) {
+		baselines, err := baselinesOf(held, month)
+		if err != nil {
+			return nil, err
+		}
+		out.baselines = append(out.baselines, baselines...)
+		if out.regions[month], err = regionOf(held, month); err != nil {
+			return nil, err
+		}
 	}
-	if employed, err = employedOf(held, year.Year); err != nil {
-		return nil, nil, nil, 0, err
-	}
-	region, err = regionOf(held, month)
-	return decisions, baselines, employed, region, err
+	out.employed, err = employedOf(held, year.Year)
+	return out, err
 }
 
 // runningMonth is the month of a year that today lies in, or the year's end that is nearest to it.
@@ -460,7 +475,7 @@ func baselinesOf(held []store.DecisionRow, month period.Month) ([]rules.Baseline
 		if row.Kind == store.ExemptWTE {
 			exempt[row.Role] = wte
 		} else {
-			baseline := rules.Baseline{ID: row.ID, Role: row.Role, WTE: wte, ExemptWTE: new(big.Rat)}
+			baseline := rules.Baseline{ID: row.ID, Role: row.Role, Month: month, WTE: wte, ExemptWTE: new(big.Rat)}
 			if n, known := at[row.Role]; known {
 				out[n] = baseline // of the PCN itself, after that of all
 				continue
@@ -498,12 +513,12 @@ func employedOf(held []store.DecisionRow, year period.FinancialYear) ([]rules.Em
 }
 
 // regionOf returns the price region decided for a month; without a decision it is the national one.
-func regionOf(held []store.DecisionRow, month period.Month) (rules.Region, error) {
-	for i := range held {
+func regionOf(held []store.DecisionRow, month period.Month) (regionDecided, error) {
+	for i := range slices.Backward(held) {
 		if row := &held[i]; row.Kind == store.PCNRegion && row.Covers(month) {
 			region, err := rules.ParseRegion(row.Value)
-			return region, storedDecision(row, err)
+			return regionDecided{region, true}, storedDecision(row, err)
 		}
 	}
-	return rules.National, nil
+	return regionDecided{region: rules.National}, nil
 }

@@ -119,6 +119,7 @@ func lineToProto(l *store.LineRow) *arrsv1.ClaimLine {
 	out := proto.CloneOf(l.Assessment)
 	out.LineId, out.Entry, out.RoleCode, out.Pot = l.ID, l.Entry, l.Role, potToProto(l.Pot)
 	out.ClaimedPence, out.PayablePence, out.ApprovedPence, out.DecisionReason = int64(l.Claimed), int64(l.Payable), int64(l.Approved), l.Reason
+	out.ReplacedPence, out.ReplacedByLineId, out.Terms = int64(l.Replaced), l.ReplacedBy, l.Terms
 	return out
 }
 

@@ -247,7 +247,7 @@ func (s *Service) putFile(ctx context.Context, tx *change.Tx, file *claimFile, c
 		if g == nil {
 			continue
 		}
-		f := form{scheme: g.scheme, year: g.year, today: g.today, by: tx.By.Subject, anyDeclaration: check, pastMonths: prepares(tx.By, claim.entry.GetCommissionerCode())}
+		f := form{scheme: g.scheme, year: g.year, today: g.today, by: tx.By.Subject, undeclared: check, pastMonths: prepares(tx.By, claim.entry.GetCommissionerCode())}
 		var err error
 		if f.engagements, err = store.EngagementsOf(ctx, tx, g.year.PCNCode); err != nil {
 			return nil, err

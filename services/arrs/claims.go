@@ -34,7 +34,7 @@ func (s *Service) CheckClaim(ctx context.Context, req *arrsv1.CheckClaimRequest)
 	}
 	var out *arrsv1.Claim
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		g, e, err := s.read(ctx, q, by, in, month, form{anyDeclaration: true, pastMonths: !own})
+		g, e, err := s.read(ctx, q, by, in, month, form{undeclared: true, pastMonths: !own})
 		if err != nil {
 			return err
 		}
@@ -57,17 +57,32 @@ func (s *Service) read(ctx context.Context, q sqldb.Querier, by auth.Principal, 
 		return nil, nil, err
 	}
 	f.scheme, f.year, f.today, f.by = g.scheme, g.year, g.today, by.Subject
+	f.pastMonths = f.pastMonths || kindOf(in) == store.Correction
 	if f.engagements, err = store.EngagementsOf(ctx, q, g.year.PCNCode); err != nil {
+		return nil, nil, err
+	}
+	if f.approved, err = approvedIn(ctx, q, g.year.PCNCode, upliftedMonths(in)); err != nil {
 		return nil, nil, err
 	}
 	e, bad := f.read(in, month)
 	return g, e, refuseForm(bad)
 }
 
+// upliftedMonths are the months that lines of an uplift are of, as far as they can be read.
+func upliftedMonths(in *arrsv1.ClaimEntry) (out []period.Month) {
+	for _, line := range in.GetLines() {
+		if month, err := period.ParseMonth(line.GetUpliftMonth()); err == nil && !slices.Contains(out, month) {
+			out = append(out, month)
+		}
+	}
+	return out
+}
+
 // SubmitClaim puts a claim forward. What is payable is set aside in its pots.
 func (s *Service) SubmitClaim(ctx context.Context, req *arrsv1.SubmitClaimRequest) (*arrsv1.Claim, error) {
-	in := req.GetClaim()
-	if !speaksFor(caller(ctx), in.GetPcnCode()) {
+	by, in := caller(ctx), req.GetClaim()
+	own := speaksFor(by, in.GetPcnCode())
+	if !own && !prepares(by, in.GetCommissionerCode()) {
 		return nil, noPCN(in.GetPcnCode())
 	}
 	month, err := parseMonth("claim.month", in.GetMonth())
@@ -78,7 +93,7 @@ func (s *Service) SubmitClaim(ctx context.Context, req *arrsv1.SubmitClaimReques
 		if err := tx.Lock(ctx, pcnLock(in.GetPcnCode())); err != nil {
 			return "", err
 		}
-		g, e, err := s.read(ctx, tx, tx.By, in, month, form{})
+		g, e, err := s.read(ctx, tx, tx.By, in, month, form{pastMonths: !own})
 		if err != nil {
 			return "", err
 		}
@@ -119,7 +134,7 @@ func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered)
 	if err := s.keepLines(ctx, tx, &row, a); err != nil {
 		return row, err
 	}
-	if err := setAside(ctx, tx.Tx, &row, a.payable, nil); err != nil {
+	if err := setAside(ctx, tx.Tx, &row, setAsideOf(a.totals), nil); err != nil {
 		return row, err
 	}
 	return row, tell(ctx, tx, &row, fmt.Sprintf("put forward a claim of %s for %s: %d lines", row.PCNCode, row.Month, row.LineCount))
@@ -179,7 +194,7 @@ func (s *Service) AmendClaim(ctx context.Context, req *arrsv1.AmendClaimRequest)
 		return nil, err
 	}
 	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
-		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return speaksFor(tx.By, c.PCNCode) })
+		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return enters(tx.By, c) })
 		if err != nil {
 			return "", err
 		}
@@ -203,7 +218,7 @@ func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow,
 	if err := store.RetireLines(ctx, tx.Tx, row.ID); err != nil {
 		return err
 	}
-	before := payableOf(row.Totals)
+	before := setAsideOf(row.Totals)
 	row.State, row.Revision, row.LineCount, row.Notes, row.Totals, row.AmendedBy = store.Submitted, row.Revision+1, len(a.lines), e.notes, a.totals, tx.By.Subject
 	if err := saved(store.ChangeClaim(ctx, tx.Tx, row)); err != nil {
 		return err
@@ -211,10 +226,15 @@ func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow,
 	if err := s.keepLines(ctx, tx, row, a); err != nil {
 		return err
 	}
-	if err := setAside(ctx, tx.Tx, row, a.payable, before); err != nil {
+	if err := setAside(ctx, tx.Tx, row, setAsideOf(a.totals), before); err != nil {
 		return err
 	}
 	return tell(ctx, tx, row, fmt.Sprintf("amended the claim of %s for %s: revision %d, %d lines", row.PCNCode, row.Month, row.Revision, row.LineCount))
+}
+
+// enters tells whether somebody may amend or withdraw a claim: who speaks for its PCN, and of the commissioner's preparers who entered it.
+func enters(by auth.Principal, c *store.ClaimRow) bool {
+	return speaksFor(by, c.PCNCode) || (by.Subject == c.SubmittedBy && prepares(by, c.CommissionerCode))
 }
 
 // saved refuses a write that found another version.
@@ -270,7 +290,7 @@ func visibleClaim(ctx context.Context, q sqldb.Querier, by auth.Principal, id st
 // WithdrawClaim takes a claim that is not decided back, and gives its pots back what it had set aside.
 func (s *Service) WithdrawClaim(ctx context.Context, req *arrsv1.WithdrawClaimRequest) (*arrsv1.Claim, error) {
 	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
-		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return speaksFor(tx.By, c.PCNCode) })
+		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return enters(tx.By, c) })
 		if err != nil {
 			return "", err
 		}
@@ -281,7 +301,7 @@ func (s *Service) WithdrawClaim(ctx context.Context, req *arrsv1.WithdrawClaimRe
 		if err := saved(store.ChangeClaim(ctx, tx.Tx, &row)); err != nil {
 			return "", err
 		}
-		if err := setAside(ctx, tx.Tx, &row, nil, payableOf(row.Totals)); err != nil {
+		if err := setAside(ctx, tx.Tx, &row, nil, setAsideOf(row.Totals)); err != nil {
 			return "", err
 		}
 		return row.ID, tell(ctx, tx, &row, fmt.Sprintf("withdrew the claim of %s for %s", row.PCNCode, row.Month))

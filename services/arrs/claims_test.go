@@ -669,3 +669,29 @@ func decideBehind(tx *sqldb.Tx) error {
 	_, err := tx.Exec(context.Background(), `UPDATE claims SET decided_by = submitted_by`)
 	return err
 }
+
+// TestUpliftClaim_IsOfWhatWasClaimed holds that an uplift goes by the working time of its month, though the engagement changed since, and
+// pays nothing back that an approver took off.
+func TestUpliftClaim_IsOfWhatWasClaimed(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		half := s.engage(t, "U1", "CC 1", func(r *arrsv1.RecordEngagementRequest) { r.Terms.PerWeek = "18.75" })
+		s.engage(t, "U1", "CC 2")
+		s.clock.Set(day(2025, 7, 10))
+		june := s.submit(t, entry("U1", "2025-06", costing("CC 1", 1_650_00), costing("CC 2", 3_050_00)))
+		_, err := s.decide(t, june, true, "part", &arrsv1.LineDecision{LineId: june.GetLines()[1].GetLineId(), ApprovedPence: 2_000_00, Reason: "part of it was other work"})
+		require.NoError(t, err)
+		_, err = s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: half.GetEngagementId(), Etag: half.GetEtag(), Terms: &arrsv1.EngagementTerms{RoleCode: "CC", PerWeek: "37.5", StartDate: "2025-04-01"},
+		})
+		require.NoError(t, err)
+		s.clock.Set(day(2025, 9, 10))
+		in := entry("U1", "2025-08", &arrsv1.LineEntry{Label: "CC 1", UpliftMonth: "2025-06", SalaryPence: 1_650_00, PassedOn: true},
+			&arrsv1.LineEntry{Label: "CC 2", UpliftMonth: "2025-06", SalaryPence: 3_200_00, PassedOn: true})
+		in.Kind = arrsv1.ClaimKind_UPLIFT
+		lines := s.submit(t, in).GetLines()
+		require.Equal(t, int64(156158-150625), lines[0].GetPayablePence(), "half of 37,478 / 12 less half of 36,150 / 12")
+		require.Equal(t, "18.75", lines[0].GetTerms().GetPerWeek())
+		require.Equal(t, int64(coordinator-301250), lines[1].GetPayablePence(), "what was not approved stays so")
+	})
+}

@@ -74,7 +74,7 @@ type basis struct {
 	month        period.Month
 	at           int64 // microseconds: when the pictures were fetched
 	now          *picture
-	// then are the pictures of earlier months that were claimed for.
+	// then are the pictures of earlier months that something is due for.
 	then map[period.Month]*picture
 	// pcns are those of which something waited when the pictures were fetched, in order: approved claims, or lines without a payee that
 	// is recorded by now. What becomes due later waits for the next close.
@@ -107,6 +107,7 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 			With("commissioner", commissioner).With("month", month)
 	}
 	var due []store.DueClaim
+	var unpaid []store.ScheduleLine
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		claiming, err := store.ClaimingPCNs(ctx, q, commissioner)
 		if err != nil {
@@ -115,20 +116,28 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 		if due, err = store.DueClaims(ctx, q, sorted(append(claiming, slices.Collect(maps.Keys(b.now.pcns))...)), month); err != nil {
 			return err
 		}
-		held, err := b.held(ctx, q, sorted(slices.Collect(maps.Keys(b.now.pcns))))
-		for i := range held {
-			b.pcns = append(b.pcns, held[i].PCNCode)
-		}
+		unpaid, err = store.LinesWithoutPayee(ctx, q, sorted(slices.Collect(maps.Keys(b.now.pcns))))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.earlier(ctx, b, due); err != nil {
+	debts, err := debtsOf(due, unpaid)
+	if err != nil {
 		return nil, err
 	}
+	if err := s.earlier(ctx, b, debts); err != nil {
+		return nil, err
+	}
+	held, err := b.held(unpaid)
+	if err != nil {
+		return nil, err
+	}
+	for i := range held {
+		b.pcns = append(b.pcns, held[i].PCNCode)
+	}
 	for i := range due {
-		if b.owes(due[i]) {
+		if b.owes(debtOf(&due[i])) {
 			b.pcns = append(b.pcns, due[i].PCNCode)
 		}
 	}
@@ -146,12 +155,45 @@ func (p *picture) pays() bool {
 	return false
 }
 
-// earlier fetches the pictures of months in which a claim went to another body, or for a network that the month's picture lacks.
-func (s *Service) earlier(ctx context.Context, b *basis, due []store.DueClaim) error {
+// debt is whose money something is: it was put to a commissioner, for a PCN and a month.
+type debt struct {
+	commissioner, pcn string
+	month             period.Month
+}
+
+func debtOf(claim *store.DueClaim) debt {
+	return debt{claim.CommissionerCode, claim.PCNCode, claim.Month}
+}
+
+func debtOfLine(line *store.ScheduleLine) (debt, error) {
+	month, err := period.ParseMonth(line.Message.GetForMonth())
+	if err != nil {
+		return debt{}, fault.Bug("line %s: %v", line.Message.GetLineId(), err)
+	}
+	return debt{line.CommissionerCode, line.Message.GetPcnCode(), month}, nil
+}
+
+func debtsOf(due []store.DueClaim, unpaid []store.ScheduleLine) ([]debt, error) {
+	var out []debt
 	for i := range due {
-		_, known := b.now.pcns[due[i].PCNCode]
-		if due[i].Month != b.month && (!known || due[i].CommissionerCode != b.commissioner) {
-			b.then[due[i].Month] = nil
+		out = append(out, debtOf(&due[i]))
+	}
+	for i := range unpaid {
+		of, err := debtOfLine(&unpaid[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, of)
+	}
+	return out, nil
+}
+
+// earlier fetches the pictures of months in which money was another body's to pay, or a network's that the month's picture lacks.
+func (s *Service) earlier(ctx context.Context, b *basis, debts []debt) error {
+	for _, of := range debts {
+		_, known := b.now.pcns[of.pcn]
+		if of.month.Before(b.month) && (!known || of.commissioner != b.commissioner) {
+			b.then[of.month] = nil
 		}
 	}
 	months := slices.Collect(maps.Keys(b.then))
@@ -203,16 +245,16 @@ func (s *Service) picture(ctx context.Context, commissioner string, month period
 	return out, nil
 }
 
-// owes tells whether a claim is the commissioner's to pay: it was put forward to it, or to a body whose debts it has taken over.
-func (b *basis) owes(claim store.DueClaim) bool {
-	if claim.CommissionerCode == b.commissioner {
+// owes tells whether something is the commissioner's to pay: it was put to it, or to a body whose debts of that month it has taken over.
+func (b *basis) owes(of debt) bool {
+	if of.commissioner == b.commissioner {
 		return true
 	}
-	of := b.now
-	if claim.Month != b.month {
-		of = b.then[claim.Month]
+	picture := b.now
+	if of.month != b.month {
+		picture = b.then[of.month]
 	}
-	return of != nil && of.pcns[claim.PCNCode].owed
+	return picture != nil && picture.pcns[of.pcn].owed
 }
 
 // network returns what is known of a PCN: by the picture of the month, else the newest one that has it, else as its year was fixed.
@@ -235,33 +277,26 @@ func (b *basis) network(ctx context.Context, q sqldb.Querier, code string, year 
 }
 
 // held returns the lines of PCNs that nobody could be paid, and that no line has taken back, where the payee is known now.
-func (b *basis) held(ctx context.Context, q sqldb.Querier, pcns []string) ([]rules.HeldLine, error) {
-	rows, err := store.LinesWithoutPayee(ctx, q, pcns)
-	if err != nil {
-		return nil, err
-	}
+func (b *basis) held(rows []store.ScheduleLine) ([]rules.HeldLine, error) {
 	taken := make(map[string]bool)
-	for _, row := range rows {
-		if row.Message.GetAmountPence() < 0 {
-			taken[row.Message.GetAdjustsLineId()] = true
+	for i := range rows {
+		if store.TakesBack(rows[i].Message) {
+			taken[rows[i].Message.GetAdjustsLineId()] = true
 		}
 	}
 	var out []rules.HeldLine
-	for _, row := range rows {
-		line, network := row.Message, b.now.pcns[row.Message.GetPcnCode()]
-		mine := row.CommissionerCode == b.commissioner || network.owed
-		if line.GetAmountPence() < 0 || taken[line.GetLineId()] || !mine || network.payee.GetCode() == "" {
+	for i := range rows {
+		line := rows[i].Message
+		of, err := debtOfLine(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		// A later month is there where an earlier one is closed again.
+		if store.TakesBack(line) || taken[line.GetLineId()] || of.month.After(b.month) || !b.owes(of) || b.now.pcns[of.pcn].payee.GetCode() == "" {
 			continue
 		}
-		month, err := period.ParseMonth(line.GetForMonth())
-		if err != nil {
-			return nil, fault.Bug("line %s: %v", line.GetLineId(), err)
-		}
-		if month.After(b.month) {
-			continue // an earlier month is closed again
-		}
 		out = append(out, rules.HeldLine{
-			LineID: line.GetLineId(), PCNCode: line.GetPcnCode(), Pot: potOfCode(line.GetPaymentCode()), ForMonth: month,
+			LineID: line.GetLineId(), PCNCode: line.GetPcnCode(), Pot: potOfCode(line.GetPaymentCode()), ForMonth: of.month,
 			Amount: money.Pence(line.GetAmountPence()), Confidence: working.ConfidenceFromProto(line.GetConfidence()),
 		})
 	}
@@ -290,7 +325,7 @@ func (s *Service) fixMonth(ctx context.Context, tx *change.Tx, b *basis) (store.
 	if err != nil {
 		return none, nil, err
 	}
-	if !first && len(decided.lines) == 0 {
+	if !first && len(decided.lines)+len(decided.claims) == 0 {
 		lines, err := store.ScheduleLines(ctx, tx, latest.ID, false)
 		return latest, lines, err
 	}
@@ -312,8 +347,12 @@ func (s *Service) decideMonth(ctx context.Context, q sqldb.Querier, b *basis, se
 	if err != nil {
 		return nil, err
 	}
-	d.claims = slices.DeleteFunc(claims, func(c store.DueClaim) bool { return !b.owes(c) })
-	held, err := b.held(ctx, q, b.pcns)
+	d.claims = slices.DeleteFunc(claims, func(c store.DueClaim) bool { return !b.owes(debtOf(&c)) })
+	unpaid, err := store.LinesWithoutPayee(ctx, q, b.pcns)
+	if err != nil {
+		return nil, err
+	}
+	held, err := b.held(unpaid)
 	if err != nil || len(d.claims)+len(held) == 0 {
 		return d, err
 	}

@@ -42,7 +42,10 @@ type closeRegister struct {
 	pcns []*registerv1.SnapshotPcn
 	// icbFrom is the day from which the system of a PCN pays in place of its CCG; empty means never.
 	icbFrom string
-	asked   []string // days asked for
+	// moved is the payer of a PCN from movedFrom on, which has taken over no debt.
+	movedFrom string
+	moved     map[string]string
+	asked     []string // days asked for
 }
 
 func (r *closeRegister) set(pcns ...*registerv1.SnapshotPcn) {
@@ -67,6 +70,9 @@ func (r *closeRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapsh
 		network := proto.CloneOf(p)
 		if r.icbFrom != "" && req.GetMembershipDate() >= r.icbFrom {
 			network.PayerCode = network.GetSystemCode()
+		}
+		if payer := r.moved[p.GetPcnCode()]; payer != "" && req.GetMembershipDate() >= r.movedFrom {
+			network.PayerCode = payer
 		}
 		network.Owed = network.GetPayerCode() == code || (r.icbFrom != "" && network.GetSystemCode() == code)
 		if network.GetOwed() {
@@ -172,8 +178,8 @@ func putClaim(ctx context.Context, tx *sqldb.Tx, c heldClaim) error {
 			approved = 0
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO claim_lines (line_id, claim_id, revision, number, pcn_code, month, engagement_id, kind, live, role_code, person, pot, held,
-			claimed_pence, payable_pence, approved_pence, confidence, entry, assessment)
-			VALUES ($1, $2, 1, $3, $4, $5, $1, 1, true, 'CP', '', $6, $7, $8, $8, $9, $10, $7, $7)`,
+			claimed_pence, payable_pence, approved_pence, confidence, terms, entry, assessment)
+			VALUES ($1, $2, 1, $3, $4, $5, $1, 1, true, 'CP', '', $6, $7, $8, $8, $9, $10, $7, $7, $7)`,
 			engagement, c.id, i+1, c.pcn, c.month, string(c.pot), []byte{}, pence, approved, int64(c.confidence)); err != nil {
 			return err
 		}
@@ -695,5 +701,24 @@ func TestCloseMonth_BesideApprovalsLosesNothing(t *testing.T) {
 		require.Zero(t, s.count(t, `SELECT COUNT(*) FROM pots WHERE scheduled_pence <> approved_pence`))
 		require.Zero(t, s.count(t, `SELECT COUNT(*) FROM claim_lines WHERE schedule_id = ''`))
 		require.Equal(t, s.count(t, `SELECT COUNT(*) FROM schedules`), s.count(t, `SELECT MAX(sequence) FROM schedules`), "sequences have no gap")
+	})
+}
+
+// TestClose_LeavesALineToWhoOwedItsMonth holds that a line nobody could be paid stays with the body that owed its month, where another
+// came to lead the PCN and took over no debt.
+func TestClose_LeavesALineToWhoOwedItsMonth(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		without := closePCN("U1", "01A", "")
+		without.Payee = nil
+		s.register.set(without)
+		s.put(t, heldClaim{id: "c1", pcn: "U1", commissioner: "01A", month: "2025-10", approved: []int64{500_00}})
+		kept := s.close(t, "01A", "2025-10", "a")
+		require.Equal(t, "PAYEE_NOT_RECORDED", kept.GetLines()[0].GetHolds()[0].GetReason())
+		s.register.set(closePCN("U1", "01A", ""), closePCN("U2", "02B", ""))
+		s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "02B"}
+		require.Empty(t, s.close(t, "02B", "2025-11", "b").GetLines())
+		paid := s.close(t, "01A", "2025-10", "c")
+		require.Len(t, paid.GetLines(), 2)
+		require.Zero(t, paid.GetPayTotalPence(), "taken back, and given to the payee")
 	})
 }

@@ -67,6 +67,11 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, row *store.ClaimRo
 	if err != nil {
 		return nil, err
 	}
+	if row.Kind == store.Correction {
+		if err := s.replace(ctx, tx, row, lines); err != nil {
+			return nil, err
+		}
+	}
 	if err := store.ApproveLines(ctx, tx.Tx, row.ID); err != nil {
 		return nil, err
 	}
@@ -117,18 +122,26 @@ func loweredLines(lines []store.LineRow, in []*arrsv1.LineDecision) (map[string]
 	return out, nil
 }
 
-// decide ends the waiting of a claim: what was set aside goes back to the pots, and what is approved is taken from them.
+// decide ends the waiting of a claim: what was set aside goes back to the pots, and what is approved is taken from them, less what a
+// correction replaces.
 func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow, approved map[rules.Pot]money.Pence, reason string) error {
-	if err := covered(ctx, tx, row, approved); err != nil {
+	rise := make(map[rules.Pot]money.Pence)
+	if approved != nil {
+		replaced := replacedOf(row.Totals)
+		for _, pot := range potsOf(approved, replaced) {
+			rise[pot] = approved[pot] - replaced[pot]
+		}
+	}
+	if err := covered(ctx, tx, row, rise); err != nil {
 		return err
 	}
-	payable := payableOf(row.Totals)
+	payable, aside := payableOf(row.Totals), setAsideOf(row.Totals)
 	var sum, most money.Pence
 	for _, pot := range potsOf(payable, approved) {
 		sum, most = sum+approved[pot], most+payable[pot]
 	}
 	switch {
-	case approved == nil || (sum == 0 && most > 0):
+	case approved == nil || (sum == 0 && most > 0 && row.Kind != store.Correction):
 		row.State = store.Rejected
 	case sum == most:
 		row.State = store.Approved
@@ -143,8 +156,8 @@ func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow
 	if err := saved(store.ChangeClaim(ctx, tx.Tx, row)); err != nil {
 		return err
 	}
-	for _, pot := range potsOf(payable, approved) {
-		by := store.PotRow{PCNCode: row.PCNCode, Year: row.Month.FinancialYear(), Pot: pot, Submitted: -payable[pot], Approved: approved[pot]}
+	for _, pot := range potsOf(aside, rise) {
+		by := store.PotRow{PCNCode: row.PCNCode, Year: row.Month.FinancialYear(), Pot: pot, Submitted: -aside[pot], Approved: rise[pot]}
 		if err := store.MovePot(ctx, tx.Tx, by); err != nil {
 			return err
 		}
@@ -153,8 +166,9 @@ func (s *Service) decide(ctx context.Context, tx *change.Tx, row *store.ClaimRow
 	return tell(ctx, tx, row, fmt.Sprintf("decided the claim of %s for %s: %s", row.PCNCode, row.Month, state))
 }
 
-// covered refuses to approve more than is left of a year's sum, which can be lowered after a claim was put forward.
-func covered(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, approved map[rules.Pot]money.Pence) error {
+// covered refuses to approve more than is left of a year's sum, which can be lowered after a claim was put forward. Rise is what the
+// approval adds to each pot.
+func covered(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, rise map[rules.Pot]money.Pence) error {
 	year, pcns := row.Month.FinancialYear(), []string{row.PCNCode}
 	entitlements, err := store.Entitlements(ctx, q, year, pcns)
 	if err != nil {
@@ -179,8 +193,8 @@ func covered(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, approved
 		}
 		usable[e.Pot] = sum.Usable
 	}
-	for _, pot := range potsOf(approved) {
-		if left := usable[pot] - held[pot].Approved; approved[pot] > left {
+	for _, pot := range potsOf(rise) {
+		if left := usable[pot] - held[pot].Approved; rise[pot] > max(left, 0) {
 			return fault.New(fault.Refused, reasonSumLowered, "%s of the sum of %s is left, which no longer covers the claim: approve less, or query it",
 				max(left, 0), year).With("pot", string(pot))
 		}

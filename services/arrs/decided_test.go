@@ -1,11 +1,12 @@
 package arrs
 
 import (
-	"math/big"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
@@ -48,7 +49,6 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 			t.Parallel()
 			db := open(t, sqldb.Options{Clock: testkit.NewClock(testkit.Start).Now})
 			require.NoError(t, db.Migrate(t.Context(), Migrations()))
-			s := &Service{db: db}
 			rows := []store.DecisionRow{
 				{ID: "01", Kind: store.TrainingTestDay, Value: "2024-10-01", Months: months(t, "2024-10", "")},
 				{ID: "02", Kind: store.TrainingTestDay, PCNCode: "U1", Value: "2024-11-01", Months: months(t, "2025-06", "2025-08")},
@@ -67,6 +67,7 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 				{ID: "13", Kind: store.PCNRegion, PCNCode: "U1", Value: "outer_london", Months: months(t, "2021-04", "")},
 				{ID: "14", Kind: store.PCNRegion, PCNCode: "U1", Value: "inner_london", Months: months(t, "2026-02", "")},
 				{ID: "15", Kind: store.PCNRegion, PCNCode: "U2", Value: "inner_london", Months: months(t, "2021-04", "")},
+				{ID: "17", Kind: store.BaselineWTE, PCNCode: "U1", Role: "PA", Value: "3", Months: months(t, "2025-12", "")},
 				{ID: "16", CommissionerCode: "QT6", Kind: store.TrainingTestDay, Value: "2023-01-01", Months: months(t, "2021-04", "")},
 			}
 			require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
@@ -81,27 +82,31 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 				return nil
 			}))
 			require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
-				decisions, baselines, employed, region, err := s.decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U1", Year: 2025})
+				on, err := decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U1", Year: 2025})
 				require.NoError(t, err)
 				var got []string
-				for _, d := range decisions {
+				for _, d := range on.decisions {
 					got = append(got, d.ID+" "+d.From.String()+" "+d.To.String()+" "+decimal(d.Value)+d.Day.String())
 				}
 				require.Equal(t, []string{
 					"01 2024-10  2024-10-01", "02 2025-06 2025-08 2024-11-01", "03 2025-04 2025-06 0.5", "03 2025-10  0.5", "05 2025-04 2025-09 ",
 				}, got, "those for all PCNs first")
-				require.Equal(t, []rules.Baseline{
-					{ID: "08", Role: "CP", WTE: big.NewRat(3, 2), ExemptWTE: big.NewRat(1, 2)},
-					{ID: "10b", Role: "SPLW", WTE: big.NewRat(0, 1), ExemptWTE: new(big.Rat)},
-					{ID: "10", Role: "PA", WTE: big.NewRat(2, 1), ExemptWTE: new(big.Rat)},
-				}, baselines)
-				require.Len(t, employed, 2)
-				require.Equal(t, "2025-04", employed[0].Month.String())
-				require.Equal(t, "3", decimal(employed[0].WTE))
-				require.Equal(t, "4", decimal(employed[1].WTE))
-				require.Equal(t, rules.OuterLondon, region, "in January, the month that runs")
-				_, _, _, region, err = s.decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U3", Year: 2025})
-				require.Equal(t, rules.National, region)
+				in := func(text string) period.Month { return months(t, text, "").From }
+				baselines := make(map[string][]string)
+				for _, b := range on.baselines {
+					baselines[b.Month.String()] = append(baselines[b.Month.String()], fmt.Sprintf("%s %s %s exempt %s", b.ID, b.Role, decimal(b.WTE), decimal(b.ExemptWTE)))
+				}
+				require.Len(t, baselines, 12)
+				require.Equal(t, []string{"08 CP 1.5 exempt 0.5", "10b SPLW 0 exempt 0", "10 PA 2 exempt 0"}, baselines["2025-04"])
+				require.Equal(t, []string{"08 CP 1.5 exempt 0.5", "10b SPLW 0 exempt 0", "17 PA 3 exempt 0"}, baselines["2025-12"], "each month has its own")
+				require.Len(t, on.employed, 2)
+				require.Equal(t, "2025-04", on.employed[0].Month.String())
+				require.Equal(t, "3", decimal(on.employed[0].WTE))
+				require.Equal(t, "4", decimal(on.employed[1].WTE))
+				require.Equal(t, regionDecided{rules.OuterLondon, true}, on.regions[in("2026-01")])
+				require.Equal(t, regionDecided{rules.InnerLondon, true}, on.regions[in("2026-02")])
+				on, err = decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U3", Year: 2025})
+				require.Equal(t, regionDecided{rules.National, false}, on.regions[in("2026-01")])
 				return err
 			}))
 		})

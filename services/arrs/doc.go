@@ -10,8 +10,8 @@
 //   - What is payable is set aside in the pot when a claim is put forward, approved by another person, and due at the next close.
 //   - A decision is what a commissioner decides or agrees that claims rest on; a setting is a convention of reckoning.
 //
-// What was approved stands: but for an uplift, nothing takes back an approval or adds to it, and a line of which anything was approved
-// is not claimed again for its days.
+// What was approved stands until it is corrected: a correction restates a month of an engagement, takes the place of all that was approved
+// of it once another person approves, and the next close pays or takes off the difference.
 //
 // Pay stays within the claim: no event, log, trace or error holds an amount of a line, and what leaves is one total for each PCN and
 // pot. The rules are in internal/rules, free of input and output; the figures are in internal/tables and seed the database.

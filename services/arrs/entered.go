@@ -29,8 +29,13 @@ type entered struct {
 type enteredLine struct {
 	entry      *arrsv1.LineEntry
 	engagement *store.EngagementRow
-	month      period.Month // whose cost it is
+	terms      *arrsv1.EngagementTerms // that it was read by, with the working time claimed
+	month      period.Month            // whose cost it is
 	line       rules.ClaimLine
+}
+
+func (l *enteredLine) of() store.EngagementMonth {
+	return store.EngagementMonth{EngagementID: l.engagement.ID, Month: l.month}
 }
 
 // badField is a field that the form does not take. Line counts from 0, and is -1 for a field of the claim itself.
@@ -46,9 +51,12 @@ type form struct {
 	engagements []store.EngagementRow // of the PCN
 	today       period.Date
 	by          string
-	// declared is left out of the checks where nothing is submitted, and so are the months where they were checked before or the
-	// commissioner enters the claim.
-	anyDeclaration, pastMonths bool
+	// approved are the lines that an uplift can be of. It is of the working time, role and days that were claimed, whatever the engagement
+	// says now.
+	approved map[store.EngagementMonth]*approvedMonth
+	// undeclared lets a claim through that is only checked, and pastMonths one for a month that was let through before, or that the
+	// commissioner enters.
+	undeclared, pastMonths bool
 }
 
 // read checks a claim whole and returns every bad field of it.
@@ -58,7 +66,7 @@ func (f *form) read(in *arrsv1.ClaimEntry, month period.Month) (*entered, []badF
 	head := rules.ClaimHead{
 		// The payee is the register's to name when the month is closed; until then the PCN stands for it.
 		Month: month, ListSize: strconv.FormatInt(f.year.RegisteredPatients, 10), PCNCode: in.GetPcnCode(), PayeeCode: in.GetPcnCode(),
-		CommissionerCode: in.GetCommissionerCode(), SubmittedBy: f.by, Declared: in.GetDeclared() || f.anyDeclaration, PastMonths: f.pastMonths,
+		CommissionerCode: in.GetCommissionerCode(), SubmittedBy: f.by, Declared: in.GetDeclared() || f.undeclared, PastMonths: f.pastMonths,
 	}
 	for _, v := range rules.ValidateHead(f.scheme, head, f.today) {
 		bad = append(bad, badField{-1, formField(v.Field), v.Reason, v.Description})
@@ -75,10 +83,10 @@ func (f *form) read(in *arrsv1.ClaimEntry, month period.Month) (*entered, []badF
 }
 
 func kindOf(in *arrsv1.ClaimEntry) store.ClaimKind {
-	if in.GetKind() == arrsv1.ClaimKind_UPLIFT {
-		return store.Uplift
+	if in.GetKind() == arrsv1.ClaimKind_CLAIM_KIND_UNSPECIFIED {
+		return store.Monthly
 	}
-	return store.Monthly
+	return store.ClaimKind(in.GetKind())
 }
 
 // formFields are the fields of the national form under the names of the contract.
@@ -114,8 +122,14 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		add("uplift_month", reasonUpliftMonthInvalid, why)
 		return out, bad
 	}
-	terms := out.engagement.Terms
-	text := formOf(out.entry, terms)
+	terms, left, person := out.engagement.Terms, out.entry.GetLeftDate(), out.engagement.Person()
+	if was := f.approved[out.of()]; was != nil && kind == store.Uplift {
+		terms, left, person = was.line.Terms, cmp.Or(left, was.line.Entry.GetLeftDate()), was.line.Person
+	}
+	out.terms = proto.CloneOf(terms)
+	out.terms.PerWeek = cmp.Or(out.entry.GetPerWeek(), terms.GetPerWeek())
+	text := formOf(out.entry, out.terms)
+	text.LeftDate = left
 	if role, known := f.scheme.Role(terms.GetRoleCode()); known && role.Measure == rules.SessionsPerWeek {
 		text.HoursPerWeek, text.SessionsPerWeek = "", text.HoursPerWeek
 	}
@@ -131,8 +145,9 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		return out, bad
 	}
 	out.line = *line
-	out.line.EngagementID, out.line.Person = out.engagement.ID, out.engagement.Person()
-	if end := out.engagement.End; !end.IsZero() && (out.line.End.IsZero() || end.Before(out.line.End)) {
+	out.line.EngagementID, out.line.Person = out.engagement.ID, person
+	// The end was read when the engagement was stated.
+	if end, err := period.ParseDate(terms.GetEndDate()); err == nil && (out.line.End.IsZero() || end.Before(out.line.End)) {
 		out.line.End = end
 	}
 	stateFacts(&out.line, terms.GetFacts())
@@ -155,9 +170,9 @@ func (f *form) engagement(entry *arrsv1.LineEntry) *store.EngagementRow {
 func (l *enteredLine) setMonth(kind store.ClaimKind, month period.Month) string {
 	text := l.entry.GetUpliftMonth()
 	switch {
-	case kind == store.Monthly && (text != "" || l.entry.GetPassedOn()):
+	case kind != store.Uplift && (text != "" || l.entry.GetPassedOn()):
 		return "it is for claims of kind UPLIFT"
-	case kind == store.Monthly:
+	case kind != store.Uplift:
 		return ""
 	case text == "":
 		return "a claim of kind UPLIFT names the month whose cost the uplift raised"
@@ -175,11 +190,11 @@ func (l *enteredLine) setMonth(kind store.ClaimKind, month period.Month) string 
 	return ""
 }
 
-// formOf writes a line as the form takes it.
+// formOf writes a line as the form takes it, but for the day that the person left.
 func formOf(entry *arrsv1.LineEntry, terms *arrsv1.EngagementTerms) rules.FormLine {
 	return rules.FormLine{
-		Role: terms.GetRoleCode(), Band: terms.GetBand(), Post: terms.GetPost(), StartDate: terms.GetStartDate(), LeftDate: entry.GetLeftDate(),
-		HoursPerWeek:  cmp.Or(entry.GetPerWeek(), terms.GetPerWeek()),
+		Role: terms.GetRoleCode(), Band: terms.GetBand(), Post: terms.GetPost(), StartDate: terms.GetStartDate(),
+		HoursPerWeek:  terms.GetPerWeek(),
 		MonthlySalary: money.Pence(entry.GetSalaryPence()).Plain(), MonthlyNI: money.Pence(entry.GetEmployerNiPence()).Plain(),
 		MonthlyPension: money.Pence(entry.GetEmployerPensionPence()).Plain(), MonthlyFees: money.Pence(entry.GetFeesPence()).Plain(),
 		OnPathway: answerOf(terms.GetFacts().GetOnPathway()), ReasonNotOnPathway: terms.GetFacts().GetReasonNotOnPathway(),

@@ -116,7 +116,7 @@ func (s *planSuite) claim(t *testing.T, p post, month, year, pot string, pence, 
 	assessment, err := proto.Marshal(assessed)
 	require.NoError(t, err)
 	s.exec(t, `INSERT INTO claim_lines (line_id, claim_id, revision, number, pcn_code, month, engagement_id, kind, live, role_code, person, pot, held, claimed_pence,
-		payable_pence, approved_pence, entry, assessment) VALUES ($1, $2, 1, 1, $3, $4, $5, 1, TRUE, $6, 'p', $7, $8, $9, $10, $11, $8, $12)`,
+		payable_pence, approved_pence, terms, entry, assessment) VALUES ($1, $2, 1, 1, $3, $4, $5, 1, TRUE, $6, 'p', $7, $8, $9, $10, $11, $8, $8, $12)`,
 		line, claim, p.pcn, month, p.pcn+" "+p.label, p.role, pot, []byte{}, pence+cut, pence, approvedPence, assessment)
 	s.pot(t, p.pcn, year, pot, submitted, moved)
 }

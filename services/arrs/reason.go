@@ -44,6 +44,9 @@ const (
 	reasonUpliftNotPublished   = "UPLIFT_NOT_PUBLISHED"
 	reasonUpliftLineMissing    = "UPLIFT_LINE_MISSING"
 	reasonUpliftMonthInvalid   = "UPLIFT_MONTH_INVALID"
+	reasonNothingToCorrect     = "NOTHING_TO_CORRECT"
+	reasonCorrectionWaits      = "CORRECTION_WAITS"
+	reasonCorrectionOfOtherPot = "CORRECTION_OF_OTHER_POT"
 
 	// Closes of months and their schedules.
 	reasonMonthNotStarted        = "MONTH_NOT_STARTED"

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/schedule"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -62,7 +63,9 @@ func linesOf(b *basis, sequence int, totals []rules.DueTotal, networks map[strin
 			back.AdjustsLineId, back.AdjustmentCause = held.LineID, typev1.AdjustmentCause_ADJUSTMENT_CAUSE_PAYEE
 			add(back, held.TakenBack())
 		}
-		add(line, total.Working)
+		if total.Amount != 0 {
+			add(line, total.Working)
+		}
 	}
 	slices.SortFunc(lines, func(x, y store.ScheduleLine) int { return cmp.Compare(x.Message.GetLineId(), y.Message.GetLineId()) })
 	return lines, nil
@@ -71,8 +74,10 @@ func linesOf(b *basis, sequence int, totals []rules.DueTotal, networks map[strin
 // causeOf tells why a line adds to what was scheduled for the same.
 func causeOf(t *rules.DueTotal) typev1.AdjustmentCause {
 	switch {
-	case len(t.Held) == 0:
+	case len(t.Held) == 0 && t.Corrections == 0:
 		return typev1.AdjustmentCause_ADJUSTMENT_CAUSE_LATE_CLAIM
+	case len(t.Held) == 0 && t.Corrections == t.Claims:
+		return typev1.AdjustmentCause_ADJUSTMENT_CAUSE_CLAIM_CORRECTED
 	case t.Claims == 0:
 		return typev1.AdjustmentCause_ADJUSTMENT_CAUSE_PAYEE
 	default:
@@ -90,14 +95,24 @@ func clauseOf(t *rules.DueTotal) string {
 	if t.Last != t.First {
 		months += " to " + t.Last.String()
 	}
-	claims := "1 approved claim"
-	if t.Claims != 1 {
-		claims = strconv.Itoa(t.Claims) + " approved claims"
+	var claims []string
+	if n := t.Claims - t.Corrections; n > 0 {
+		claims = append(claims, counted(n, "approved claim"))
+	}
+	if t.Corrections > 0 {
+		claims = append(claims, counted(t.Corrections, "correction"))
 	}
 	if len(t.Held) > 0 {
 		months += ", and " + moved
 	}
-	return fmt.Sprintf(start+"%s for %s", t.Year, payNames[t.Pot], claims, months)
+	return fmt.Sprintf(start+"%s for %s", t.Year, payNames[t.Pot], strings.Join(claims, " and "), months)
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
 }
 
 // payNames say in words what a pot pays.
@@ -202,9 +217,17 @@ func takeUp(ctx context.Context, tx *sqldb.Tx, row store.ScheduleRow, d *decisio
 		if err != nil {
 			return err
 		}
+		left, err := store.DueClaims(ctx, tx, codes, year.Last())
+		if err != nil {
+			return err
+		}
+		waiting := make(map[pot]money.Pence)
+		for i := range left {
+			waiting[potKeyOf(left[i].DueClaim)] += left[i].Amount
+		}
 		for _, p := range pots {
-			if p.Scheduled > p.Approved {
-				return fault.Bug("more of pot %s of %s is scheduled than approved", p.Pot, p.PCNCode)
+			if p.Scheduled+waiting[pot{p.PCNCode, p.Year, p.Pot}] != p.Approved {
+				return fault.Bug("what is scheduled and what waits of pot %s of %s do not make up what is approved", p.Pot, p.PCNCode)
 			}
 		}
 	}

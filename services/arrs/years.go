@@ -290,9 +290,11 @@ func (s *Service) fixed(ctx context.Context, tx *change.Tx, f *fix, codes []stri
 		byPCN[row.PCNCode] = append(byPCN[row.PCNCode], row)
 	}
 	for _, code := range codes {
-		if in.regions[code], err = regionOf(standing(byPCN[code]), runningMonth(f.year, in.known)); err != nil {
+		region, err := regionOf(standing(byPCN[code]), runningMonth(f.year, in.known))
+		if err != nil {
 			return nil, err
 		}
+		in.regions[code] = region.region
 	}
 	return in, nil
 }

@@ -11,9 +11,10 @@ import (
 // Baseline is the WTE of a role that general practice of the network already funded on 31 March 2019, as agreed with the
 // commissioner.
 type Baseline struct {
-	ID   string
-	Role string
-	WTE  *big.Rat
+	ID    string
+	Role  string
+	Month period.Month // that it is set against; zero for any
+	WTE   *big.Rat
 	// ExemptWTE is the part of it that was transferred in time from a national scheme and may be claimed.
 	ExemptWTE *big.Rat
 }

@@ -15,7 +15,8 @@ import (
 // FirstYear is the first financial year the scheme pays.
 const FirstYear = firstYear
 
-// DueClaim is what of one claim was approved from one pot and stands in no schedule yet.
+// DueClaim is what of one claim was approved from one pot and stands in no schedule yet. Of a correction it is the difference to what it
+// replaces, which is below nothing where less was due.
 type DueClaim struct {
 	ClaimID string
 	PCNCode string
@@ -24,13 +25,16 @@ type DueClaim struct {
 	Year   period.FinancialYear
 	Pot    Pot
 	Amount money.Pence
+	// Correction: the claim replaces what was approved before.
+	Correction bool
 	// Lines is how many lines of the claim it is the sum of.
 	Lines int
 	// Confidence is the least among the figures the lines rest on.
 	Confidence working.Confidence
 }
 
-// HeldLine is a line scheduled earlier that nobody could be paid, of a network whose payee is known now.
+// HeldLine is a line scheduled earlier that nobody could be paid, of a network whose payee is known now. Its amount is below nothing where
+// a correction took off more than was due.
 type HeldLine struct {
 	LineID     string
 	PCNCode    string
@@ -47,10 +51,11 @@ type DueTotal struct {
 	Year    period.FinancialYear
 	// ForMonth is the month that is closed, or the March of a year that is over; of held lines alone, their month.
 	ForMonth period.Month
-	// First and Last are the months of the earliest and the latest claim, Claims their number and New what they come to.
-	First, Last period.Month
-	Claims      int
-	New         money.Pence
+	// First and Last are the months of the earliest and the latest claim, Claims their number, Corrections how many of them replace what
+	// was approved before, and New what they come to.
+	First, Last         period.Month
+	Claims, Corrections int
+	New                 money.Pence
 	// Held are the lines that are paid to the payee now known.
 	Held   []HeldLine
 	Amount money.Pence
@@ -108,7 +113,7 @@ func (t *DueTotal) add(claims []DueClaim, closed period.Month) error {
 	b.Grow(len(claims)+len(t.Held), 1+len(claims)/mostOperands)
 	terms := make([]working.Term, 0, len(claims)+len(t.Held))
 	plus := func(name string, amount money.Pence, origin working.Origin) (err error) {
-		if amount <= 0 {
+		if amount == 0 {
 			return fault.Bug("%s has nothing due", name)
 		}
 		terms = append(terms, b.Input(name, amount.GBP(), "GBP", origin))
@@ -119,8 +124,13 @@ func (t *DueTotal) add(claims []DueClaim, closed period.Month) error {
 		if claim.Month.After(closed) {
 			return fault.Bug("claim %s for %s is due in %s", claim.ClaimID, claim.Month, closed)
 		}
+		source := "approved of the claim for " + claim.Month.String()
+		if claim.Correction {
+			source = "approved of the correction for " + claim.Month.String() + " above what it replaces"
+			t.Corrections++
+		}
 		if err := plus("claim "+claim.ClaimID, claim.Amount, working.Origin{
-			Kind: working.FromDeclaration, Ref: claim.ClaimID, Source: "approved of the claim for " + claim.Month.String(), Confidence: claim.Confidence,
+			Kind: working.FromDeclaration, Ref: claim.ClaimID, Source: source, Confidence: claim.Confidence,
 		}); err != nil {
 			return err
 		}

@@ -348,8 +348,8 @@ func (w *walk) testAdditional() error {
 
 func (w *walk) baseline() *Baseline {
 	for i := range w.a.Baselines {
-		if w.a.Baselines[i].Role == w.l.Role {
-			return &w.a.Baselines[i]
+		if b := &w.a.Baselines[i]; b.Role == w.l.Role && (b.Month.IsZero() || b.Month == w.l.Month) {
+			return b
 		}
 	}
 	return nil

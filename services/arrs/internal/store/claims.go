@@ -23,6 +23,7 @@ type ClaimKind int64
 const (
 	Monthly ClaimKind = iota + 1
 	Uplift
+	Correction
 )
 
 // ClaimState is where a claim stands; its values equal those of the contract.
@@ -82,10 +83,24 @@ type LineRow struct {
 	Approved     money.Pence
 	Confidence   working.Confidence // the least of the figures that the payable amount rests on
 	ScheduleID   string
-	Reason       string // why less than what is payable was approved
-	Entry        *arrsv1.LineEntry
-	Assessment   *arrsv1.ClaimLine // without its entry
+	// Replaced is what was approved before of the engagement and month that a correction is of, Paid what of it is in schedules, and
+	// ReplacedBy the line of the correction that took the place of this one.
+	Replaced, Paid money.Pence
+	ReplacedBy     string
+	Reason         string                  // why less than what is payable was approved
+	Terms          *arrsv1.EngagementTerms // the engagement as it was stated when the line was read, with the working time claimed
+	Entry          *arrsv1.LineEntry
+	Assessment     *arrsv1.ClaimLine // without its entry
 }
+
+// EngagementMonth is a month of an engagement: what a line claims.
+type EngagementMonth struct {
+	EngagementID string
+	Month        period.Month
+}
+
+// Of is what the line claims.
+func (l *LineRow) Of() EngagementMonth { return EngagementMonth{l.EngagementID, l.Month} }
 
 const claimColumns = `claim_id, pcn_code, commissioner_code, month, kind, state, revision, line_count, notes, query, totals, submitted_by, submitted_at, amended_by,
 	decided_by, decided_at, decision_reason, erased_at, version`
@@ -171,9 +186,13 @@ func Claims(ctx context.Context, q sqldb.Querier, by ClaimFilter) ([]ClaimRow, e
 func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 	_, err := tx.BulkInsert(ctx, "claim_lines", []string{
 		"line_id", "claim_id", "revision", "number", "pcn_code", "month", "engagement_id", "kind", "live", "role_code", "person", "pot", "held", "claimed_pence",
-		"payable_pence", "confidence", "entry", "assessment",
+		"payable_pence", "replaced_pence", "confidence", "terms", "entry", "assessment",
 	}, rowsOf(lines, func(l LineRow) ([]any, error) {
 		held, err := heldBytes(l.Held)
+		if err != nil {
+			return nil, err
+		}
+		terms, err := sqldb.Marshal(l.Terms)
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +206,7 @@ func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 		}
 		return []any{
 			l.ID, l.ClaimID, int64(l.Revision), int64(l.Number), l.PCNCode, l.Month.String(), l.EngagementID, int64(l.Kind), l.Live, l.Role, l.Person, string(l.Pot), held,
-			int64(l.Claimed), int64(l.Payable), int64(l.Confidence), entry, assessment,
+			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), terms, entry, assessment,
 		}, nil
 	}))
 	if err != nil {
@@ -247,9 +266,13 @@ func readHeld(body []byte, into *rules.Held) error {
 // HeldLine is what a live line holds, and of which claim it is.
 type HeldLine struct {
 	rules.Held
-	ClaimID string
-	Kind    ClaimKind
+	ClaimID   string
+	Kind      ClaimKind
+	Undecided bool // of a claim that waits for a decision
 }
+
+// Of is what the line claims.
+func (h *HeldLine) Of() EngagementMonth { return EngagementMonth{h.EngagementID, h.Month} }
 
 // HeldIn returns what the live lines of a PCN hold in some months, apart from those of one claim, in order of their being put forward.
 func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month, without string) ([]HeldLine, error) {
@@ -258,7 +281,7 @@ func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Mo
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (h HeldLine, err error) {
 		var month string
 		var held []byte
-		if err := rows.Scan(&h.LineID, &h.ClaimID, &h.Kind, &month, &h.EngagementID, &h.Role, &h.Person, &held); err != nil {
+		if err := rows.Scan(&h.LineID, &h.ClaimID, &h.Kind, &month, &h.EngagementID, &h.Role, &h.Person, &held, &h.Undecided); err != nil {
 			return h, err
 		}
 		var p parser
@@ -266,30 +289,35 @@ func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Mo
 			return h, p.err
 		}
 		return h, readHeld(held, &h.Held)
-	}, `SELECT line_id, claim_id, kind, month, engagement_id, role_code, person, held FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
+	}, `SELECT line_id, claim_id, kind, month, engagement_id, role_code, person, held,
+		EXISTS (SELECT 1 FROM claims c WHERE c.claim_id = claim_lines.claim_id AND c.state IN (1, 2)) FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
 }
 
 func liveIn(pcn string, months []period.Month) *sqldb.Filter {
-	texts := make([]string, len(months))
-	for i, month := range months {
-		texts[i] = month.String()
-	}
 	f := new(sqldb.Filter)
 	f.Where("live")
 	f.Where("pcn_code = ?", pcn)
-	f.In("month", texts)
+	f.In("month", texts(months))
 	return f
 }
 
+func texts(months []period.Month) []string {
+	out := make([]string, len(months))
+	for i, month := range months {
+		out[i] = month.String()
+	}
+	return out
+}
+
 const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
-	approved_pence, confidence, schedule_id, decision_reason, entry, assessment`
+	approved_pence, confidence, schedule_id, replaced_pence, paid_pence, replaced_by, decision_reason, terms, entry, assessment`
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	var month, pot string
-	var held, entry, assessment []byte
+	var held, terms, entry, assessment []byte
 	var confidence int64
 	if err := rows.Scan(&l.ID, &l.ClaimID, &l.Revision, &l.Number, &l.PCNCode, &month, &l.EngagementID, &l.Kind, &l.Live, &l.Role, &l.Person, &pot, &held, &l.Claimed,
-		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Reason, &entry, &assessment); err != nil {
+		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Replaced, &l.Paid, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
 		return l, err
 	}
 	var p parser
@@ -299,6 +327,9 @@ func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	}
 	l.Held = rules.Held{LineID: l.ID, EngagementID: l.EngagementID, Person: l.Person, Role: l.Role, Month: l.Month}
 	if err := readHeld(held, &l.Held); err != nil {
+		return l, err
+	}
+	if l.Terms, err = sqldb.Unmarshal(terms, new(arrsv1.EngagementTerms)); err != nil {
 		return l, err
 	}
 	if l.Entry, err = sqldb.Unmarshal(entry, new(arrsv1.LineEntry)); err != nil {
@@ -313,12 +344,45 @@ func Lines(ctx context.Context, q sqldb.Querier, claim string, revision int) ([]
 	return sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+` FROM claim_lines WHERE claim_id = $1 AND revision = $2 ORDER BY number`, claim, revision)
 }
 
-// ApprovedLines returns the monthly lines of a PCN of which something was approved, in some months.
+// ApprovedLines returns the lines of a PCN of which something was approved and that count, in some months, in order of their being put
+// forward.
 func ApprovedLines(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month) ([]LineRow, error) {
 	f := liveIn(pcn, months)
-	f.Where("kind = ?", int64(Monthly))
 	f.Where("approved_pence > 0")
 	return sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+` FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
+}
+
+// WaitingCorrections returns what the corrections of a PCN are of that wait for a decision, in some months, apart from those of one claim.
+func WaitingCorrections(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month, without string) ([]EngagementMonth, error) {
+	var f sqldb.Filter
+	f.Where("c.pcn_code = ?", pcn)
+	f.Where("c.kind = ?", int64(Correction))
+	f.Where("c.state IN (1, 2)")
+	f.Where("c.claim_id <> ?", without)
+	f.In("l.month", texts(months))
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (of EngagementMonth, err error) {
+		var month string
+		if err := rows.Scan(&of.EngagementID, &month); err != nil {
+			return of, err
+		}
+		var p parser
+		of.Month = p.month(month)
+		return of, p.err
+	}, `SELECT l.engagement_id, l.month FROM claims c JOIN claim_lines l ON l.claim_id = c.claim_id AND l.revision = c.revision`+f.String(), f.Args()...)
+}
+
+// Replace puts the line of a correction in the place of others: it counts from now on, with what of them is in schedules, and they do not.
+func Replace(ctx context.Context, tx *sqldb.Tx, line string, paid money.Pence, replaced []string) error {
+	var f sqldb.Filter
+	by, no := f.Arg(line), f.Arg(false)
+	f.In("line_id", replaced)
+	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = `+no+`, replaced_by = `+by+f.String(), f.Args()...); err != nil {
+		return fmt.Errorf("replace by line %s: %w", line, err)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = $1, paid_pence = $2 WHERE line_id = $3`, true, int64(paid), line); err != nil {
+		return fmt.Errorf("let line %s count: %w", line, err)
+	}
+	return nil
 }
 
 // RetireLines ends the counting of a claim's lines: those of an older revision, or of a claim that was withdrawn or rejected.
@@ -392,7 +456,7 @@ func EndedCommissioners(ctx context.Context, q sqldb.Querier) ([]string, error) 
 // waits for a close.
 func Erasable(ctx context.Context, q sqldb.Querier, commissioner string, before int64, limit int) ([]string, error) {
 	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT claim_id FROM claims c WHERE c.commissioner_code = $1 AND c.erased_at = 0 AND c.decided_at > 0 AND c.decided_at < $2
-		AND NOT EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = c.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = '')
+		AND NOT EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = c.claim_id AND `+waiting+`)
 		ORDER BY c.decided_at, c.claim_id LIMIT $3`, commissioner, before, limit)
 }
 
@@ -401,8 +465,8 @@ func Erase(ctx context.Context, tx *sqldb.Tx, claims []string, at int64) error {
 	var lines, heads sqldb.Filter
 	empty := lines.Arg([]byte{})
 	lines.In("claim_id", claims)
-	_, err := tx.Exec(ctx, `UPDATE claim_lines SET entry = `+empty+`, assessment = `+empty+`, held = `+empty+`, person = '', decision_reason = '', approved_pence = 0,
-		payable_pence = 0, claimed_pence = 0`+lines.String(), lines.Args()...)
+	_, err := tx.Exec(ctx, `UPDATE claim_lines SET entry = `+empty+`, assessment = `+empty+`, held = `+empty+`, terms = `+empty+`, person = '', decision_reason = '',
+		approved_pence = 0, payable_pence = 0, claimed_pence = 0, replaced_pence = 0, paid_pence = 0`+lines.String(), lines.Args()...)
 	if err != nil {
 		return fmt.Errorf("erase the lines of %d claims: %w", len(claims), err)
 	}

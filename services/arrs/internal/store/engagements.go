@@ -100,7 +100,7 @@ func Lead(ctx context.Context, tx *sqldb.Tx, pcn string, year period.FinancialYe
 	}
 	_, err = tx.Exec(ctx, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND financial_year = $3
 		AND commissioner_code <> $1 AND (state IN (1, 2) OR EXISTS (SELECT 1 FROM claim_lines l
-			WHERE l.claim_id = claims.claim_id AND l.live AND l.approved_pence > 0 AND l.schedule_id = ''))`, commissioner, pcn, year.String())
+			WHERE l.claim_id = claims.claim_id AND `+waiting+`))`, commissioner, pcn, year.String())
 	if err != nil {
 		return fmt.Errorf("hand over the claims of %s: %w", pcn, err)
 	}

@@ -310,7 +310,7 @@ func scanClaimed(rows *sql.Rows) (r ClaimedRow, err error) {
 		return r, err
 	}
 	var p parser
-	r.Uplift = kind != 1
+	r.Uplift = kind == int64(Uplift)
 	r.Month, r.Pot, r.Start, r.End, r.PerWeek = p.month(month), rules.Pot(pot), p.date(start), p.date(end), p.decimal(stated.GetPerWeek())
 	if p.err != nil {
 		return r, p.err
@@ -333,13 +333,13 @@ func Claimed(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pc
 	})
 }
 
-// LastClaimed returns, engagement by engagement, the live monthly lines of the last month claimed up to a month. An engagement has
+// LastClaimed returns, engagement by engagement, the live lines of working time of the last month claimed up to a month. An engagement has
 // several where its month was claimed in parts.
 func LastClaimed(ctx context.Context, q sqldb.Querier, from, to period.Month, pcns []string) ([]ClaimedRow, error) {
 	var out []ClaimedRow
 	return out, sqldb.InBatches(pcns, func(batch []string) error {
 		f := linesOf(from, to, batch)
-		f.Where("l.kind = 1")
+		f.Where("l.kind <> ?", int64(Uplift))
 		rows, err := sqldb.Collect(ctx, q, scanClaimed, `SELECT `+claimedColumns+` FROM (
 				SELECT l.line_id, RANK() OVER (PARTITION BY l.engagement_id ORDER BY l.month DESC) AS place FROM claim_lines l`+f.String()+`
 			) AS ranked JOIN claim_lines l ON l.line_id = ranked.line_id JOIN claims c ON c.claim_id = l.claim_id

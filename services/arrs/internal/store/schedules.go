@@ -160,6 +160,11 @@ func LinesWithoutPayee(ctx context.Context, q sqldb.Querier, pcns []string) ([]S
 	return linesWhere(ctx, q, pcns, "l.payee_code = ''")
 }
 
+// TakesBack tells whether a line takes back one that nobody could be paid. Only such a line has the cause PAYEE and no payee.
+func TakesBack(line *typev1.PaymentLine) bool {
+	return line.GetPayee().GetCode() == "" && line.GetAdjustmentCause() == typev1.AdjustmentCause_ADJUSTMENT_CAUSE_PAYEE
+}
+
 func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition string, args ...any) ([]ScheduleLine, error) {
 	type closedLine struct {
 		ScheduleLine
@@ -187,8 +192,13 @@ func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition s
 		return nil, fmt.Errorf("load lines of PCNs: %w", err)
 	}
 	slices.SortFunc(found, func(a, b closedLine) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.Message.GetAmountPence(), b.Message.GetAmountPence()),
-			cmp.Compare(a.Message.GetLineId(), b.Message.GetLineId()))
+		takes := func(l *closedLine) int {
+			if TakesBack(l.Message) {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(takes(&a), takes(&b)), cmp.Compare(a.Message.GetLineId(), b.Message.GetLineId()))
 	})
 	out := make([]ScheduleLine, len(found))
 	for i := range found {
@@ -203,7 +213,8 @@ type DueClaim struct {
 	CommissionerCode string
 }
 
-// DueClaims returns what of the claims of some PCNs, for months up to one, was approved and is in no schedule: by claim and pot.
+// DueClaims returns what of the claims of some PCNs, for months up to one, was approved and is in no schedule: by claim and pot. Of a
+// correction it is the difference to what it replaces, which can be below nothing.
 func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.Month) ([]DueClaim, error) {
 	var out []DueClaim
 	err := sqldb.InBatches(pcns, func(batch []string) error {
@@ -211,8 +222,8 @@ func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.
 		f.In("l.pcn_code", batch)
 		f.Where("c.month <= ?", upTo.String())
 		rows, err := sqldb.Collect(ctx, q, scanDue, `SELECT l.claim_id, l.pcn_code, c.commissioner_code, c.month, c.financial_year, l.pot,
-			CAST(SUM(l.approved_pence) AS BIGINT), COUNT(*), MAX(l.confidence) FROM claim_lines l JOIN claims c ON c.claim_id = l.claim_id`+
-			f.String()+` AND `+waiting+` GROUP BY l.claim_id, l.pcn_code, c.commissioner_code, c.month, c.financial_year, l.pot`, f.Args()...)
+			CAST(SUM(l.approved_pence - l.paid_pence) AS BIGINT), COUNT(*), MAX(l.confidence), c.kind FROM claim_lines l JOIN claims c ON c.claim_id = l.claim_id`+
+			f.String()+` AND `+waiting+` GROUP BY l.claim_id, l.pcn_code, c.commissioner_code, c.month, c.financial_year, c.kind, l.pot`, f.Args()...)
 		out = append(out, rows...)
 		return err
 	})
@@ -222,17 +233,19 @@ func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.
 	return out, nil
 }
 
-// waiting selects lines of claims that were approved and are in no schedule; it is what the index of due lines is of.
-const waiting = `l.live AND l.approved_pence > 0 AND l.schedule_id = ''`
+// waiting selects lines of which something else was approved than is in schedules, and that no correction has replaced; it is what the
+// index of due lines is of.
+const waiting = `l.replaced_by = '' AND l.schedule_id = '' AND l.approved_pence <> l.paid_pence`
 
 func scanDue(rows *sql.Rows) (d DueClaim, err error) {
 	var month, year, pot string
 	var confidence int64
-	if err := rows.Scan(&d.ClaimID, &d.PCNCode, &d.CommissionerCode, &month, &year, &pot, &d.Amount, &d.Lines, &confidence); err != nil {
+	var kind ClaimKind
+	if err := rows.Scan(&d.ClaimID, &d.PCNCode, &d.CommissionerCode, &month, &year, &pot, &d.Amount, &d.Lines, &confidence, &kind); err != nil {
 		return d, err
 	}
 	var p parser
-	d.Pot, d.Confidence = rules.Pot(pot), working.Confidence(confidence)
+	d.Pot, d.Confidence, d.Correction = rules.Pot(pot), working.Confidence(confidence), kind == Correction
 	d.Month, d.Year = p.month(month), parse(&p, year, period.ParseFinancialYear)
 	return d, p.err
 }

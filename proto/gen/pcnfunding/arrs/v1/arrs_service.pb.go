@@ -1515,7 +1515,7 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe2Z\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe5Z\n" +
 	"\vArrsService\x12\x80\x01\n" +
 	"\tListRoles\x12$.pcnfunding.arrs.v1.ListRolesRequest\x1a%.pcnfunding.arrs.v1.ListRolesResponse\"&\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x06\x05\b\a\x03\x04\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/arrs/roles\x12\x88\x01\n" +
@@ -1578,14 +1578,14 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/arrs/quotes/form\x12{\n" +
 	"\n" +
 	"CheckClaim\x12%.pcnfunding.arrs.v1.CheckClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"+\xca\xc1\x18\a\n" +
-	"\x03\x01\x03\x04\x10\x05\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/arrs/claims:check\x12x\n" +
-	"\vSubmitClaim\x12&.pcnfunding.arrs.v1.SubmitClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"&\xca\xc1\x18\b\n" +
-	"\x02\x03\x04\x10\x05(\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/arrs/claims\x12\x87\x01\n" +
+	"\x03\x01\x03\x04\x10\x05\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/arrs/claims:check\x12y\n" +
+	"\vSubmitClaim\x12&.pcnfunding.arrs.v1.SubmitClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"'\xca\xc1\x18\t\n" +
+	"\x03\x03\x04\x01\x10\x05(\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/arrs/claims\x12\x88\x01\n" +
 	"\n" +
-	"AmendClaim\x12%.pcnfunding.arrs.v1.AmendClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"7\xca\xc1\x18\b\n" +
-	"\x02\x03\x04\x10\x05(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/arrs/claims/{claim_id}:amend\x12\x90\x01\n" +
-	"\rWithdrawClaim\x12(.pcnfunding.arrs.v1.WithdrawClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\":\xca\xc1\x18\b\n" +
-	"\x02\x03\x04\x10\x05(\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/arrs/claims/{claim_id}:withdraw\x12\x87\x01\n" +
+	"AmendClaim\x12%.pcnfunding.arrs.v1.AmendClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"8\xca\xc1\x18\t\n" +
+	"\x03\x03\x04\x01\x10\x05(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/arrs/claims/{claim_id}:amend\x12\x91\x01\n" +
+	"\rWithdrawClaim\x12(.pcnfunding.arrs.v1.WithdrawClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\";\xca\xc1\x18\t\n" +
+	"\x03\x03\x04\x01\x10\x05(\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/arrs/claims/{claim_id}:withdraw\x12\x87\x01\n" +
 	"\n" +
 	"QueryClaim\x12%.pcnfunding.arrs.v1.QueryClaimRequest\x1a\x19.pcnfunding.arrs.v1.Claim\"7\xca\xc1\x18\b\n" +
 	"\x02\x01\x02\x10\x05(\x01\x82\xd3\xe4\x93\x02%:\x01*\" /v1/arrs/claims/{claim_id}:query\x12\x89\x01\n" +

@@ -168,11 +168,13 @@ type ArrsServiceClient interface {
 	// CheckClaim tells what a claim would come to now, line by line and test by test, and stores nothing.
 	CheckClaim(ctx context.Context, in *CheckClaimRequest, opts ...grpc.CallOption) (*Claim, error)
 	// SubmitClaim puts a claim forward. The answer tells which pound is payable and why any is not; what is payable is set aside within the
-	// yearly sum, in the order of claims.
+	// yearly sum, in the order of claims. A finance preparer of the commissioner may enter a claim for a PCN, also for months that are longer
+	// past than the national form lists, and put a CORRECTION forward where a PCN does not.
 	SubmitClaim(ctx context.Context, in *SubmitClaimRequest, opts ...grpc.CallOption) (*Claim, error)
-	// AmendClaim puts a claim that is not decided forward anew. It keeps its place in the order of claims.
+	// AmendClaim puts a claim that is not decided forward anew. It keeps its place in the order of claims. A finance preparer may amend what
+	// the same person entered.
 	AmendClaim(ctx context.Context, in *AmendClaimRequest, opts ...grpc.CallOption) (*Claim, error)
-	// WithdrawClaim takes a claim that is not decided back.
+	// WithdrawClaim takes a claim that is not decided back. A finance preparer may withdraw what the same person entered.
 	WithdrawClaim(ctx context.Context, in *WithdrawClaimRequest, opts ...grpc.CallOption) (*Claim, error)
 	// QueryClaim asks a PCN about its claim, which waits until the PCN amends it.
 	QueryClaim(ctx context.Context, in *QueryClaimRequest, opts ...grpc.CallOption) (*Claim, error)
@@ -1089,11 +1091,13 @@ type ArrsServiceServer interface {
 	// CheckClaim tells what a claim would come to now, line by line and test by test, and stores nothing.
 	CheckClaim(context.Context, *CheckClaimRequest) (*Claim, error)
 	// SubmitClaim puts a claim forward. The answer tells which pound is payable and why any is not; what is payable is set aside within the
-	// yearly sum, in the order of claims.
+	// yearly sum, in the order of claims. A finance preparer of the commissioner may enter a claim for a PCN, also for months that are longer
+	// past than the national form lists, and put a CORRECTION forward where a PCN does not.
 	SubmitClaim(context.Context, *SubmitClaimRequest) (*Claim, error)
-	// AmendClaim puts a claim that is not decided forward anew. It keeps its place in the order of claims.
+	// AmendClaim puts a claim that is not decided forward anew. It keeps its place in the order of claims. A finance preparer may amend what
+	// the same person entered.
 	AmendClaim(context.Context, *AmendClaimRequest) (*Claim, error)
-	// WithdrawClaim takes a claim that is not decided back.
+	// WithdrawClaim takes a claim that is not decided back. A finance preparer may withdraw what the same person entered.
 	WithdrawClaim(context.Context, *WithdrawClaimRequest) (*Claim, error)
 	// QueryClaim asks a PCN about its claim, which waits until the PCN amends it.
 	QueryClaim(context.Context, *QueryClaimRequest) (*Claim, error)

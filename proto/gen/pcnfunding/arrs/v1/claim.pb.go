@@ -33,6 +33,10 @@ const (
 	ClaimKind_MONTHLY ClaimKind = 1
 	// What a backdated uplift added to months that were claimed before.
 	ClaimKind_UPLIFT ClaimKind = 2
+	// What a month that was approved comes to instead: its whole cost anew, of the engagement as it is stated now, and 0 where nothing was
+	// due. Once approved it takes the place of what was approved of the engagement and month, uplifts included, and the difference is paid
+	// or taken off. The PCN puts it forward, or the commissioner.
+	ClaimKind_CORRECTION ClaimKind = 3
 )
 
 // Enum value maps for ClaimKind.
@@ -41,11 +45,13 @@ var (
 		0: "CLAIM_KIND_UNSPECIFIED",
 		1: "MONTHLY",
 		2: "UPLIFT",
+		3: "CORRECTION",
 	}
 	ClaimKind_value = map[string]int32{
 		"CLAIM_KIND_UNSPECIFIED": 0,
 		"MONTHLY":                1,
 		"UPLIFT":                 2,
+		"CORRECTION":             3,
 	}
 )
 
@@ -385,8 +391,18 @@ type ClaimLine struct {
 	ApprovedPence int64 `protobuf:"varint,13,opt,name=approved_pence,json=approvedPence,proto3" json:"approved_pence,omitempty"`
 	// Why less than what is payable was approved.
 	DecisionReason string `protobuf:"bytes,14,opt,name=decision_reason,json=decisionReason,proto3" json:"decision_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a CORRECTION: what was approved before of the engagement and month, in pence.
+	ReplacedPence int64 `protobuf:"varint,15,opt,name=replaced_pence,json=replacedPence,proto3" json:"replaced_pence,omitempty"`
+	// Line of the correction that took the place of this one; empty while this one counts.
+	ReplacedByLineId string `protobuf:"bytes,16,opt,name=replaced_by_line_id,json=replacedByLineId,proto3" json:"replaced_by_line_id,omitempty"`
+	// The engagement as it was stated when the line was read, with the working time claimed.
+	Terms *EngagementTerms `protobuf:"bytes,17,opt,name=terms,proto3" json:"terms,omitempty"`
+	// Region of the month's maximum, such as inner_london.
+	PriceRegion string `protobuf:"bytes,18,opt,name=price_region,json=priceRegion,proto3" json:"price_region,omitempty"`
+	// True if the national region was taken because the commissioner has decided on none.
+	PriceRegionAssumed bool `protobuf:"varint,19,opt,name=price_region_assumed,json=priceRegionAssumed,proto3" json:"price_region_assumed,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ClaimLine) Reset() {
@@ -517,6 +533,41 @@ func (x *ClaimLine) GetDecisionReason() string {
 	return ""
 }
 
+func (x *ClaimLine) GetReplacedPence() int64 {
+	if x != nil {
+		return x.ReplacedPence
+	}
+	return 0
+}
+
+func (x *ClaimLine) GetReplacedByLineId() string {
+	if x != nil {
+		return x.ReplacedByLineId
+	}
+	return ""
+}
+
+func (x *ClaimLine) GetTerms() *EngagementTerms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *ClaimLine) GetPriceRegion() string {
+	if x != nil {
+		return x.PriceRegion
+	}
+	return ""
+}
+
+func (x *ClaimLine) GetPriceRegionAssumed() bool {
+	if x != nil {
+		return x.PriceRegionAssumed
+	}
+	return false
+}
+
 // LineEntry is what a PCN enters for one engagement and month. Pay is the cost of the month to the employer, in pence.
 type LineEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -524,9 +575,9 @@ type LineEntry struct {
 	Label string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
 	// Engagement, by identifier.
 	EngagementId string `protobuf:"bytes,2,opt,name=engagement_id,json=engagementId,proto3" json:"engagement_id,omitempty"`
-	// Hours or sessions a week in the month, exact decimal; empty means those of the engagement.
+	// Hours or sessions a week in the month, exact decimal; empty means those of the engagement, and of an UPLIFT those that were claimed.
 	PerWeek string `protobuf:"bytes,3,opt,name=per_week,json=perWeek,proto3" json:"per_week,omitempty"`
-	// Last day of the person's work, YYYY-MM-DD; empty if there is no change in the month.
+	// Last day of the person's work, YYYY-MM-DD; empty if there is no change in the month. Of an UPLIFT it is that of the line uplifted.
 	LeftDate string `protobuf:"bytes,4,opt,name=left_date,json=leftDate,proto3" json:"left_date,omitempty"`
 	// Salary of the month, in pence.
 	SalaryPence int64 `protobuf:"varint,5,opt,name=salary_pence,json=salaryPence,proto3" json:"salary_pence,omitempty"`
@@ -872,6 +923,8 @@ type PotTotal struct {
 	PayablePence int64 `protobuf:"varint,3,opt,name=payable_pence,json=payablePence,proto3" json:"payable_pence,omitempty"`
 	// Approved, in pence.
 	ApprovedPence int64 `protobuf:"varint,4,opt,name=approved_pence,json=approvedPence,proto3" json:"approved_pence,omitempty"`
+	// Approved before for what a CORRECTION replaces, in pence. What it sets aside is what is payable above it.
+	ReplacedPence int64 `protobuf:"varint,5,opt,name=replaced_pence,json=replacedPence,proto3" json:"replaced_pence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -930,6 +983,13 @@ func (x *PotTotal) GetPayablePence() int64 {
 func (x *PotTotal) GetApprovedPence() int64 {
 	if x != nil {
 		return x.ApprovedPence
+	}
+	return 0
+}
+
+func (x *PotTotal) GetReplacedPence() int64 {
+	if x != nil {
+		return x.ReplacedPence
 	}
 	return 0
 }
@@ -1949,7 +2009,7 @@ var File_pcnfunding_arrs_v1_claim_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\n" +
-	"\x1epcnfunding/arrs/v1/claim.proto\x12\x12pcnfunding.arrs.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpcnfunding/arrs/v1/figure.proto\x1a pcnfunding/type/v1/working.proto\"\x8c\x02\n" +
+	"\x1epcnfunding/arrs/v1/claim.proto\x12\x12pcnfunding.arrs.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#pcnfunding/arrs/v1/engagement.proto\x1a\x1fpcnfunding/arrs/v1/figure.proto\x1a pcnfunding/type/v1/working.proto\"\x8c\x02\n" +
 	"\n" +
 	"TestResult\x12\x12\n" +
 	"\x04test\x18\x01 \x01(\tR\x04test\x125\n" +
@@ -1963,7 +2023,7 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x04Part\x12\x12\n" +
 	"\x04test\x18\x01 \x01(\tR\x04test\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12!\n" +
-	"\famount_pence\x18\x03 \x01(\x03R\vamountPence\"\xa5\x04\n" +
+	"\famount_pence\x18\x03 \x01(\x03R\vamountPence\"\x8b\x06\n" +
 	"\tClaimLine\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x123\n" +
 	"\x05entry\x18\x02 \x01(\v2\x1d.pcnfunding.arrs.v1.LineEntryR\x05entry\x12\x14\n" +
@@ -1979,7 +2039,12 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x05tests\x18\v \x03(\v2\x1e.pcnfunding.arrs.v1.TestResultR\x05tests\x125\n" +
 	"\aworking\x18\f \x01(\v2\x1b.pcnfunding.type.v1.WorkingR\aworking\x12%\n" +
 	"\x0eapproved_pence\x18\r \x01(\x03R\rapprovedPence\x12'\n" +
-	"\x0fdecision_reason\x18\x0e \x01(\tR\x0edecisionReason\"\x93\x04\n" +
+	"\x0fdecision_reason\x18\x0e \x01(\tR\x0edecisionReason\x12%\n" +
+	"\x0ereplaced_pence\x18\x0f \x01(\x03R\rreplacedPence\x12-\n" +
+	"\x13replaced_by_line_id\x18\x10 \x01(\tR\x10replacedByLineId\x129\n" +
+	"\x05terms\x18\x11 \x01(\v2#.pcnfunding.arrs.v1.EngagementTermsR\x05terms\x12!\n" +
+	"\fprice_region\x18\x12 \x01(\tR\vpriceRegion\x120\n" +
+	"\x14price_region_assumed\x18\x13 \x01(\bR\x12priceRegionAssumed\"\x93\x04\n" +
 	"\tLineEntry\x12\x1d\n" +
 	"\x05label\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18<R\x05label\x12-\n" +
 	"\rengagement_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\fengagementId\x12@\n" +
@@ -2022,12 +2087,13 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x04etag\x18\x12 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
 	"amended_by\x18\x13 \x01(\tR\tamendedBy\x12\x16\n" +
-	"\x06erased\x18\x14 \x01(\bR\x06erased\"\xa6\x01\n" +
+	"\x06erased\x18\x14 \x01(\bR\x06erased\"\xcd\x01\n" +
 	"\bPotTotal\x12)\n" +
 	"\x03pot\x18\x01 \x01(\x0e2\x17.pcnfunding.arrs.v1.PotR\x03pot\x12#\n" +
 	"\rclaimed_pence\x18\x02 \x01(\x03R\fclaimedPence\x12#\n" +
 	"\rpayable_pence\x18\x03 \x01(\x03R\fpayablePence\x12%\n" +
-	"\x0eapproved_pence\x18\x04 \x01(\x03R\rapprovedPence\"\xfa\x02\n" +
+	"\x0eapproved_pence\x18\x04 \x01(\x03R\rapprovedPence\x12%\n" +
+	"\x0ereplaced_pence\x18\x05 \x01(\x03R\rreplacedPence\"\xfa\x02\n" +
 	"\n" +
 	"ClaimEntry\x124\n" +
 	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x12F\n" +
@@ -2110,12 +2176,14 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x14ImportClaimsResponse\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x05R\x04rows\x121\n" +
 	"\x06claims\x18\x02 \x03(\v2\x19.pcnfunding.arrs.v1.ClaimR\x06claims\x12)\n" +
-	"\x10already_imported\x18\x03 \x01(\bR\x0falreadyImported*@\n" +
+	"\x10already_imported\x18\x03 \x01(\bR\x0falreadyImported*P\n" +
 	"\tClaimKind\x12\x1a\n" +
 	"\x16CLAIM_KIND_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aMONTHLY\x10\x01\x12\n" +
 	"\n" +
-	"\x06UPLIFT\x10\x02*\xcd\x01\n" +
+	"\x06UPLIFT\x10\x02\x12\x0e\n" +
+	"\n" +
+	"CORRECTION\x10\x03*\xcd\x01\n" +
 	"\n" +
 	"ClaimState\x12\x1b\n" +
 	"\x17CLAIM_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
@@ -2176,7 +2244,8 @@ var file_pcnfunding_arrs_v1_claim_proto_goTypes = []any{
 	nil,                           // 23: pcnfunding.arrs.v1.TestResult.NumbersEntry
 	(Pot)(0),                      // 24: pcnfunding.arrs.v1.Pot
 	(*v1.Working)(nil),            // 25: pcnfunding.type.v1.Working
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*EngagementTerms)(nil),       // 26: pcnfunding.arrs.v1.EngagementTerms
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_pcnfunding_arrs_v1_claim_proto_depIdxs = []int32{
 	2,  // 0: pcnfunding.arrs.v1.TestResult.outcome:type_name -> pcnfunding.arrs.v1.Outcome
@@ -2186,28 +2255,29 @@ var file_pcnfunding_arrs_v1_claim_proto_depIdxs = []int32{
 	4,  // 4: pcnfunding.arrs.v1.ClaimLine.parts:type_name -> pcnfunding.arrs.v1.Part
 	3,  // 5: pcnfunding.arrs.v1.ClaimLine.tests:type_name -> pcnfunding.arrs.v1.TestResult
 	25, // 6: pcnfunding.arrs.v1.ClaimLine.working:type_name -> pcnfunding.type.v1.Working
-	0,  // 7: pcnfunding.arrs.v1.Claim.kind:type_name -> pcnfunding.arrs.v1.ClaimKind
-	1,  // 8: pcnfunding.arrs.v1.Claim.state:type_name -> pcnfunding.arrs.v1.ClaimState
-	5,  // 9: pcnfunding.arrs.v1.Claim.lines:type_name -> pcnfunding.arrs.v1.ClaimLine
-	8,  // 10: pcnfunding.arrs.v1.Claim.totals:type_name -> pcnfunding.arrs.v1.PotTotal
-	26, // 11: pcnfunding.arrs.v1.Claim.submitted_at:type_name -> google.protobuf.Timestamp
-	26, // 12: pcnfunding.arrs.v1.Claim.decided_at:type_name -> google.protobuf.Timestamp
-	24, // 13: pcnfunding.arrs.v1.PotTotal.pot:type_name -> pcnfunding.arrs.v1.Pot
-	0,  // 14: pcnfunding.arrs.v1.ClaimEntry.kind:type_name -> pcnfunding.arrs.v1.ClaimKind
-	6,  // 15: pcnfunding.arrs.v1.ClaimEntry.lines:type_name -> pcnfunding.arrs.v1.LineEntry
-	9,  // 16: pcnfunding.arrs.v1.CheckClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
-	9,  // 17: pcnfunding.arrs.v1.SubmitClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
-	9,  // 18: pcnfunding.arrs.v1.AmendClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
-	16, // 19: pcnfunding.arrs.v1.DecideClaimRequest.lines:type_name -> pcnfunding.arrs.v1.LineDecision
-	1,  // 20: pcnfunding.arrs.v1.ListClaimsRequest.state:type_name -> pcnfunding.arrs.v1.ClaimState
-	7,  // 21: pcnfunding.arrs.v1.ListClaimsResponse.claims:type_name -> pcnfunding.arrs.v1.Claim
-	21, // 22: pcnfunding.arrs.v1.ImportClaimsRequest.header:type_name -> pcnfunding.arrs.v1.ClaimsHeader
-	7,  // 23: pcnfunding.arrs.v1.ImportClaimsResponse.claims:type_name -> pcnfunding.arrs.v1.Claim
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	26, // 7: pcnfunding.arrs.v1.ClaimLine.terms:type_name -> pcnfunding.arrs.v1.EngagementTerms
+	0,  // 8: pcnfunding.arrs.v1.Claim.kind:type_name -> pcnfunding.arrs.v1.ClaimKind
+	1,  // 9: pcnfunding.arrs.v1.Claim.state:type_name -> pcnfunding.arrs.v1.ClaimState
+	5,  // 10: pcnfunding.arrs.v1.Claim.lines:type_name -> pcnfunding.arrs.v1.ClaimLine
+	8,  // 11: pcnfunding.arrs.v1.Claim.totals:type_name -> pcnfunding.arrs.v1.PotTotal
+	27, // 12: pcnfunding.arrs.v1.Claim.submitted_at:type_name -> google.protobuf.Timestamp
+	27, // 13: pcnfunding.arrs.v1.Claim.decided_at:type_name -> google.protobuf.Timestamp
+	24, // 14: pcnfunding.arrs.v1.PotTotal.pot:type_name -> pcnfunding.arrs.v1.Pot
+	0,  // 15: pcnfunding.arrs.v1.ClaimEntry.kind:type_name -> pcnfunding.arrs.v1.ClaimKind
+	6,  // 16: pcnfunding.arrs.v1.ClaimEntry.lines:type_name -> pcnfunding.arrs.v1.LineEntry
+	9,  // 17: pcnfunding.arrs.v1.CheckClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
+	9,  // 18: pcnfunding.arrs.v1.SubmitClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
+	9,  // 19: pcnfunding.arrs.v1.AmendClaimRequest.claim:type_name -> pcnfunding.arrs.v1.ClaimEntry
+	16, // 20: pcnfunding.arrs.v1.DecideClaimRequest.lines:type_name -> pcnfunding.arrs.v1.LineDecision
+	1,  // 21: pcnfunding.arrs.v1.ListClaimsRequest.state:type_name -> pcnfunding.arrs.v1.ClaimState
+	7,  // 22: pcnfunding.arrs.v1.ListClaimsResponse.claims:type_name -> pcnfunding.arrs.v1.Claim
+	21, // 23: pcnfunding.arrs.v1.ImportClaimsRequest.header:type_name -> pcnfunding.arrs.v1.ClaimsHeader
+	7,  // 24: pcnfunding.arrs.v1.ImportClaimsResponse.claims:type_name -> pcnfunding.arrs.v1.Claim
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_arrs_v1_claim_proto_init() }
@@ -2215,6 +2285,7 @@ func file_pcnfunding_arrs_v1_claim_proto_init() {
 	if File_pcnfunding_arrs_v1_claim_proto != nil {
 		return
 	}
+	file_pcnfunding_arrs_v1_engagement_proto_init()
 	file_pcnfunding_arrs_v1_figure_proto_init()
 	file_pcnfunding_arrs_v1_claim_proto_msgTypes[17].OneofWrappers = []any{
 		(*ImportClaimsRequest_Header)(nil),

@@ -275,6 +275,12 @@ const (
 	// The year's sum was lowered after the claim was put forward, and no longer covers what is to be approved: approve less, or query the
 	// claim to have it assessed anew.
 	Reason_SUM_LOWERED Reason = 159
+	// Nothing that can be corrected is approved of the engagement for the month.
+	Reason_NOTHING_TO_CORRECT Reason = 160
+	// A claim or correction of the engagement and month waits for a decision.
+	Reason_CORRECTION_WAITS Reason = 161
+	// Another pot would pay what a correction states than paid what it replaces.
+	Reason_CORRECTION_OF_OTHER_POT Reason = 162
 )
 
 // Enum value maps for Reason.
@@ -405,6 +411,9 @@ var (
 		157: "PLAN_ITEM_INVALID",
 		158: "WORKFORCE_IMPORT_NOT_FOUND",
 		159: "SUM_LOWERED",
+		160: "NOTHING_TO_CORRECT",
+		161: "CORRECTION_WAITS",
+		162: "CORRECTION_OF_OTHER_POT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -532,6 +541,9 @@ var (
 		"PLAN_ITEM_INVALID":          157,
 		"WORKFORCE_IMPORT_NOT_FOUND": 158,
 		"SUM_LOWERED":                159,
+		"NOTHING_TO_CORRECT":         160,
+		"CORRECTION_WAITS":           161,
+		"CORRECTION_OF_OTHER_POT":    162,
 	}
 )
 
@@ -566,7 +578,7 @@ var File_pcnfunding_arrs_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xa6\x16\n" +
+	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xf4\x16\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -696,7 +708,10 @@ const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\x11PLAN_LINE_INVALID\x10\x9c\x01\x12\x16\n" +
 	"\x11PLAN_ITEM_INVALID\x10\x9d\x01\x12\x1f\n" +
 	"\x1aWORKFORCE_IMPORT_NOT_FOUND\x10\x9e\x01\x12\x10\n" +
-	"\vSUM_LOWERED\x10\x9f\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
+	"\vSUM_LOWERED\x10\x9f\x01\x12\x17\n" +
+	"\x12NOTHING_TO_CORRECT\x10\xa0\x01\x12\x15\n" +
+	"\x10CORRECTION_WAITS\x10\xa1\x01\x12\x1c\n" +
+	"\x17CORRECTION_OF_OTHER_POT\x10\xa2\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
 
 var (
 	file_pcnfunding_arrs_v1_reason_proto_rawDescOnce sync.Once

@@ -163,6 +163,8 @@ const (
 	AdjustmentCause_ADJUSTMENT_CAUSE_SEVERAL AdjustmentCause = 11
 	// A claim was approved after what it adds to had been scheduled.
 	AdjustmentCause_ADJUSTMENT_CAUSE_LATE_CLAIM AdjustmentCause = 12
+	// A claim that was approved and scheduled came to something else.
+	AdjustmentCause_ADJUSTMENT_CAUSE_CLAIM_CORRECTED AdjustmentCause = 13
 )
 
 // Enum value maps for AdjustmentCause.
@@ -181,21 +183,23 @@ var (
 		10: "ADJUSTMENT_CAUSE_DECLARATION",
 		11: "ADJUSTMENT_CAUSE_SEVERAL",
 		12: "ADJUSTMENT_CAUSE_LATE_CLAIM",
+		13: "ADJUSTMENT_CAUSE_CLAIM_CORRECTED",
 	}
 	AdjustmentCause_value = map[string]int32{
-		"ADJUSTMENT_CAUSE_UNSPECIFIED":    0,
-		"ADJUSTMENT_CAUSE_RATE":           1,
-		"ADJUSTMENT_CAUSE_POPULATION":     2,
-		"ADJUSTMENT_CAUSE_MEMBERSHIP":     3,
-		"ADJUSTMENT_CAUSE_BEDS":           4,
-		"ADJUSTMENT_CAUSE_PAYEE":          5,
-		"ADJUSTMENT_CAUSE_PARTICIPATION":  6,
-		"ADJUSTMENT_CAUSE_SETTING":        7,
-		"ADJUSTMENT_CAUSE_RELEASE":        8,
-		"ADJUSTMENT_CAUSE_FIGURE_ENTERED": 9,
-		"ADJUSTMENT_CAUSE_DECLARATION":    10,
-		"ADJUSTMENT_CAUSE_SEVERAL":        11,
-		"ADJUSTMENT_CAUSE_LATE_CLAIM":     12,
+		"ADJUSTMENT_CAUSE_UNSPECIFIED":     0,
+		"ADJUSTMENT_CAUSE_RATE":            1,
+		"ADJUSTMENT_CAUSE_POPULATION":      2,
+		"ADJUSTMENT_CAUSE_MEMBERSHIP":      3,
+		"ADJUSTMENT_CAUSE_BEDS":            4,
+		"ADJUSTMENT_CAUSE_PAYEE":           5,
+		"ADJUSTMENT_CAUSE_PARTICIPATION":   6,
+		"ADJUSTMENT_CAUSE_SETTING":         7,
+		"ADJUSTMENT_CAUSE_RELEASE":         8,
+		"ADJUSTMENT_CAUSE_FIGURE_ENTERED":  9,
+		"ADJUSTMENT_CAUSE_DECLARATION":     10,
+		"ADJUSTMENT_CAUSE_SEVERAL":         11,
+		"ADJUSTMENT_CAUSE_LATE_CLAIM":      12,
+		"ADJUSTMENT_CAUSE_CLAIM_CORRECTED": 13,
 	}
 )
 
@@ -1414,7 +1418,7 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\vInstruction\x12\x1b\n" +
 	"\x17INSTRUCTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINSTRUCTION_PAY\x10\x01\x12\x1e\n" +
-	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xad\x03\n" +
+	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xd3\x03\n" +
 	"\x0fAdjustmentCause\x12 \n" +
 	"\x1cADJUSTMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ADJUSTMENT_CAUSE_RATE\x10\x01\x12\x1f\n" +
@@ -1429,7 +1433,8 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\x1cADJUSTMENT_CAUSE_DECLARATION\x10\n" +
 	"\x12\x1c\n" +
 	"\x18ADJUSTMENT_CAUSE_SEVERAL\x10\v\x12\x1f\n" +
-	"\x1bADJUSTMENT_CAUSE_LATE_CLAIM\x10\fBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
+	"\x1bADJUSTMENT_CAUSE_LATE_CLAIM\x10\f\x12$\n" +
+	" ADJUSTMENT_CAUSE_CLAIM_CORRECTED\x10\rBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
 
 var (
 	file_pcnfunding_type_v1_payment_schedule_proto_rawDescOnce sync.Once

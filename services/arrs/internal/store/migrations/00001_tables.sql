@@ -146,7 +146,7 @@ CREATE TABLE claims (
     commissioner_code  TEXT NOT NULL,
     month              TEXT NOT NULL,
     financial_year     TEXT NOT NULL,
-    kind               BIGINT NOT NULL CHECK (kind IN (1, 2)),
+    kind               BIGINT NOT NULL CHECK (kind BETWEEN 1 AND 3),
     state              BIGINT NOT NULL CHECK (state BETWEEN 1 AND 6),
     revision           BIGINT NOT NULL DEFAULT 1,
     line_count         BIGINT NOT NULL,
@@ -179,7 +179,8 @@ CREATE TABLE claim_lines (
     month            TEXT NOT NULL,
     engagement_id    TEXT NOT NULL REFERENCES engagements (engagement_id),
     kind             BIGINT NOT NULL,
-    -- True while the line counts: of the newest revision of a claim that waits, or approved for more than nothing.
+    -- True while the line counts: of the newest revision of a claim that waits, or approved for more than nothing. A correction counts once
+    -- it is approved, and what it replaces counts no more from then on.
     live             BOOLEAN NOT NULL,
     role_code        TEXT NOT NULL,
     person           TEXT NOT NULL,
@@ -191,14 +192,20 @@ CREATE TABLE claim_lines (
     -- Least confidence among the figures that the payable amount rests on, so that a close need not read pay.
     confidence       BIGINT NOT NULL DEFAULT 0 CHECK (confidence BETWEEN 0 AND 5),
     schedule_id      TEXT NOT NULL DEFAULT '',
+    -- Of a correction: what was approved of the lines it replaces, and what of that is in schedules. The difference is due.
+    replaced_pence   BIGINT NOT NULL DEFAULT 0 CHECK (replaced_pence >= 0),
+    paid_pence       BIGINT NOT NULL DEFAULT 0 CHECK (paid_pence >= 0),
+    replaced_by      TEXT NOT NULL DEFAULT '',
     decision_reason  TEXT NOT NULL DEFAULT '',
+    -- The engagement as it was stated when the line was read, and what was entered.
+    terms            BYTEA NOT NULL,
     entry            BYTEA NOT NULL,
     assessment       BYTEA NOT NULL
 );
 CREATE INDEX claim_lines_by_claim ON claim_lines (claim_id, revision, number);
 CREATE INDEX claim_lines_by_month ON claim_lines (pcn_code, month) WHERE live;
 -- Approved money that waits for a close.
-CREATE INDEX claim_lines_due ON claim_lines (pcn_code) WHERE live AND approved_pence > 0 AND schedule_id = '';
+CREATE INDEX claim_lines_due ON claim_lines (pcn_code) WHERE replaced_by = '' AND schedule_id = '' AND approved_pence <> paid_pence;
 
 -- Files of claims, so that the same bytes have their effect once.
 CREATE TABLE claim_files (

@@ -1,0 +1,237 @@
+package arrs_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
+)
+
+// correcting makes a correction of lines.
+func correcting(pcn, month string, lines ...*arrsv1.LineEntry) *arrsv1.ClaimEntry {
+	in := entry(pcn, month, lines...)
+	in.Kind = arrsv1.ClaimKind_CORRECTION
+	return in
+}
+
+// put puts a claim forward in somebody's name.
+func (s *claimSuite) put(t testing.TB, by auth.Principal, in *arrsv1.ClaimEntry) (*arrsv1.Claim, error) {
+	t.Helper()
+	out, err := s.arrs.SubmitClaim(s.as(t, by), &arrsv1.SubmitClaimRequest{RequestId: s.next(), Claim: in})
+	s.balanced(t)
+	return out, err
+}
+
+// closes closes a month of 15N, and returns its newest schedule.
+func (s *claimSuite) closes(t testing.TB, month string) *typev1.PaymentSchedule {
+	t.Helper()
+	out, err := s.arrs.CloseMonth(s.as(t, testkit.Preparer("15N")), &arrsv1.CloseMonthRequest{RequestId: s.next(), CommissionerCode: "15N", Month: month})
+	require.NoError(t, err)
+	s.balanced(t)
+	return out
+}
+
+func TestCorrection_TakesThePlaceOfWhatWasApproved(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		claim := s.submit(t, entry("U1", "2025-10", costing("CC 1", 2_000_00), costing("CC 2", 1_000_00)))
+		first, err := s.decide(t, claim, true, "no rota yet", &arrsv1.LineDecision{LineId: claim.GetLines()[1].GetLineId(), ApprovedPence: 600_00, Reason: "no rota yet"})
+		require.NoError(t, err)
+		paid := s.closes(t, "2025-10")
+		require.Equal(t, int64(2_600_00), paid.GetPayTotalPence())
+
+		correction := s.submit(t, correcting("U1", "2025-10", costing("CC 1", 1_500_00), costing("CC 2", 1_000_00)))
+		require.Equal(t, []int64{2_000_00, 600_00}, []int64{correction.GetLines()[0].GetReplacedPence(), correction.GetLines()[1].GetReplacedPence()})
+		require.Equal(t, int64(1_500_00), correction.GetLines()[0].GetPayablePence(), "what the month comes to, not a difference")
+		require.Equal(t, int64(2_600_00), correction.GetTotals()[0].GetReplacedPence())
+		require.Zero(t, s.number(t, `SELECT submitted_pence FROM pots`), "it asks for no more than was approved")
+		require.Empty(t, s.closes(t, "2025-11").GetLines(), "nothing is due until it is decided")
+
+		_, err = s.put(t, network("manager", "U1"), correcting("U1", "2025-10", costing("CC 1", 1), costing("CC 1", 1)))
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
+		again := s.submit(t, entry("U1", "2025-10", costing("CC 1", 1_00)))
+		require.Equal(t, "ALREADY_CLAIMED", again.GetLines()[0].GetParts()[0].GetReason())
+		_, err = s.withdraw(t, again)
+		require.NoError(t, err)
+
+		decided, err := s.decide(t, correction, true, "")
+		require.NoError(t, err)
+		require.Equal(t, arrsv1.ClaimState_CLAIM_STATE_APPROVED, decided.GetState())
+		require.Equal(t, int64(2_500_00), s.number(t, `SELECT approved_pence FROM pots`))
+		was, err := s.arrs.GetClaim(s.as(t, network("manager", "U1")), &arrsv1.GetClaimRequest{ClaimId: first.GetClaimId()})
+		require.NoError(t, err)
+		require.Equal(t, decided.GetLines()[0].GetLineId(), was.GetLines()[0].GetReplacedByLineId())
+		require.Equal(t, int64(2_000_00), was.GetLines()[0].GetApprovedPence(), "what was decided stays to be read")
+
+		taken := s.closes(t, "2025-10")
+		require.Equal(t, int64(-100_00), taken.GetPayTotalPence())
+		require.Len(t, taken.GetLines(), 1)
+		require.Equal(t, paid.GetLines()[0].GetLineId(), taken.GetLines()[0].GetAdjustsLineId())
+		require.Equal(t, typev1.AdjustmentCause_ADJUSTMENT_CAUSE_CLAIM_CORRECTED, taken.GetLines()[0].GetAdjustmentCause())
+		require.Contains(t, taken.GetLines()[0].GetBasis().GetClause(), "1 correction for 2025-10")
+		require.Equal(t, int64(2_500_00), s.number(t, `SELECT scheduled_pence FROM pots`))
+	})
+}
+
+func TestCorrection_OfACorrectionPaysWhatIsStillDue(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_800_00)))
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_300_00)))
+		require.Equal(t, int64(300_00), s.closes(t, "2025-11").GetPayTotalPence(), "the correction in between was never scheduled")
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_200_00)))
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_300_00)))
+		require.Empty(t, s.closes(t, "2025-12").GetLines(), "it is what was paid")
+
+		nothing := s.approved(t, correcting("U1", "2025-10", costing("CC 1", 0)))
+		require.Equal(t, arrsv1.ClaimState_CLAIM_STATE_APPROVED, nothing.GetState())
+		anew := s.approved(t, entry("U1", "2025-10", costing("CC 1", 700_00)))
+		require.Equal(t, int64(700_00), anew.GetLines()[0].GetApprovedPence(), "the month is free to be claimed")
+		require.Equal(t, int64(-600_00), s.closes(t, "2025-12").GetPayTotalPence(), "£1,300 is taken off, and £700 due")
+		require.Equal(t, int64(700_00), s.number(t, `SELECT scheduled_pence FROM pots`))
+	})
+}
+
+func TestCorrection_RefusesWhatItCannotReplace(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(3_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		manager := network("manager", "U1")
+		waits := s.submit(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		_, err := s.put(t, manager, correcting("U1", "2025-10", costing("CC 1", 900_00), costing("CC 2", 1)))
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
+		require.Contains(t, fields(err), "claim.lines[1].label NOTHING_TO_CORRECT")
+		_, err = s.decide(t, waits, true, "")
+		require.NoError(t, err)
+		_, err = s.put(t, manager, correcting("U1", "2025-10", costing("CC 1", 900_00), costing("CC 1", 1)))
+		require.Contains(t, fields(err), "claim.lines[1].label ALREADY_CLAIMED")
+		_, err = s.put(t, network("stranger", "U2"), correcting("U1", "2025-10", costing("CC 1", 0)))
+		require.Equal(t, "RESOURCE_NOT_FOUND", claimReason(err))
+		_, err = s.put(t, testkit.Preparer("16C"), correcting("U1", "2025-10", costing("CC 1", 0)))
+		require.Equal(t, "RESOURCE_NOT_FOUND", claimReason(err))
+
+		s.approved(t, entry("U1", "2025-11", costing("CC 1", 1_500_00)))
+		more := s.submit(t, correcting("U1", "2025-10", costing("CC 1", 2_000_00)))
+		require.Equal(t, int64(1_500_00), more.GetLines()[0].GetPayablePence(), "what is left of the sum, and what was approved before")
+		require.Equal(t, int64(500_00), s.number(t, `SELECT submitted_pence FROM pots`))
+		_, err = s.decide(t, more, false, "not agreed")
+		require.NoError(t, err)
+		require.Equal(t, int64(2_500_00), s.number(t, `SELECT approved_pence FROM pots`), "what was approved stands")
+
+		preparer := testkit.Preparer("15N")
+		recovered, err := s.put(t, preparer, correcting("U1", "2025-10", costing("CC 1", 0)))
+		require.NoError(t, err, "a commissioner recovers what a PCN does not give back")
+		preparer.Roles = append(preparer.Roles, testkit.Approver("15N").Roles...)
+		_, err = s.arrs.DecideClaim(s.as(t, preparer), &arrsv1.DecideClaimRequest{RequestId: s.next(), ClaimId: recovered.GetClaimId(), Etag: recovered.GetEtag(), Approve: true})
+		require.Equal(t, "DECIDER_IS_SUBMITTER", claimReason(err))
+		other := testkit.Preparer("15N")
+		other.Subject = "another"
+		_, err = s.arrs.WithdrawClaim(s.as(t, other), &arrsv1.WithdrawClaimRequest{RequestId: s.next(), ClaimId: recovered.GetClaimId(), Etag: recovered.GetEtag(), Reason: "no"})
+		require.Equal(t, "CLAIM_NOT_FOUND", claimReason(err))
+		_, err = s.arrs.WithdrawClaim(s.as(t, preparer), &arrsv1.WithdrawClaimRequest{RequestId: s.next(), ClaimId: recovered.GetClaimId(), Etag: recovered.GetEtag(), Reason: "a mistake"})
+		require.NoError(t, err)
+	})
+}
+
+// TestCorrection_MovesNoPot holds that what one pot paid is not taken off another.
+func TestCorrection_MovesNoPot(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2024, 1, map[rules.Pot]money.Pence{rules.MainPot: 50_000_00, rules.GPPot: 50_000_00})
+		s.clock.Set(day(2025, 3, 10))
+		was := s.engage(t, "U1", "X", func(r *arrsv1.RecordEngagementRequest) { r.Terms.StartDate = "2024-10-01" })
+		s.approved(t, entry("U1", "2025-01", costing("X", 1_000_00)))
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{
+				RoleCode: "GP", PerWeek: "9", StartDate: "2024-10-01", Facts: &arrsv1.EngagementFacts{
+					TrainedOn: "2024-08-01", SubstantiveGpBefore: arrsv1.Answer_NO, Temporary: arrsv1.Answer_NO, SalariedElsewhere: arrsv1.Answer_NO, ModelTerms: arrsv1.Answer_YES,
+				},
+			},
+		})
+		require.NoError(t, err)
+		_, err = s.put(t, network("manager", "U1"), correcting("U1", "2025-01", costing("X", 1_000_00)))
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_OF_OTHER_POT")
+		s.approved(t, correcting("U1", "2025-01", costing("X", 0)))
+		s.approved(t, entry("U1", "2025-01", costing("X", 1_000_00)))
+		require.Equal(t, int64(1_000_00), s.number(t, `SELECT approved_pence FROM pots WHERE pot = 'gp'`))
+		require.Zero(t, s.number(t, `SELECT approved_pence FROM pots WHERE pot = 'main'`))
+	})
+}
+
+// TestCorrection_RandomLivesPayWhatStands holds that whatever is claimed, corrected, decided and closed in whatever order, the schedules
+// together come to what is approved of the lines that count.
+func TestCorrection_RandomLivesPayWhatStands(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		random := rand.New(rand.NewPCG(3, 5))
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(12_000_00))
+		for i := range 3 {
+			s.engage(t, "U1", fmt.Sprintf("CC %d", i))
+		}
+		months := []string{"2025-10", "2025-11"}
+		var waiting []*arrsv1.Claim
+		var scheduled int64
+		closes := func(month string) {
+			before := s.number(t, `SELECT COUNT(*) FROM schedules`)
+			if got := s.closes(t, month); s.number(t, `SELECT COUNT(*) FROM schedules`) > before {
+				scheduled += got.GetPayTotalPence()
+			}
+		}
+		done := make(map[arrsv1.ClaimKind]int)
+		for range 250 {
+			month := months[random.IntN(len(months))]
+			switch random.IntN(7) {
+			case 0, 1, 2:
+				in := entry("U1", month, costing(fmt.Sprintf("CC %d", random.IntN(3)), random.Int64N(3_000_00)))
+				if random.IntN(2) == 0 {
+					in.Kind = arrsv1.ClaimKind_CORRECTION
+				}
+				if claim, err := s.put(t, network("manager", "U1"), in); err == nil {
+					waiting = append(waiting, claim)
+				}
+			case 3, 4, 5:
+				if len(waiting) == 0 {
+					continue
+				}
+				at := random.IntN(len(waiting))
+				claim := waiting[at]
+				waiting = append(waiting[:at:at], waiting[at+1:]...)
+				if random.IntN(4) == 0 {
+					_, err := s.withdraw(t, claim)
+					require.NoError(t, err)
+					continue
+				}
+				decision := &arrsv1.LineDecision{LineId: claim.GetLines()[0].GetLineId(), ApprovedPence: claim.GetLines()[0].GetPayablePence() / int64(1+random.IntN(2)), Reason: "so much"}
+				_, err := s.decide(t, claim, random.IntN(5) > 0, "so", decision)
+				if claimReason(err) == "CLAIM_INVALID" { // a rejection names no lines
+					_, err = s.decide(t, claim, false, "no")
+				}
+				require.NoError(t, err)
+				done[claim.GetKind()]++
+			default:
+				closes(month)
+			}
+		}
+		closes("2025-10")
+		closes("2025-12")
+		require.Equal(t, s.number(t, `SELECT COALESCE(SUM(approved_pence), 0) FROM claim_lines WHERE live`), scheduled)
+		require.Equal(t, scheduled, s.number(t, `SELECT scheduled_pence FROM pots`))
+		require.Equal(t, scheduled, s.number(t, `SELECT approved_pence FROM pots`))
+		require.Greater(t, done[arrsv1.ClaimKind_CORRECTION], 15, done)
+	})
+}
