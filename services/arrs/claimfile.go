@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -183,7 +184,7 @@ func (f *claimFile) row(line int, record []string, commissioner string, declared
 	}
 	before := f.wrong
 	value := func(column, why string) {
-		f.bad(line, column, reasonFileHasBadRows, fmt.Sprintf("%q %s", money.Clip(cell(column)), why))
+		f.bad(line, column, reasonFileHasBadRows, quoted(cell(column))+" "+why)
 	}
 	month, err := period.ParseMonth(cell("month"))
 	if err != nil {
@@ -266,6 +267,15 @@ func (f *claimFile) wrongClaim(claim *fileClaim, bad []badField) {
 		}
 		f.bad(line, column, b.reason, b.description)
 	}
+}
+
+// quoted repeats a bad text, unless it could be an amount: in a file whose columns have shifted, any may hold pay.
+func quoted(text string) string {
+	bare := strings.NewReplacer("£", "", ",", "", " ", "").Replace(text)
+	if _, err := money.ParseDecimal(strings.TrimPrefix(bare, "-")); err == nil && len(bare) > 2 {
+		return "the number it holds"
+	}
+	return strconv.Quote(money.Clip(text))
 }
 
 func isCode(text string) bool {

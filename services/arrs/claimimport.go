@@ -87,18 +87,22 @@ func (f *claimFile) permit(by auth.Principal, commissioner string) error {
 	return nil
 }
 
-// takeFile stores the claims of a file. The same bytes again change nothing.
+// takeFile stores the claims of a file. The same bytes again change nothing, unless all claims they made were withdrawn or rejected.
 func (s *Service) takeFile(ctx context.Context, request *arrsv1.ClaimsHeader, file *claimFile) (*arrsv1.ImportClaimsResponse, error) {
 	kept, err := change.Do(ctx, s.db, request, func(ctx context.Context, tx *change.Tx) (*arrsv1.ImportClaimsResponse, error) {
 		if err := lockFile(ctx, tx, file); err != nil {
 			return nil, err
 		}
 		before, err := store.ClaimFile(ctx, tx, request.GetCommissionerCode(), request.GetSha256())
-		if err == nil {
-			return namesOf(before.Rows, before.ClaimIDs, true), file.refusal()
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
+		}
+		stands, err := store.AnyStands(ctx, tx, before.ClaimIDs)
+		if err != nil {
+			return nil, err
+		}
+		if stands {
+			return namesOf(before.Rows, before.ClaimIDs, true), file.refusal()
 		}
 		rows, err := s.putFile(ctx, tx, file, false)
 		if err != nil {
@@ -111,7 +115,7 @@ func (s *Service) takeFile(ctx context.Context, request *arrsv1.ClaimsHeader, fi
 		for _, claim := range rows {
 			row.ClaimIDs = append(row.ClaimIDs, claim.ID)
 		}
-		if err := store.InsertClaimFile(ctx, tx.Tx, row); err != nil {
+		if err := store.KeepClaimFile(ctx, tx.Tx, row); err != nil {
 			return nil, err
 		}
 		summary := fmt.Sprintf("imported a file of claims: %d rows, %d claims", row.Rows, len(row.ClaimIDs))
@@ -177,12 +181,11 @@ func lockFile(ctx context.Context, tx *change.Tx, file *claimFile) error {
 	if err := tx.Allow(ctx, claimImportLimit); err != nil {
 		return err
 	}
-	keys := make([]string, 0, len(file.claims))
+	pcns := make([]string, 0, len(file.claims))
 	for _, claim := range file.claims {
-		keys = append(keys, pcnLock(claim.entry.GetPcnCode()))
+		pcns = append(pcns, claim.entry.GetPcnCode())
 	}
-	slices.Sort(keys)
-	return tx.LockAll(ctx, slices.Compact(keys))
+	return lockPCNs(ctx, tx, pcns)
 }
 
 // checkFile does what takeFile would, and undoes it.
@@ -208,8 +211,11 @@ func (s *Service) checkFile(ctx context.Context, by auth.Principal, request *arr
 			claim.ClaimId, claim.Etag, claim.State, claim.SubmittedAt, claim.SubmittedBy, claim.Revision = "", "", 0, nil, "", 0
 			out.Claims = append(out.Claims, claim)
 		}
-		_, err = store.ClaimFile(ctx, tx, request.GetCommissionerCode(), request.GetSha256())
-		if out.AlreadyImported = err == nil; err != nil && !errors.Is(err, sql.ErrNoRows) {
+		before, err := store.ClaimFile(ctx, tx, request.GetCommissionerCode(), request.GetSha256())
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if out.AlreadyImported, err = store.AnyStands(ctx, tx, before.ClaimIDs); err != nil {
 			return err
 		}
 		return errOnlyChecked

@@ -374,16 +374,35 @@ func TestLead_HandsOverTheClaimsOfItsYearAlone(t *testing.T) {
 		s.fix(t, "U1", "15N", 2025, 1, single(5_000_00))
 		s.engage(t, "U1", "CC 1")
 		s.submit(t, entry("U1", "2025-11", costing("CC 1", 1_000_00)))
-		led := func(year period.FinancialYear) (claims, engagements int64) {
-			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.Lead(t.Context(), tx, "U1", year, "11N") }))
-			return s.number(t, `SELECT COUNT(*) FROM claims WHERE commissioner_code = '11N'`), s.number(t, `SELECT COUNT(*) FROM engagements WHERE commissioner_code = '11N'`)
+		led := func(year period.FinancialYear) (moved []store.ClaimRow) {
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) (err error) {
+				moved, err = store.LeadClaims(t.Context(), tx, "U1", year, "11N")
+				return err
+			}))
+			return moved
 		}
-		claims, engagements := led(2024)
-		require.Equal(t, []int64{0, 0}, []int64{claims, engagements}, "a year before the last that is fixed")
-		claims, engagements = led(2026)
-		require.Equal(t, []int64{0, 1}, []int64{claims, engagements}, "the next year")
-		claims, engagements = led(2025)
-		require.Equal(t, []int64{1, 1}, []int64{claims, engagements})
+		require.Empty(t, led(2024))
+		require.Empty(t, led(2026))
+		require.Len(t, led(2025), 1)
+		require.Equal(t, int64(1), s.number(t, `SELECT COUNT(*) FROM claims WHERE commissioner_code = '11N'`))
+	})
+}
+
+// TestUpkeep_HandsEngagementsOverWhenTheYearBegins holds that who leads a PCN from April, as was fixed before, sees its staff from April.
+func TestUpkeep_HandsEngagementsOverWhenTheYearBegins(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(5_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.fix(t, "U1", "11N", 2026, 1, single(5_000_00))
+		of := func() (led int64) {
+			require.NoError(t, s.service.Upkeep(t.Context()))
+			return s.number(t, `SELECT COUNT(*) FROM engagements WHERE commissioner_code = '11N'`)
+		}
+		s.clock.Set(day(2026, 3, 31))
+		require.Zero(t, of())
+		s.engage(t, "U1", "CC 2")
+		s.clock.Set(day(2026, 4, 1))
+		require.Equal(t, int64(2), of())
 	})
 }
 

@@ -171,7 +171,7 @@ func (s *Service) engage(ctx context.Context, tx *change.Tx, f *claimFile, claim
 	if err != nil {
 		return nil, err
 	}
-	notLed := leads(ctx, tx, tx.By, claim.entry.GetCommissionerCode(), pcn)
+	notLed := s.led(ctx, tx, tx.By, claim.entry.GetCommissionerCode(), pcn)
 	byLabel := make(map[string]*store.EngagementRow, len(held))
 	for i := range held {
 		byLabel[held[i].Label] = &held[i]

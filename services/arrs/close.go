@@ -309,11 +309,7 @@ func (s *Service) fixMonth(ctx context.Context, tx *change.Tx, b *basis) (store.
 	if err := tx.Lock(ctx, "close/"+b.commissioner); err != nil {
 		return none, nil, err
 	}
-	locks := make([]string, len(b.pcns))
-	for i, code := range b.pcns {
-		locks[i] = pcnLock(code)
-	}
-	if err := tx.LockAll(ctx, locks); err != nil {
+	if err := lockPCNs(ctx, tx, b.pcns); err != nil {
 		return none, nil, err
 	}
 	latest, err := store.LatestSchedule(ctx, tx, b.commissioner, b.month)

@@ -52,7 +52,7 @@ func (s *Service) RecordEngagement(ctx context.Context, req *arrsv1.RecordEngage
 		if err := tx.Lock(ctx, pcnLock(pcn)); err != nil {
 			return nil, err
 		}
-		if err := leads(ctx, tx, by, req.GetCommissionerCode(), pcn); err != nil {
+		if err := s.led(ctx, tx, by, req.GetCommissionerCode(), pcn); err != nil {
 			return nil, err
 		}
 		row := store.EngagementRow{
@@ -79,10 +79,10 @@ func (s *Service) RecordEngagement(ctx context.Context, req *arrsv1.RecordEngage
 	})
 }
 
-// leads refuses a commissioner that does not lead the PCN by the last year that is fixed. To those of finance who do not hold the right
+// led refuses a commissioner that does not lead the PCN by the last year that has begun and is fixed. To those of finance who do not hold the right
 // one, the PCN does not exist.
-func leads(ctx context.Context, q sqldb.Querier, by auth.Principal, commissioner, pcn string) error {
-	year, err := store.LatestYear(ctx, q, pcn)
+func (s *Service) led(ctx context.Context, q sqldb.Querier, by auth.Principal, commissioner, pcn string) error {
+	year, err := store.LeadingYear(ctx, q, pcn, s.runningYear())
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return fault.New(fault.Refused, reasonYearNotFixed, "no year of %s is fixed: its commissioner fixes one first", pcn).With("pcn_code", pcn)

@@ -8,11 +8,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
-	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
 
 func TestRecordEngagement_IsForThePCNAndItsCommissioner(t *testing.T) {
@@ -122,7 +120,8 @@ func TestListEngagements_PagesByPCNAndLabel(t *testing.T) {
 		require.Equal(t, []string{"U2 A"}, list(network("m", "U2"), &arrsv1.ListEngagementsRequest{}))
 		require.Equal(t, []string{"U2 A"}, list(testkit.Auditor("15N"), &arrsv1.ListEngagementsRequest{PcnCode: "U2", CommissionerCode: "15N"}))
 		require.Empty(t, list(testkit.Auditor("11N"), &arrsv1.ListEngagementsRequest{}))
-		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return store.Lead(t.Context(), tx, "U2", 2025, "11N") }))
+		s.fix(t, "U2", "11N", 2025, 2, single(1))
+		require.NoError(t, s.service.Upkeep(t.Context()))
 		require.Equal(t, []string{"U2 A"}, list(testkit.Auditor("11N"), &arrsv1.ListEngagementsRequest{}), "the PCN has another commissioner now")
 	})
 }

@@ -114,7 +114,7 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		if entry.GetEngagementId() != "" {
 			field, named = "engagement_id", entry.GetEngagementId()
 		}
-		add(field, reasonEngagementNotFound, fmt.Sprintf("%s has no engagement %q: record it first", f.year.PCNCode, money.Clip(named)))
+		add(field, reasonEngagementNotFound, fmt.Sprintf("%s has no engagement %s: record it first", f.year.PCNCode, quoted(named)))
 		return out, bad
 	}
 	out.entry.EngagementId, out.entry.Label = out.engagement.ID, out.engagement.Label

@@ -14,6 +14,20 @@ import (
 // eraseBatch bounds the claims that one transaction reduces.
 const eraseBatch = 200
 
+// Upkeep does what falls due with time: it hands engagements to the commissioners that lead their PCNs in a year that has begun, and
+// erases pay that is past its time.
+func (s *Service) Upkeep(ctx context.Context) error {
+	err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := store.LeadEngagements(ctx, tx, "", s.runningYear())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.Erase(ctx)
+	return err
+}
+
 // Erase reduces claims that were decided or withdrawn longer ago than the commissioner keeps them to their totals, and returns how many.
 // A claim of which approved money waits for a close is kept until it was closed.
 func (s *Service) Erase(ctx context.Context) (int, error) {

@@ -58,6 +58,21 @@ func TestImportClaims_MakesAClaimOfEachPCNAndMonth(t *testing.T) {
 		require.True(t, again.GetAlreadyImported())
 		require.Len(t, again.GetClaims(), 3)
 		require.Equal(t, int64(3), s.number(t, `SELECT COUNT(*) FROM claims`))
+
+		rejected, err := s.decide(t, out.GetClaims()[0], false, "entered twice")
+		require.NoError(t, err)
+		for _, claim := range out.GetClaims()[1:] {
+			_, err := s.arrs.WithdrawClaim(s.as(t, testkit.Preparer("15N")), &arrsv1.WithdrawClaimRequest{
+				RequestId: s.next(), ClaimId: claim.GetClaimId(), Etag: claim.GetEtag(), Reason: "the wrong file",
+			})
+			require.NoError(t, err, "who entered a claim may withdraw it")
+		}
+		header.RequestId = "f3"
+		anew, err := s.importFile(t, testkit.Preparer("15N"), header, file)
+		require.NoError(t, err)
+		require.False(t, anew.GetAlreadyImported(), "none of its claims stands")
+		require.NotEqual(t, rejected.GetClaimId(), anew.GetClaims()[0].GetClaimId())
+		require.Equal(t, int64(6), s.number(t, `SELECT COUNT(*) FROM claims`))
 		_, err = s.importFile(t, testkit.Preparer("15N"), header, file+"U2,2025-11,CC 1,,,1,0,0,,\n")
 		require.Equal(t, "REQUEST_ID_REUSED", claimReason(err))
 	})
@@ -75,7 +90,9 @@ func TestImportClaims_NamesEveryBadRow(t *testing.T) {
 			"U1,2025-12,CC 1,41,,20000,0,0,1,\n" +
 			"U1,2025-12,CC 1\n" +
 			"U9,2025-12,CC 1,,,3719.53,0,0,,\n" +
-			"U1,2026-04,CC 1,,,3719.53,0,0,,\n"
+			"U1,2026-04,CC 1,,,3719.53,0,0,,\n" +
+			"U1,3719.53,CC 1,3719.54,\"3,719.53\",0,0,0,,\n" + // columns have shifted
+			"U1,2025-12,3719.53,371.95,,1,0,0,,\n"
 		_, err := s.importFile(t, testkit.Preparer("15N"), header, file)
 		require.Equal(t, "FILE_HAS_BAD_ROWS", claimReason(err))
 		told := fields(err)
@@ -87,8 +104,10 @@ func TestImportClaims_NamesEveryBadRow(t *testing.T) {
 		} {
 			require.Contains(t, told, want)
 		}
-		require.Contains(t, status.Convert(err).Message(), "17 values")
-		require.NotContains(t, told+err.Error(), "3719")
+		require.Contains(t, status.Convert(err).Message(), "20 values")
+		for _, pay := range []string{"3719", "3,719", "371.95"} {
+			require.NotContains(t, told+err.Error(), pay)
+		}
 		require.Zero(t, s.number(t, `SELECT COUNT(*) FROM claims`))
 
 		many := claimsHeader + strings.Repeat("U1,2025-12,NOBODY,,,1,0,0,,\n", 300)

@@ -20,7 +20,7 @@ func (s *Service) seed(ctx context.Context) error {
 		return fmt.Errorf("tables of arrs: %w", err)
 	}
 	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		if err := tx.Lock(ctx, "figures"); err != nil {
+		if err := tx.Lock(ctx, figuresLock); err != nil {
 			return err
 		}
 		held, err := store.FigureIDs(ctx, tx)

@@ -212,7 +212,7 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, f *fix) (*arrsv1.FixYe
 			return nil, err
 		}
 		if held.CommissionerCode != row.CommissionerCode {
-			if err := store.Lead(ctx, tx.Tx, row.PCNCode, f.year, row.CommissionerCode); err != nil {
+			if err := s.handOver(ctx, tx, &row); err != nil {
 				return nil, err
 			}
 		}
@@ -233,6 +233,26 @@ func (s *Service) fix(ctx context.Context, tx *change.Tx, f *fix) (*arrsv1.FixYe
 	}
 	summary := fmt.Sprintf("fixed %s: %d PCNs, %d of them anew", f.year, out.GetPcns(), out.GetChanged())
 	return out, tx.Record(ctx, "arrs/years/"+f.year.String()+"/"+f.commissioner, f.commissioner, summary)
+}
+
+// handOver gives the commissioner that now leads a PCN in a year what is its to decide.
+func (s *Service) handOver(ctx context.Context, tx *change.Tx, row *store.YearRow) error {
+	claims, err := store.LeadClaims(ctx, tx.Tx, row.PCNCode, row.Year, row.CommissionerCode)
+	if err != nil {
+		return err
+	}
+	for i := range claims {
+		if err := tell(ctx, tx, &claims[i], fmt.Sprintf("took over the claim of %s for %s", row.PCNCode, claims[i].Month)); err != nil {
+			return err
+		}
+	}
+	_, err = store.LeadEngagements(ctx, tx.Tx, row.PCNCode, s.runningYear())
+	return err
+}
+
+// runningYear is the financial year that today lies in.
+func (s *Service) runningYear() period.FinancialYear {
+	return period.DateOf(s.db.Now()).Month().FinancialYear()
 }
 
 // takes tells whether a commissioner's word on a PCN's year stands in the place of another's: it leads the PCN on a later day than the

@@ -301,8 +301,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	return db, nil
 }
 
-// addArrs adds the service that keeps claims, with the key of its pseudonyms, and returns what its upkeep does besides: pay that is past
-// its time is forgotten.
+// addArrs adds the service that keeps claims, with the key of its pseudonyms, and returns what its upkeep does besides.
 func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server) (forget func(context.Context) error, err error) {
 	conn, err := p.dial(p.command.RegisterAddress)
 	if err != nil {
@@ -319,10 +318,7 @@ func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server
 		return nil, err
 	}
 	service.Register(server)
-	return func(ctx context.Context) error {
-		_, err := service.Erase(ctx)
-		return err
-	}, nil
+	return service.Upkeep, nil
 }
 
 // addPayments adds the service that takes in the events of the others.

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -229,6 +230,11 @@ func TestAssess_CountsOnePersonAsOne(t *testing.T) {
 
 	c.Decisions = []rules.Decision{always(rules.OverCeilingAgreed, big.NewRat(11, 10), period.Date{})}
 	require.Equal(t, "5541.33", assess(t, c, line).Payable.Plain(), "× 40 ÷ 37.5, as agreed")
+	c.Decisions[0].ID, c.Decisions[0].Value = "agreement", big.NewRat(21, 20)
+	less := assess(t, c, line)
+	require.Equal(t, "5454.75", less.Payable.Plain(), "× 1.05, as agreed")
+	at := slices.IndexFunc(less.Working.Inputs, func(in working.Input) bool { return in.Name == "most WTE of one person" })
+	require.Equal(t, "agreement", less.Working.Inputs[at].Origin.Ref)
 
 	// Two posts of one person share the one WTE, by the day.
 	c.Decisions = nil

@@ -313,9 +313,16 @@ func (f *formReading) workingTime() {
 	}
 	fewest, most := f.bound(FormHoursLeast), f.bound(FormHoursMost)
 	if fewest != nil && value.Cmp(fewest) < 0 || most != nil && value.Cmp(most) > 0 || value.Sign() <= 0 {
-		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("%s is not from %s to %s", money.Clip(text), boundText(fewest), boundText(most)))
+		named := money.Clip(text)
+		if value.Cmp(whole(hoursOfAWeek)) > 0 {
+			named = "it" // no working time, and perhaps the pay of a column beside
+		}
+		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("%s is not from %s to %s", named, boundText(fewest), boundText(most)))
 	}
 }
+
+// hoursOfAWeek are all that there are.
+const hoursOfAWeek = 168
 
 func boundText(bound *big.Rat) string {
 	if bound == nil {

@@ -222,7 +222,8 @@ func (w *walk) fees() error {
 	}
 	paid := w.steps.Input("supplier's fee", w.l.Fees.GBP(), gbp, working.Origin{Kind: working.FromLine, Ref: w.l.ID})
 	perWTE := w.steps.Input("fee allowed", allowance.Value, "GBP per WTE and month", allowance.origin())
-	share := new(big.Rat).Mul(least(w.out.WTE, w.ceiling()), big.NewRat(int64(w.out.Days), int64(daysOf(w.l.Month))))
+	ceiling, _ := w.ceiling()
+	share := new(big.Rat).Mul(least(w.out.WTE, ceiling), big.NewRat(int64(w.out.Days), int64(daysOf(w.l.Month))))
 	time := w.steps.Input("WTE by days of the month", share, "WTE", working.Origin{Kind: working.FromLine, Ref: w.l.ID})
 	const clause = "ARRS: £200 a month per WTE toward the supplier's charges, inside the maximum"
 	most := w.steps.Step("fee allowed for the line", working.Multiply, gbp, clause, perWTE, time)
@@ -235,12 +236,12 @@ func (w *walk) fees() error {
 	return w.cut(TestRole, ReasonFeeOverAllowance, w.left.Value, nil)
 }
 
-// ceiling is the WTE that the person may count for.
-func (w *walk) ceiling() *big.Rat {
+// ceiling is the WTE that the person may count for, and what says so.
+func (w *walk) ceiling() (*big.Rat, working.Origin) {
 	if agreed := w.decision(OverCeilingAgreed); agreed != nil && agreed.Value != nil {
-		return agreed.Value
+		return agreed.Value, agreed.origin()
 	}
-	return w.conv.WTECeiling
+	return w.conv.WTECeiling, working.Origin{Kind: working.FromSetting, Ref: w.conv.IDs[SettingWTECeiling]}
 }
 
 // training takes out time in training that is not reimbursable for the role.
@@ -268,7 +269,8 @@ func (w *walk) numbers() error {
 		return nil
 	}
 	asked := []span{{w.from, w.to, w.out.WTE}}
-	w.counted = w.a.persons[personMonth{w.l.Person, w.l.Month}].room(asked, w.ceiling())
+	ceiling, _ := w.ceiling()
+	w.counted = w.a.persons[personMonth{w.l.Person, w.l.Month}].room(asked, ceiling)
 	w.admitted = w.counted
 	w.note(TestRole, "WTE-days counted", wteDays(w.counted), "WTE-days")
 	limit, refused := limitFor(w.a.Scheme.Limits, w.l.Role, w.a.List, w.a.Commissioner, w.l.Month, w.known)
@@ -475,7 +477,8 @@ func (w *walk) percentage(price *Price, share *Decision, shareOrigin working.Ori
 // wteDays notes the admitted working time: by hours and days where nothing bound, otherwise as the lines before left it.
 func (w *walk) wteDays() working.Term {
 	origin := working.Origin{Kind: working.FromLine, Ref: w.l.ID}
-	counted := least(w.out.WTE, w.ceiling())
+	ceiling, says := w.ceiling()
+	counted := least(w.out.WTE, ceiling)
 	plain := new(big.Rat).Mul(counted, whole(w.out.Days))
 	if plain.Cmp(w.out.AdmittedWTEDays) != 0 {
 		origin.Source = "lines before this one"
@@ -486,7 +489,7 @@ func (w *walk) wteDays() working.Term {
 	full := w.steps.Input("full time", w.role.FullTime, w.role.Measure.String(), w.role.origin())
 	wte := w.steps.Step("WTE", working.Divide, "WTE", clause, perWeek, full)
 	if counted.Cmp(w.out.WTE) != 0 {
-		most := w.steps.Input("most WTE of one person", counted, "WTE", working.Origin{Kind: working.FromSetting, Ref: w.conv.IDs[SettingWTECeiling]})
+		most := w.steps.Input("most WTE of one person", counted, "WTE", says)
 		wte = w.steps.Step("WTE counted", working.Minimum, "WTE", clause, wte, most)
 	}
 	days := w.steps.Input("days claimed", whole(w.out.Days), "days", origin)

@@ -426,13 +426,14 @@ type ClaimFileRow struct {
 	ImportedAt       int64
 }
 
-// InsertClaimFile adds a file. The same bytes of a commissioner break a key.
-func InsertClaimFile(ctx context.Context, tx *sqldb.Tx, f ClaimFileRow) error {
+// KeepClaimFile adds a file. The same bytes of a commissioner take the place of those before.
+func KeepClaimFile(ctx context.Context, tx *sqldb.Tx, f ClaimFileRow) error {
 	_, err := tx.Exec(ctx, `INSERT INTO claim_files (file_id, commissioner_code, sha256, file_name, row_count, claim_ids, imported_by, imported_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (commissioner_code, sha256) DO UPDATE SET file_id = excluded.file_id, file_name = excluded.file_name,
+		claim_ids = excluded.claim_ids, imported_by = excluded.imported_by, imported_at = excluded.imported_at`,
 		f.ID, f.CommissionerCode, f.SHA256, f.FileName, f.Rows, strings.Join(f.ClaimIDs, " "), f.ImportedBy, f.ImportedAt)
 	if err != nil {
-		return fmt.Errorf("insert file of claims: %w", err)
+		return fmt.Errorf("keep file of claims: %w", err)
 	}
 	return nil
 }
@@ -445,6 +446,19 @@ func ClaimFile(ctx context.Context, q sqldb.Querier, commissioner, sha256 string
 		commissioner, sha256).Scan(&f.ID, &f.FileName, &f.Rows, &ids, &f.ImportedBy, &f.ImportedAt)
 	f.ClaimIDs = strings.Fields(ids)
 	return f, err
+}
+
+// AnyStands tells whether one of some claims waits for a decision or was approved.
+func AnyStands(ctx context.Context, q sqldb.Querier, claims []string) (stands bool, err error) {
+	return stands, sqldb.InBatches(claims, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("claim_id", batch)
+		f.Where("state NOT IN (3, 6)")
+		var one bool
+		err := q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM claims`+f.String()+`)`, f.Args()...).Scan(&one)
+		stands = stands || one
+		return err
+	})
 }
 
 // EndedCommissioners returns those who have claims that were decided or withdrawn and are not erased.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -90,21 +91,38 @@ func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow
 		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.ID, before.Version))
 }
 
-// Lead hands to the commissioner that leads a PCN in a year the claims of that year that wait for a decision or for a close. The
-// engagements go with the last year that is fixed.
-func Lead(ctx context.Context, tx *sqldb.Tx, pcn string, year period.FinancialYear, commissioner string) error {
-	_, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = $1 WHERE pcn_code = $2 AND commissioner_code <> $1
-		AND NOT EXISTS (SELECT 1 FROM years y WHERE y.pcn_code = $2 AND y.financial_year > $3)`, commissioner, pcn, year.String())
+// LeadClaims hands to the commissioner that leads a PCN in a year the claims of that year that wait for a decision or for a close, and
+// returns them.
+func LeadClaims(ctx context.Context, tx *sqldb.Tx, pcn string, year period.FinancialYear, commissioner string) ([]ClaimRow, error) {
+	ids, err := sqldb.Collect(ctx, tx, sqldb.Text, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND financial_year = $3
+		AND commissioner_code <> $1 AND (state IN (1, 2) OR EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = claims.claim_id AND `+waiting+`))
+		RETURNING claim_id`, commissioner, pcn, year.String())
 	if err != nil {
-		return fmt.Errorf("hand over the engagements of %s: %w", pcn, err)
+		return nil, fmt.Errorf("hand over the claims of %s: %w", pcn, err)
 	}
-	_, err = tx.Exec(ctx, `UPDATE claims SET commissioner_code = $1, version = version + 1 WHERE pcn_code = $2 AND financial_year = $3
-		AND commissioner_code <> $1 AND (state IN (1, 2) OR EXISTS (SELECT 1 FROM claim_lines l
-			WHERE l.claim_id = claims.claim_id AND `+waiting+`))`, commissioner, pcn, year.String())
+	slices.Sort(ids)
+	out := make([]ClaimRow, len(ids))
+	for i, id := range ids {
+		if out[i], err = Claim(ctx, tx, id); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// leading is the commissioner that leads the PCN of an engagement, by the last year that has begun and is fixed; where none has, by the last
+// one that is fixed.
+const leading = `(SELECT y.commissioner_code FROM years y WHERE y.pcn_code = engagements.pcn_code
+	ORDER BY CASE WHEN y.financial_year <= $1 THEN 0 ELSE 1 END, y.financial_year DESC, y.version DESC LIMIT 1)`
+
+// LeadEngagements hands the engagements of a PCN, or of all, to the commissioner that leads it in a year that runs, and returns how many
+// went over. A year that is fixed before it begins hands them over when it does.
+func LeadEngagements(ctx context.Context, tx *sqldb.Tx, pcn string, running period.FinancialYear) (int64, error) {
+	result, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = `+leading+` WHERE (pcn_code = $2 OR $2 = '') AND commissioner_code <> `+leading, running.String(), pcn)
 	if err != nil {
-		return fmt.Errorf("hand over the claims of %s: %w", pcn, err)
+		return 0, fmt.Errorf("hand over engagements: %w", err)
 	}
-	return nil
+	return result.RowsAffected()
 }
 
 // Engagement returns one, or sql.ErrNoRows.
@@ -158,8 +176,9 @@ func SharedEngagements(ctx context.Context, q sqldb.Querier, commissioner string
 	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e`+f.String()+` ORDER BY e.pcn_code, e.label`, f.Args()...)
 }
 
-// LatestYear returns the last year of a PCN that is fixed, or sql.ErrNoRows: its commissioner leads the PCN as far as is known.
-func LatestYear(ctx context.Context, q sqldb.Querier, pcn string) (YearRow, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, scanYear, `SELECT `+yearColumns+` FROM years y WHERE y.pcn_code = $1
-		ORDER BY y.financial_year DESC, y.version DESC LIMIT 1`, pcn))
+// LeadingYear returns the year of a PCN by which it is led: the last that has begun and is fixed, or where none has the last one that is
+// fixed; sql.ErrNoRows if there is none.
+func LeadingYear(ctx context.Context, q sqldb.Querier, pcn string, running period.FinancialYear) (YearRow, error) {
+	return sqldb.First(sqldb.Collect(ctx, q, scanYear, `SELECT `+yearColumns+` FROM years y WHERE y.pcn_code = $2
+		ORDER BY CASE WHEN y.financial_year <= $1 THEN 0 ELSE 1 END, y.financial_year DESC, y.version DESC LIMIT 1`, running.String(), pcn))
 }
