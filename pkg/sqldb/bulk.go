@@ -11,8 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// sqliteBulkParameters bounds the parameters of one multi-row statement: beyond it larger statements are no faster.
-const sqliteBulkParameters = 600
+const (
+	// sqliteBulkParameters bounds the parameters of one multi-row statement: beyond it larger statements are no faster.
+	sqliteBulkParameters = 600
+	// fewRows are no more than Postgres takes faster by one INSERT, whose plan it keeps, than by a COPY, which it prepares each time.
+	fewRows = 16
+)
 
 // BulkInsert adds many rows to a table and returns how many. Each row holds the values of the columns, in their order; the
 // rows are taken one by one and not kept, so memory does not grow with their number. An error that rows yields ends the
@@ -41,11 +45,16 @@ func (tx *Tx) BulkInsert(ctx context.Context, table string, columns []string, ro
 type copySource struct {
 	next  func() ([]any, error, bool)
 	width int
+	ahead []any // values of rows that were taken already
 	row   []any
 	err   error
 }
 
 func (s *copySource) Next() bool {
+	if len(s.ahead) > 0 {
+		s.row, s.ahead = s.ahead[:s.width], s.ahead[s.width:]
+		return true
+	}
 	row, err, ok := s.next()
 	if !ok {
 		return false
@@ -68,6 +77,20 @@ func (tx *Tx) bulkPostgres(ctx context.Context, table string, columns []string, 
 	next, stop := iter.Pull2(rows)
 	defer stop()
 	source := &copySource{next: next, width: len(columns)}
+	var first []any
+	for len(first) < fewRows*len(columns) && source.Next() {
+		first = append(first, source.row...)
+	}
+	if source.err != nil {
+		return 0, source.err
+	}
+	if len(first) < fewRows*len(columns) {
+		if len(first) == 0 {
+			return 0, nil
+		}
+		return n, addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(first)/len(columns), numbered), first...))
+	}
+	source.ahead = first
 	err = pgxConn(tx.conn, func(c *pgx.Conn) error {
 		var err error
 		n, err = c.CopyFrom(ctx, pgx.Identifier{table}, columns, source)
@@ -81,11 +104,12 @@ func (tx *Tx) bulkPostgres(ctx context.Context, table string, columns []string, 
 
 func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, rows iter.Seq2[[]any, error]) (n int64, err error) {
 	batch := max(1, sqliteBulkParameters/len(columns))
-	stmt, err := tx.tx.PrepareContext(ctx, insertSQL(table, columns, batch))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, stmt.Close()) }()
+	var stmt *sql.Stmt // of a full batch, for which a few rows need not wait
+	defer func() {
+		if stmt != nil {
+			err = errors.Join(err, stmt.Close())
+		}
+	}()
 	args := make([]any, 0, batch*len(columns))
 	for row, err := range rows {
 		if err != nil {
@@ -98,6 +122,11 @@ func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, ro
 		if len(args) < cap(args) {
 			continue
 		}
+		if stmt == nil {
+			if stmt, err = tx.tx.PrepareContext(ctx, insertSQL(table, columns, batch, unnamed)); err != nil {
+				return n, err
+			}
+		}
 		if err := addRows(&n)(stmt.ExecContext(ctx, args...)); err != nil {
 			return n, err
 		}
@@ -106,7 +135,7 @@ func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, ro
 	if len(args) == 0 {
 		return n, nil
 	}
-	return n, addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(args)/len(columns)), args...))
+	return n, addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(args)/len(columns), unnamed), args...))
 }
 
 // addRows adds the rows of a result to n.
@@ -121,12 +150,19 @@ func addRows(n *int64) func(sql.Result, error) error {
 	}
 }
 
-// insertSQL writes an INSERT of so many rows for SQLite, with parameters that have no names: it looks each name up in a list of
-// all of them, which costs more than the insert.
-func insertSQL(table string, columns []string, rows int) string {
-	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", table, strings.Join(columns, ", "),
-		strings.TrimSuffix(strings.Repeat(row+", ", rows), ", "))
+// unnamed are the parameters of a row for SQLite, which looks each name up in a list of all of them: that costs more than the insert.
+func unnamed(_, n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// numbered are those for Postgres.
+func numbered(row, n int) string { return Placeholders(row*n+1, n) }
+
+// insertSQL writes an INSERT of so many rows.
+func insertSQL(table string, columns []string, rows int, parameters func(row, n int) string) string {
+	values := make([]string, rows)
+	for row := range values {
+		values[row] = "(" + parameters(row, len(columns)) + ")"
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", table, strings.Join(columns, ", "), strings.Join(values, ", "))
 }
 
 // Placeholders returns n parameters, from $first on, separated by commas: for IN (…) and for lists of values.

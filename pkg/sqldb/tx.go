@@ -46,6 +46,9 @@ type Tx struct {
 // Now returns the time at which this transaction began; it does not change within it.
 func (tx *Tx) Now() time.Time { return tx.now }
 
+// TrustsLocks tells whether the transaction reads what stands at each statement, since its service locks before it reads (DB.TrustLocks).
+func (tx *Tx) TrustsLocks() bool { return tx.db.trustLocks.Load() }
+
 // Dialect returns the engine.
 func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
 

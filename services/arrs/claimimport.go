@@ -274,7 +274,7 @@ func (s *Service) putFile(ctx context.Context, tx *change.Tx, file *claimFile, c
 		if err != nil {
 			return nil, err
 		}
-		if rows[i], err = s.put(ctx, tx, g, e); err != nil {
+		if rows[i], _, err = s.put(ctx, tx, g, e); err != nil {
 			return nil, err
 		}
 	}

@@ -1,11 +1,13 @@
 package arrs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -58,14 +60,25 @@ func (s *Service) read(ctx context.Context, q sqldb.Querier, by auth.Principal, 
 	}
 	f.scheme, f.year, f.today, f.by = g.scheme, g.year, g.today, by.Subject
 	f.pastMonths = f.pastMonths || kindOf(in) == store.Correction
-	if f.engagements, err = store.EngagementsOf(ctx, q, g.year.PCNCode); err != nil {
+	if f.engagements, err = store.EngagementsNamed(ctx, q, g.year.PCNCode, namesIn(in)); err != nil {
 		return nil, nil, err
 	}
-	if f.approved, err = approvedIn(ctx, q, g.year.PCNCode, upliftedMonths(in)); err != nil {
-		return nil, nil, err
+	if months := upliftedMonths(in); len(months) > 0 {
+		if f.approved, err = approvedIn(ctx, q, g.year.PCNCode, months); err != nil {
+			return nil, nil, err
+		}
 	}
 	e, bad := f.read(in, month)
 	return g, e, refuseForm(bad)
+}
+
+// namesIn are the labels and identifiers by which a claim names engagements.
+func namesIn(in *arrsv1.ClaimEntry) []string {
+	var out []string
+	for _, line := range in.GetLines() {
+		out = append(out, cmp.Or(line.GetEngagementId(), strings.TrimSpace(line.GetLabel())))
+	}
+	return out
 }
 
 // upliftedMonths are the months that lines of an uplift are of, as far as they can be read.
@@ -89,34 +102,40 @@ func (s *Service) SubmitClaim(ctx context.Context, req *arrsv1.SubmitClaimReques
 	if err != nil {
 		return nil, err
 	}
-	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
 		if err := tx.Lock(ctx, pcnLock(in.GetPcnCode())); err != nil {
-			return "", err
+			return nil, err
 		}
 		g, e, err := s.read(ctx, tx, tx.By, in, month, form{pastMonths: !own})
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		row, err := s.put(ctx, tx, g, e)
-		return row.ID, err
+		row, lines, err := s.put(ctx, tx, g, e)
+		return claimToProto(&row, lines), err
 	})
 }
 
 // changeClaim runs a change of a claim and returns the claim as it stands after it. What is kept for a repetition of the request is its
-// identifier alone: the claim holds pay.
-func (s *Service) changeClaim(ctx context.Context, req proto.Message, fn func(ctx context.Context, tx *change.Tx) (string, error)) (*arrsv1.Claim, error) {
-	answer, err := change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
-		id, err := fn(ctx, tx)
-		return &arrsv1.Claim{ClaimId: id}, err
+// identifier alone, since the claim holds pay: a repetition reads it.
+func (s *Service) changeClaim(ctx context.Context, req proto.Message, fn func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error)) (*arrsv1.Claim, error) {
+	var changed, kept *arrsv1.Claim
+	answer, err := change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (_ *arrsv1.Claim, err error) {
+		changed, err = fn(ctx, tx)
+		kept = &arrsv1.Claim{ClaimId: changed.GetClaimId()}
+		return kept, err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case answer == kept:
+		return changed, nil
+	default:
+		return s.claim(ctx, answer.GetClaimId())
 	}
-	return s.claim(ctx, answer.GetClaimId())
 }
 
-// put stores a claim that was assessed, sets aside what is payable, and tells of it.
-func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered) (store.ClaimRow, error) {
+// put assesses a claim and stores it, sets aside what is payable, and tells of it.
+func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered) (store.ClaimRow, []store.LineRow, error) {
 	row := store.ClaimRow{
 		ID: tx.NewID(), PCNCode: g.year.PCNCode, CommissionerCode: g.year.CommissionerCode, Month: e.month, Kind: e.kind, State: store.Submitted, Revision: 1,
 		LineCount: len(e.lines), Notes: e.notes, SubmittedBy: tx.By.Subject,
@@ -125,19 +144,19 @@ func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered)
 	}
 	a, err := s.assess(ctx, tx, g, e, nil, tx.NewID)
 	if err != nil {
-		return row, err
+		return row, nil, err
 	}
 	row.Totals = a.totals
 	if err := store.InsertClaim(ctx, tx.Tx, row); err != nil {
-		return row, err
+		return row, nil, err
 	}
 	if err := s.keepLines(ctx, tx, &row, a); err != nil {
-		return row, err
+		return row, nil, err
 	}
 	if err := setAside(ctx, tx.Tx, &row, setAsideOf(a.totals), nil); err != nil {
-		return row, err
+		return row, nil, err
 	}
-	return row, tell(ctx, tx, &row, fmt.Sprintf("put forward a claim of %s for %s: %d lines", row.PCNCode, row.Month, row.LineCount))
+	return row, a.lines, tell(ctx, tx, &row, fmt.Sprintf("put forward a claim of %s for %s: %d lines", row.PCNCode, row.Month, row.LineCount))
 }
 
 // keepLines stores the lines of the claim's newest revision.
@@ -193,43 +212,44 @@ func (s *Service) AmendClaim(ctx context.Context, req *arrsv1.AmendClaimRequest)
 	if err != nil {
 		return nil, err
 	}
-	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
 		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return enters(tx.By, c) })
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if in.GetPcnCode() != row.PCNCode || in.GetCommissionerCode() != row.CommissionerCode || month != row.Month || kindOf(in) != row.Kind {
-			return "", fault.New(fault.Invalid, reasonClaimDiffers, "an amendment is of the same PCN, commissioner, month and kind: withdraw the claim, and submit another").
+			return nil, fault.New(fault.Invalid, reasonClaimDiffers, "an amendment is of the same PCN, commissioner, month and kind: withdraw the claim, and submit another").
 				At("claim", "is of another PCN, commissioner, month or kind")
 		}
 		g, e, err := s.read(ctx, tx, tx.By, in, month, form{pastMonths: true})
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		return row.ID, s.amend(ctx, tx, &row, g, e)
+		lines, err := s.amend(ctx, tx, &row, g, e)
+		return claimToProto(&row, lines), err
 	})
 }
 
-func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow, g *ground, e *entered) error {
+func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow, g *ground, e *entered) ([]store.LineRow, error) {
 	a, err := s.assess(ctx, tx, g, e, row, tx.NewID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := store.RetireLines(ctx, tx.Tx, row.ID); err != nil {
-		return err
+		return nil, err
 	}
 	before := setAsideOf(row.Totals)
 	row.State, row.Revision, row.LineCount, row.Notes, row.Totals, row.AmendedBy = store.Submitted, row.Revision+1, len(a.lines), e.notes, a.totals, tx.By.Subject
 	if err := saved(store.ChangeClaim(ctx, tx.Tx, row)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.keepLines(ctx, tx, row, a); err != nil {
-		return err
+		return nil, err
 	}
 	if err := setAside(ctx, tx.Tx, row, setAsideOf(a.totals), before); err != nil {
-		return err
+		return nil, err
 	}
-	return tell(ctx, tx, row, fmt.Sprintf("amended the claim of %s for %s: revision %d, %d lines", row.PCNCode, row.Month, row.Revision, row.LineCount))
+	return a.lines, tell(ctx, tx, row, fmt.Sprintf("amended the claim of %s for %s: revision %d, %d lines", row.PCNCode, row.Month, row.Revision, row.LineCount))
 }
 
 // enters tells whether somebody may amend or withdraw a claim: who speaks for its PCN, and of the commissioner's preparers who entered it.
@@ -289,22 +309,22 @@ func visibleClaim(ctx context.Context, q sqldb.Querier, by auth.Principal, id st
 
 // WithdrawClaim takes a claim that is not decided back, and gives its pots back what it had set aside.
 func (s *Service) WithdrawClaim(ctx context.Context, req *arrsv1.WithdrawClaimRequest) (*arrsv1.Claim, error) {
-	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
 		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return enters(tx.By, c) })
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if err := store.RetireLines(ctx, tx.Tx, row.ID); err != nil {
-			return "", err
+			return nil, err
 		}
 		row.State, row.DecidedAt, row.DecisionReason = store.Withdrawn, sqldb.Micros(tx.Now()), req.GetReason()
 		if err := saved(store.ChangeClaim(ctx, tx.Tx, &row)); err != nil {
-			return "", err
+			return nil, err
 		}
 		if err := setAside(ctx, tx.Tx, &row, nil, setAsideOf(row.Totals)); err != nil {
-			return "", err
+			return nil, err
 		}
-		return row.ID, tell(ctx, tx, &row, fmt.Sprintf("withdrew the claim of %s for %s", row.PCNCode, row.Month))
+		return claimAfter(ctx, tx, row.ID, tell(ctx, tx, &row, fmt.Sprintf("withdrew the claim of %s for %s", row.PCNCode, row.Month)))
 	})
 }
 
@@ -320,6 +340,14 @@ func (s *Service) claim(ctx context.Context, id string) (out *arrsv1.Claim, err 
 		return err
 	})
 	return out, err
+}
+
+// claimAfter returns a claim as its change leaves it, unless that failed.
+func claimAfter(ctx context.Context, tx *change.Tx, id string, err error) (*arrsv1.Claim, error) {
+	if err != nil {
+		return nil, err
+	}
+	return claimOf(ctx, tx, tx.By, id)
 }
 
 func claimOf(ctx context.Context, q sqldb.Querier, by auth.Principal, id string) (*arrsv1.Claim, error) {

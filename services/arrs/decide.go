@@ -15,18 +15,18 @@ import (
 
 // QueryClaim asks a PCN about its claim. What the claim set aside stays set aside.
 func (s *Service) QueryClaim(ctx context.Context, req *arrsv1.QueryClaimRequest) (*arrsv1.Claim, error) {
-	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
 		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool {
 			return prepares(tx.By, c.CommissionerCode) || approves(tx.By, c.CommissionerCode)
 		})
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		row.State, row.Query = store.Queried, req.GetQuery()
 		if err := saved(store.ChangeClaim(ctx, tx.Tx, &row)); err != nil {
-			return "", err
+			return nil, err
 		}
-		return row.ID, tell(ctx, tx, &row, fmt.Sprintf("asked %s about its claim for %s", row.PCNCode, row.Month))
+		return claimAfter(ctx, tx, row.ID, tell(ctx, tx, &row, fmt.Sprintf("asked %s about its claim for %s", row.PCNCode, row.Month)))
 	})
 }
 
@@ -35,22 +35,22 @@ func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimReques
 	if !req.GetApprove() && len(req.GetLines()) > 0 {
 		return nil, fault.New(fault.Invalid, reasonClaimInvalid, "lines are named where a claim is approved in part").At("lines", "approve is false")
 	}
-	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (string, error) {
+	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
 		row, err := s.claimFor(ctx, tx, req.GetClaimId(), req.GetEtag(), func(c *store.ClaimRow) bool { return approves(tx.By, c.CommissionerCode) })
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if tx.By.Subject == row.SubmittedBy || tx.By.Subject == row.AmendedBy {
-			return "", fault.New(fault.Denied, reasonDeciderIsSubmitter, "another person decides what you put forward")
+			return nil, fault.New(fault.Denied, reasonDeciderIsSubmitter, "another person decides what you put forward")
 		}
 		if req.GetApprove() && row.State == store.Queried {
-			return "", stateDiffers(&row)
+			return nil, stateDiffers(&row)
 		}
 		approved, err := s.approve(ctx, tx, &row, req)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		return row.ID, s.decide(ctx, tx, &row, approved, req.GetReason())
+		return claimAfter(ctx, tx, row.ID, s.decide(ctx, tx, &row, approved, req.GetReason()))
 	})
 }
 

@@ -17,8 +17,9 @@ import (
 // The package whose benchmarks tell what a line costs, as .ci/bench names its output.
 const rulesOutput = "services_core_internal_rules"
 
-// paymentsOutput and paymentsStoreOutput are the packages whose benchmarks tell what a posting costs, as .ci/bench names their output.
+// Packages whose benchmarks tell what a claim and a posting cost, as .ci/bench names their output.
 const (
+	arrsOutput          = "services_arrs"
 	paymentsOutput      = "services_payments"
 	paymentsStoreOutput = "services_payments_internal_store"
 )
@@ -115,16 +116,8 @@ func BenchmarkPackages(b *testing.B) {
 			note: "in process, Postgres, against a plain transaction of four statements",
 		}, figures, bounds)
 	}
-	for _, name := range all[paymentsOutput].names {
-		kind, ok := strings.CutPrefix(name, "BenchmarkPostings/")
-		if postings := all[paymentsOutput].runs[name]; ok && len(postings["s/few"]) > 0 {
-			store, sizes, _ := strings.Cut(kind, "/after_")
-			few, many, _ := strings.Cut(sizes, "_and_")
-			results.ratio(b, goal{
-				id: "P15", work: "posting after " + many + " on " + store + ", bound after " + few, unit: "s", at: 1.25, note: "one of 60 in a transaction",
-			}, postings["s/many"], postings["s/few"])
-		}
-	}
+	afterMany(b, all[arrsOutput], "BenchmarkSubmitClaim/", goal{id: "P10", work: "claim", unit: "s", at: 1.25, note: "of one line, by gRPC"})
+	afterMany(b, all[paymentsOutput], "BenchmarkPostings/", goal{id: "P15", work: "posting", unit: "s", at: 1.25, note: "one of 60 in a transaction"})
 	for _, store := range stores() {
 		if posted := all[paymentsStoreOutput].runs["BenchmarkPost/"+store]; len(posted["s/posted"]) > 0 {
 			results.ratio(b, goal{
@@ -148,6 +141,21 @@ func BenchmarkPackages(b *testing.B) {
 		results.plain = append(results.plain, "", strings.ReplaceAll(name, "_", "/")+":")
 		for _, benchmark := range all[name].names {
 			results.plain = append(results.plain, "  "+all[name].describe(benchmark))
+		}
+	}
+}
+
+// afterMany takes over what something costs after many of its kind, beside what it costs after few.
+func afterMany(b *testing.B, from output, benchmark string, g goal) {
+	b.Helper()
+	work := g.work
+	for _, name := range from.names {
+		kind, ok := strings.CutPrefix(name, benchmark)
+		if costs := from.runs[name]; ok && len(costs["s/few"]) > 0 {
+			store, sizes, _ := strings.Cut(kind, "/after_")
+			few, many, _ := strings.Cut(sizes, "_and_")
+			g.work = work + " after " + many + " on " + store + ", bound after " + few
+			results.ratio(b, g, costs["s/many"], costs["s/few"])
 		}
 	}
 }

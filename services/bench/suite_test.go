@@ -28,8 +28,10 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/register"
 	"github.com/pcnfunding/pcnfunding/services/sample"
@@ -66,7 +68,13 @@ var schemas atomic.Int64
 // openDB opens a new database of a store. It goes with c, and at the latest with the benchmark.
 func openDB(b *testing.B, c *closers, store string, migrations fs.FS) *sqldb.DB {
 	b.Helper()
-	options, address := sqldb.Options{Clock: time.Now}, "sqlite:"+filepath.Join(b.TempDir(), "bench.db")
+	return openAt(b, c, store, migrations, time.Now)
+}
+
+// openAt does so with a clock.
+func openAt(b *testing.B, c *closers, store string, migrations fs.FS, clock func() time.Time) *sqldb.DB {
+	b.Helper()
+	options, address := sqldb.Options{Clock: clock}, "sqlite:"+filepath.Join(b.TempDir(), "bench.db")
 	if store == onPostgres {
 		options.Schema = fmt.Sprintf("bench_%d_%d", os.Getpid(), schemas.Add(1))
 		address = os.Getenv(testkit.PostgresVariable)
@@ -88,7 +96,7 @@ func dropSchema(b *testing.B, schema string) {
 	require.NoError(b, err)
 }
 
-// suite is register and core as serve all runs them: one gRPC server on loopback with the full chain, and for each service a
+// suite is register, core and arrs as serve all runs them: one gRPC server on loopback with the full chain, and for each service a
 // relay to an embedded broker.
 type suite struct {
 	closers
@@ -96,9 +104,11 @@ type suite struct {
 	address    string
 	registerDB *sqldb.DB
 	coreDB     *sqldb.DB
+	arrsDB     *sqldb.DB
 	conn       *grpc.ClientConn
 	register   registerv1.RegisterServiceClient
 	core       corev1.CoreServiceClient
+	arrs       arrsv1.ArrsServiceClient
 	issuer     *testkit.TokenSource
 	telling    *telemetry.Telemetry
 }
@@ -124,7 +134,7 @@ func newSuite(b *testing.B, store string) *suite {
 	s.conn, err = rpc.Dial(s.address, rpc.DialOptions{Meter: telling.Meter, Tracer: telling.Tracer, Timeout: time.Minute})
 	require.NoError(b, err)
 	s.add(func() { _ = s.conn.Close() })
-	s.register, s.core = registerv1.NewRegisterServiceClient(s.conn), corev1.NewCoreServiceClient(s.conn)
+	s.register, s.core, s.arrs = registerv1.NewRegisterServiceClient(s.conn), corev1.NewCoreServiceClient(s.conn), arrsv1.NewArrsServiceClient(s.conn)
 
 	s.registerDB = openDB(b, &s.closers, store, register.Migrations())
 	registering, err := register.New(b.Context(), register.Deps{DB: s.registerDB, Logger: telling.Logger})
@@ -134,6 +144,10 @@ func newSuite(b *testing.B, store string) *suite {
 	deciding, err := core.New(b.Context(), core.Deps{DB: s.coreDB, Register: s.register, Logger: telling.Logger})
 	require.NoError(b, err)
 	deciding.Register(server)
+	s.arrsDB = openAt(b, &s.closers, store, arrs.Migrations(), func() time.Time { return claimDay })
+	claiming, err := arrs.New(b.Context(), arrs.Deps{DB: s.arrsDB, Register: s.register, Logger: telling.Logger, PersonKey: bytes.Repeat([]byte{1}, 32)})
+	require.NoError(b, err)
+	claiming.Register(server)
 	s.relay(b)
 	serve(server, listener, &s.closers)
 	return s
@@ -149,7 +163,7 @@ func serve(server *grpc.Server, listener net.Listener, c *closers) {
 	c.add(func() { server.Stop(); <-done })
 }
 
-// relay publishes the events of both services, as they would be beside the calls.
+// relay publishes the events of the services, as they would be beside the calls.
 func (s *suite) relay(b *testing.B) {
 	b.Helper()
 	broker, err := bus.Open(b.Context(), bus.Config{StoreDir: b.TempDir()})
@@ -157,7 +171,7 @@ func (s *suite) relay(b *testing.B) {
 	s.add(broker.Close)
 	ctx, cancel := context.WithCancel(context.Background())
 	var group errgroup.Group
-	for name, db := range map[string]*sqldb.DB{register.Name: s.registerDB, core.Name: s.coreDB} {
+	for name, db := range map[string]*sqldb.DB{register.Name: s.registerDB, core.Name: s.coreDB, arrs.Name: s.arrsDB} {
 		require.NoError(b, broker.EnsureStream(ctx, bus.Stream{Name: "PCNFUNDING_" + name, Subjects: []string{"pcnfunding." + name + ".v1.>"}}))
 		relay := outbox.NewRelay(db, broker, outbox.RelayOptions{Source: "/pcnfunding/" + name, Logger: s.telling.Logger})
 		group.Go(func() error { return relay.Run(ctx) })

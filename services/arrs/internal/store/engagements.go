@@ -135,6 +135,22 @@ func EngagementsOf(ctx context.Context, q sqldb.Querier, pcn string) ([]Engageme
 	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e WHERE e.pcn_code = $1 ORDER BY e.label`, pcn)
 }
 
+// EngagementsNamed returns those of a PCN that have one of some labels or identifiers.
+func EngagementsNamed(ctx context.Context, q sqldb.Querier, pcn string, names []string) (out []EngagementRow, err error) {
+	err = sqldb.InBatches(names, func(batch []string) error {
+		var ids, labels sqldb.Filter
+		ids.Where("e.pcn_code = ?", pcn)
+		ids.In("e.engagement_id", batch)
+		labels.Where("e.pcn_code = ?", pcn)
+		labels.In("e.label", batch)
+		found, err := sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e`+ids.String()+
+			` UNION SELECT `+engagementColumns+` FROM engagements e`+labels.String(), ids.Args()...)
+		out = append(out, found...)
+		return err
+	})
+	return out, err
+}
+
 // EngagementFilter says which engagements to list.
 type EngagementFilter struct {
 	Scope
