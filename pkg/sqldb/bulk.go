@@ -123,7 +123,7 @@ func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, ro
 			continue
 		}
 		if stmt == nil {
-			if stmt, err = tx.tx.PrepareContext(ctx, insertSQL(table, columns, batch, unnamed)); err != nil {
+			if stmt, err = tx.tx.PrepareContext(ctx, insertSQL(table, columns, batch, unnamed)); err != nil { //nolint:sqlclosecheck // closed above
 				return n, err
 			}
 		}

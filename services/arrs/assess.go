@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -134,11 +135,11 @@ func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *ent
 	}
 	switch e.kind {
 	case store.Uplift:
-		return s.assessUplift(ctx, q, in)
+		return in.assessUplift()
 	case store.Correction:
-		return s.assessCorrection(ctx, q, in)
+		return in.assessCorrection()
 	default:
-		return in.assessMonthly(in.before(nil), in.own)
+		return in.assessMonthly()
 	}
 }
 
@@ -152,24 +153,45 @@ type assessing struct {
 	held   []store.HeldLine // in those months, by other claims
 }
 
-// before returns what lines hold that are paid for working time, but for those of some engagements and months.
-func (in *assessing) before(without map[store.EngagementMonth]*approvedMonth) []rules.Held {
+// before returns what lines hold that are paid for working time, but for those of a month that are assessed anew.
+func (in *assessing) before(anew ...*approvedMonth) []rules.Held {
 	var out []rules.Held
 	for i := range in.held {
-		if h := &in.held[i]; h.Kind != store.Uplift && without[h.Of()] == nil {
+		h := &in.held[i]
+		own := slices.ContainsFunc(anew, func(m *approvedMonth) bool { return m != nil && m.has(h.LineID) })
+		if h.Kind != store.Uplift && !h.Corrects() && !own {
 			out = append(out, h.Held)
 		}
 	}
 	return out
 }
 
-// assessMonthly decides lines that claim the cost of a month, after those that hold something and with some money of the pots their own.
-func (in *assessing) assessMonthly(before []rules.Held, own map[rules.Pot]money.Pence) (*assessed, error) {
+// assessMonthly decides what a month cost. What a correction restates is not claimed beside it.
+func (in *assessing) assessMonthly() (*assessed, error) {
+	var bad []badField
+	for i := range in.lines {
+		of := in.lines[i].of()
+		if slices.ContainsFunc(in.held, func(h store.HeldLine) bool { return h.Corrects() && h.Of() == of }) {
+			bad = append(bad, badField{i, "label", reasonCorrectionWaits, fmt.Sprintf("a correction of %s for %s waits for a decision", in.lines[i].engagement.Label, of.Month)})
+		}
+	}
+	if err := refuseForm(bad); err != nil {
+		return nil, err
+	}
+	out, err := in.assessTime(in.before())
+	if err != nil {
+		return nil, err
+	}
+	return out, out.sum()
+}
+
+// assessTime decides lines of working time, after those that hold something.
+func (in *assessing) assessTime(before []rules.Held) (*assessed, error) {
 	lines := make([]rules.ClaimLine, len(in.lines))
 	for i := range in.lines {
 		lines[i] = in.lines[i].line
 	}
-	year, err := rules.AssessYear(in.contextFor(before, own), lines)
+	year, err := rules.AssessYear(in.contextFor(before, in.own), lines)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +199,7 @@ func (in *assessing) assessMonthly(before []rules.Held, own map[rules.Pot]money.
 	for i := range year.Lines {
 		out.add(in, i, &year.Lines[i])
 	}
-	return out, out.sum()
+	return out, nil
 }
 
 // add keeps what a line comes to.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -269,17 +271,22 @@ func (f *claimFile) wrongClaim(claim *fileClaim, bad []badField) {
 	}
 }
 
+// figures are what pay is written with: three digits or more, or pounds and pence.
+var figures = regexp.MustCompile(`[0-9]{3}|[0-9][.,][0-9]`)
+
+// dayOrMonth is the shape of a day or a month.
+var dayOrMonth = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$`)
+
 // quoted repeats a bad text, unless it could be an amount: in a file whose columns have shifted, any may hold pay.
 func quoted(text string) string {
-	bare := strings.NewReplacer("£", "", ",", "", " ", "").Replace(text)
-	if _, err := money.ParseDecimal(strings.TrimPrefix(bare, "-")); err == nil && len(bare) > 2 {
-		return "the number it holds"
+	if figures.MatchString(text) && !dayOrMonth.MatchString(text) {
+		return "what it holds"
 	}
 	return strconv.Quote(money.Clip(text))
 }
 
 func isCode(text string) bool {
-	return text != "" && len(text) <= 12 && !strings.ContainsFunc(text, func(r rune) bool {
+	return text != "" && len(text) <= 12 && strings.ContainsFunc(text, unicode.IsLetter) && !strings.ContainsFunc(text, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	})
 }

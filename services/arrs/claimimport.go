@@ -1,6 +1,7 @@
 package arrs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -109,7 +110,7 @@ func (s *Service) takeFile(ctx context.Context, request *arrsv1.ClaimsHeader, fi
 			return nil, err
 		}
 		row := store.ClaimFileRow{
-			ID: tx.NewID(), CommissionerCode: request.GetCommissionerCode(), SHA256: request.GetSha256(), FileName: request.GetFileName(), Rows: file.rows,
+			ID: cmp.Or(before.ID, tx.NewID()), CommissionerCode: request.GetCommissionerCode(), SHA256: request.GetSha256(), FileName: request.GetFileName(), Rows: file.rows,
 			ImportedBy: tx.By.Subject, ImportedAt: sqldb.Micros(tx.Now()),
 		}
 		for _, claim := range rows {

@@ -63,7 +63,7 @@ func (s *Service) read(ctx context.Context, q sqldb.Querier, by auth.Principal, 
 	if f.engagements, err = store.EngagementsNamed(ctx, q, g.year.PCNCode, namesIn(in)); err != nil {
 		return nil, nil, err
 	}
-	if months := upliftedMonths(in); len(months) > 0 {
+	if months := approvedMonthsOf(in, month); len(months) > 0 {
 		if f.approved, err = approvedIn(ctx, q, g.year.PCNCode, months); err != nil {
 			return nil, nil, err
 		}
@@ -81,8 +81,11 @@ func namesIn(in *arrsv1.ClaimEntry) []string {
 	return out
 }
 
-// upliftedMonths are the months that lines of an uplift are of, as far as they can be read.
-func upliftedMonths(in *arrsv1.ClaimEntry) (out []period.Month) {
+// approvedMonthsOf are the months that an uplift or a correction is of, as far as they can be read.
+func approvedMonthsOf(in *arrsv1.ClaimEntry, month period.Month) (out []period.Month) {
+	if kindOf(in) == store.Correction {
+		return []period.Month{month}
+	}
 	for _, line := range in.GetLines() {
 		if month, err := period.ParseMonth(line.GetUpliftMonth()); err == nil && !slices.Contains(out, month) {
 			out = append(out, month)

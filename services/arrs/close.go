@@ -122,7 +122,7 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 	if err != nil {
 		return nil, err
 	}
-	debts, err := debtsOf(due, unpaid)
+	debts, err := debtsOf(due, notTaken(unpaid))
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +153,22 @@ func (p *picture) pays() bool {
 		}
 	}
 	return false
+}
+
+// notTaken returns those of the lines without a payee that no line has taken back.
+func notTaken(rows []store.ScheduleLine) (out []store.ScheduleLine) {
+	taken := make(map[string]bool)
+	for i := range rows {
+		if store.TakesBack(rows[i].Message) {
+			taken[rows[i].Message.GetAdjustsLineId()] = true
+		}
+	}
+	for _, row := range rows {
+		if !store.TakesBack(row.Message) && !taken[row.Message.GetLineId()] {
+			out = append(out, row)
+		}
+	}
+	return out
 }
 
 // debt is whose money something is: it was put to a commissioner, for a PCN and a month.
@@ -245,7 +261,8 @@ func (s *Service) picture(ctx context.Context, commissioner string, month period
 	return out, nil
 }
 
-// owes tells whether something is the commissioner's to pay: it was put to it, or to a body whose debts of that month it has taken over.
+// owes tells whether something is the commissioner's to pay: it is the one's it was put to, or of a body whose debts of that month it has
+// taken over. What another body took on for a month in which the commissioner itself led is that body's.
 func (b *basis) owes(of debt) bool {
 	if of.commissioner == b.commissioner {
 		return true
@@ -254,7 +271,7 @@ func (b *basis) owes(of debt) bool {
 	if of.month != b.month {
 		picture = b.then[of.month]
 	}
-	return picture != nil && picture.pcns[of.pcn].owed
+	return picture != nil && picture.pcns[of.pcn].owed && !picture.pcns[of.pcn].leads
 }
 
 // network returns what is known of a PCN: by the picture of the month, else the newest one that has it, else as its year was fixed.
@@ -278,21 +295,15 @@ func (b *basis) network(ctx context.Context, q sqldb.Querier, code string, year 
 
 // held returns the lines of PCNs that nobody could be paid, and that no line has taken back, where the payee is known now.
 func (b *basis) held(rows []store.ScheduleLine) ([]rules.HeldLine, error) {
-	taken := make(map[string]bool)
-	for i := range rows {
-		if store.TakesBack(rows[i].Message) {
-			taken[rows[i].Message.GetAdjustsLineId()] = true
-		}
-	}
 	var out []rules.HeldLine
-	for i := range rows {
-		line := rows[i].Message
-		of, err := debtOfLine(&rows[i])
+	for _, row := range notTaken(rows) {
+		line := row.Message
+		of, err := debtOfLine(&row)
 		if err != nil {
 			return nil, err
 		}
 		// A later month is there where an earlier one is closed again.
-		if store.TakesBack(line) || taken[line.GetLineId()] || of.month.After(b.month) || !b.owes(of) || b.now.pcns[of.pcn].payee.GetCode() == "" {
+		if of.month.After(b.month) || !b.owes(of) || b.now.pcns[of.pcn].payee.GetCode() == "" {
 			continue
 		}
 		out = append(out, rules.HeldLine{

@@ -3,96 +3,103 @@ package arrs
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
 
 // assessCorrection decides the lines of a correction as if what they replace had never been claimed: its days, its working time and its
-// money are theirs to use again. A line that replaces nothing is refused, and so is one of what another claim that waits would change.
-func (s *Service) assessCorrection(ctx context.Context, q sqldb.Querier, in *assessing) (*assessed, error) {
-	replaces, err := s.replaceable(ctx, q, in)
-	if err != nil {
+// money are theirs to use again.
+func (in *assessing) assessCorrection() (*assessed, error) {
+	if err := in.replaceable(); err != nil {
 		return nil, err
 	}
-	own := make(map[rules.Pot]money.Pence)
-	for pot, amount := range in.own {
-		own[pot] = amount
+	replaced := make([]*approvedMonth, len(in.lines))
+	for i := range in.lines {
+		was := in.approved[in.lines[i].of()]
+		in.lines[i].line.Standing, replaced[i] = was.approved(), was
 	}
-	for _, was := range replaces {
-		own[was.pot()] += was.approved()
-	}
-	out, err := in.assessMonthly(in.before(replaces), own)
+	out, err := in.assessTime(in.before(replaced...))
 	if err != nil {
 		return nil, err
 	}
 	var bad []badField
 	for i := range out.lines {
-		line := &out.lines[i]
-		was := replaces[in.lines[i].of()]
-		if line.Replaced = was.approved(); line.Payable == 0 {
-			line.Pot = was.pot() // to which it goes back
+		line, was := &out.lines[i], replaced[i]
+		pot, _ := was.pot()
+		line.Replaced, line.Assessment.ChangedTerms = was.approved(), changedTerms(was.time.Terms, line.Terms)
+		for _, test := range line.Assessment.GetTests() {
+			if test.GetOutcome() == arrsv1.Outcome_WAITING {
+				bad = append(bad, badField{i, "label", test.GetReason(), test.GetMessage() + ": until it is known nobody can tell what is due instead"})
+			}
 		}
-		if line.Pot != was.pot() {
-			bad = append(bad, badField{i, "label", reasonCorrectionOfOtherPot, fmt.Sprintf(
-				"pot %s would pay it, and pot %s paid what it replaces: correct the month to 0, and claim it anew once that is approved", line.Pot, was.pot())})
+		if line.Payable == 0 {
+			line.Pot = pot // to which it goes back
+		}
+		if line.Pot != pot {
+			bad = append(bad, badField{i, "label", reasonCorrectionOfOtherPot, fmt.Sprintf("pot %s would pay it, and pot %s paid what it replaces: %s", line.Pot, pot, correctTwice)})
 		}
 	}
-	out.totals = nil
 	if err := refuseForm(bad); err != nil {
 		return nil, err
 	}
 	return out, out.sum()
 }
 
-// pot is the one that paid what was approved.
-func (m *approvedMonth) pot() rules.Pot { return m.lines[0].Pot }
+// correctTwice is what remains where one correction cannot do.
+const correctTwice = "correct the month to 0, and have it claimed anew once that is approved (a month that is longer past than the form lists, by the commissioner)"
 
-// replaceable returns what the lines of a correction replace, or names the lines that cannot be corrected now.
-func (s *Service) replaceable(ctx context.Context, q sqldb.Querier, in *assessing) (map[store.EngagementMonth]*approvedMonth, error) {
-	approved, err := approvedIn(ctx, q, in.year.PCNCode, in.months)
-	if err != nil {
-		return nil, err
-	}
-	corrected, err := store.WaitingCorrections(ctx, q, in.year.PCNCode, in.months, in.claim)
-	if err != nil {
-		return nil, err
-	}
-	undecided := make(map[store.EngagementMonth]bool)
-	for i := range in.held {
-		if h := &in.held[i]; h.Undecided {
-			undecided[h.Of()] = true
-		}
-	}
-	out := make(map[store.EngagementMonth]*approvedMonth)
+// replaceable names the lines of a correction that replace nothing, or that cannot be corrected now.
+func (in *assessing) replaceable() error {
+	seen := make(map[store.EngagementMonth]bool)
 	var bad []badField
 	for i := range in.lines {
-		of := in.lines[i].of()
-		refuse := func(reason, why string) { bad = append(bad, badField{i, "label", reason, why}) }
-		switch label := in.lines[i].engagement.Label; {
-		case out[of] != nil:
-			refuse(rules.ReasonAlreadyClaimed, fmt.Sprintf("%s stands twice", label))
-		case slices.Contains(corrected, of):
-			refuse(reasonCorrectionWaits, fmt.Sprintf("another correction of %s for %s waits for a decision: amend or withdraw that one", label, of.Month))
-		case undecided[of]:
-			refuse(reasonCorrectionWaits, fmt.Sprintf("a claim of %s for %s waits for a decision: amend or withdraw that one", label, of.Month))
-		case approved[of] == nil:
-			refuse(reasonNothingToCorrect, fmt.Sprintf("nothing is approved of %s for %s that is not erased: claim the month", label, of.Month))
-		default:
-			out[of] = approved[of]
+		of, label := in.lines[i].of(), in.lines[i].engagement.Label
+		refuse := func(reason, format string, args ...any) {
+			bad = append(bad, badField{i, "label", reason, fmt.Sprintf(format, args...)})
 		}
+		was := in.approved[of]
+		undecided, lost := in.beside(of, was)
+		switch {
+		case seen[of]:
+			refuse(rules.ReasonAlreadyClaimed, "%s stands twice", label)
+		case undecided:
+			refuse(reasonCorrectionWaits, "a claim, uplift or correction of %s for %s waits for a decision: amend or withdraw that one", label, of.Month)
+		case was == nil && !lost:
+			refuse(reasonNothingToCorrect, "nothing is approved of %s for %s: claim the month", label, of.Month)
+		case was == nil || lost:
+			refuse(reasonNothingToCorrect, "what was approved of %s for %s is past its time and erased, and nobody knows any more what it was", label, of.Month)
+		default:
+			if _, one := was.pot(); !one {
+				refuse(reasonCorrectionOfOtherPot, "several pots paid parts of %s for %s, which one correction cannot replace", label, of.Month)
+			}
+		}
+		seen[of] = true
 	}
-	return out, refuseForm(bad)
+	return refuseForm(bad)
 }
 
-// replace puts the lines of a correction in the place of what they correct. That is still what it was when the correction was put
-// forward: until it is decided, nothing else may change it.
+// beside tells what else there is of an engagement and month than what was approved: something that nobody has decided on, or something that
+// was approved and is erased.
+func (in *assessing) beside(of store.EngagementMonth, was *approvedMonth) (undecided, lost bool) {
+	for i := range in.held {
+		h := &in.held[i]
+		switch {
+		case h.Of() != of:
+		case h.Undecided:
+			undecided = true
+		case was == nil || !was.has(h.LineID):
+			lost = true
+		}
+	}
+	return undecided, lost
+}
+
+// replace puts the lines of a correction in the place of what they correct.
 func (s *Service) replace(ctx context.Context, tx *change.Tx, row *store.ClaimRow, lines []store.LineRow) error {
 	approved, err := approvedIn(ctx, tx, row.PCNCode, []period.Month{row.Month})
 	if err != nil {
@@ -102,19 +109,18 @@ func (s *Service) replace(ctx context.Context, tx *change.Tx, row *store.ClaimRo
 		line := &lines[i]
 		was := approved[line.Of()]
 		if was == nil || was.approved() != line.Replaced {
-			return fault.Bug("line %s of a correction does not replace what it was assessed against", line.ID)
+			return fault.New(fault.Refused, reasonNothingToCorrect,
+				"what line %d replaces is not what it was when the correction was put forward: amend the correction, or reject it", line.Number)
 		}
-		var paid money.Pence
+		paid, by, err := was.scheduled(ctx, tx)
+		if err != nil {
+			return err
+		}
 		ids := make([]string, len(was.lines))
 		for n := range was.lines {
-			replaced := &was.lines[n]
-			if ids[n] = replaced.ID; replaced.ScheduleID != "" {
-				paid += replaced.Approved
-			} else {
-				paid += replaced.Paid
-			}
+			ids[n] = was.lines[n].ID
 		}
-		if err := store.Replace(ctx, tx.Tx, line.ID, paid, ids); err != nil {
+		if err := store.Replace(ctx, tx.Tx, line.ID, paid, by, ids); err != nil {
 			return err
 		}
 	}

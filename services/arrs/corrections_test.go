@@ -60,10 +60,8 @@ func TestCorrection_TakesThePlaceOfWhatWasApproved(t *testing.T) {
 
 		_, err = s.put(t, network("manager", "U1"), correcting("U1", "2025-10", costing("CC 1", 1), costing("CC 1", 1)))
 		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
-		again := s.submit(t, entry("U1", "2025-10", costing("CC 1", 1_00)))
-		require.Equal(t, "ALREADY_CLAIMED", again.GetLines()[0].GetParts()[0].GetReason())
-		_, err = s.withdraw(t, again)
-		require.NoError(t, err)
+		_, err = s.put(t, network("manager", "U1"), entry("U1", "2025-10", costing("CC 1", 1_00)))
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
 
 		decided, err := s.decide(t, correction, true, "")
 		require.NoError(t, err)
@@ -173,6 +171,253 @@ func TestCorrection_MovesNoPot(t *testing.T) {
 	})
 }
 
+// TestCorrection_OfPayUnderEachOthersNamesComesToNothing holds that a claim of which nothing is due in sum is closed as any other.
+func TestCorrection_OfPayUnderEachOthersNamesComesToNothing(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 2_000_00), costing("CC 2", 1_000_00)))
+		s.closes(t, "2025-10")
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_000_00), costing("CC 2", 2_000_00)))
+		s.approved(t, entry("U1", "2025-11", costing("CC 1", 500_00)))
+		closed := s.closes(t, "2025-11")
+		require.Equal(t, int64(500_00), closed.GetPayTotalPence())
+		require.Len(t, closed.GetLines(), 1)
+		require.Zero(t, s.number(t, `SELECT COUNT(*) FROM claim_lines WHERE live AND schedule_id = ''`), "it waits for no other close")
+	})
+}
+
+// erasedUnderUplift has the claim of a month erased, and the uplift of the month, which was decided later, not yet.
+func erasedUnderUplift(t *testing.T, s *claimSuite) {
+	t.Helper()
+	s.register.set(closePCN("U1", "15N", ""))
+	s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+	s.engage(t, "U1", "CC 1")
+	s.clock.Set(day(2025, 7, 10))
+	s.approved(t, entry("U1", "2025-06", costing("CC 1", 3_050_00)))
+	s.closes(t, "2025-06")
+	s.clock.Set(day(2025, 9, 10))
+	s.approved(t, uplifting("U1", "2025-08", "2025-06", 3_200_00))
+	s.closes(t, "2025-08")
+	s.clock.Set(day(2032, 8, 1)) // 84 months after the claim, and not after the uplift
+	n, err := s.service.Erase(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
+// uplifting makes an uplift of one line that was passed on.
+func uplifting(pcn, month, of string, pence int64) *arrsv1.ClaimEntry {
+	in := entry(pcn, month, &arrsv1.LineEntry{Label: "CC 1", UpliftMonth: of, SalaryPence: pence, PassedOn: true})
+	in.Kind = arrsv1.ClaimKind_UPLIFT
+	return in
+}
+
+// TestCorrection_LeavesWhatIsErased holds that a month of which nobody knows any more what was paid is never paid again.
+func TestCorrection_LeavesWhatIsErased(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		erasedUnderUplift(t, s)
+		_, err := s.put(t, testkit.Preparer("15N"), correcting("U1", "2025-06", costing("CC 1", 3_200_00)))
+		require.Contains(t, fields(err), "claim.lines[0].label NOTHING_TO_CORRECT what was approved of CC 1 for 2025-06 is past its time")
+		again, err := s.put(t, testkit.Preparer("15N"), uplifting("U1", "2025-08", "2025-06", 3_200_00))
+		require.NoError(t, err)
+		require.Zero(t, again.GetLines()[0].GetPayablePence())
+	})
+}
+
+func TestErase_KeepsWhatACorrectionWaitsFor(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.clock.Set(day(2025, 7, 10))
+		s.approved(t, entry("U1", "2025-06", costing("CC 1", 3_000_00)))
+		s.closes(t, "2025-06")
+		s.clock.Set(day(2032, 6, 30))
+		correction, err := s.put(t, testkit.Preparer("15N"), correcting("U1", "2025-06", costing("CC 1", 2_000_00)))
+		require.NoError(t, err)
+		s.clock.Set(day(2032, 8, 1))
+		erased := func() int {
+			n, err := s.service.Erase(t.Context())
+			require.NoError(t, err)
+			return n
+		}
+		require.Zero(t, erased())
+		_, err = s.decide(t, correction, true, "")
+		require.NoError(t, err)
+		require.Equal(t, int64(-1_000_00), s.closes(t, "2025-06").GetPayTotalPence())
+		require.Equal(t, 1, erased())
+	})
+}
+
+// TestCorrection_KeepsOtherClaimsOfTheMonthOut holds that what a correction restates is not claimed beside it.
+func TestCorrection_KeepsOtherClaimsOfTheMonthOut(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		was := s.engage(t, "U1", "CC 1")
+		part := func(pence int64) *arrsv1.LineEntry {
+			line := costing("CC 1", pence)
+			line.LeftDate = "2025-10-15"
+			return line
+		}
+		s.approved(t, entry("U1", "2025-10", part(1_000_00)))
+		correction := s.submit(t, correcting("U1", "2025-10", costing("CC 1", 900_00)))
+		require.Equal(t, int64(900_00), correction.GetLines()[0].GetPayablePence())
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{RoleCode: "CC", PerWeek: "37.5", StartDate: "2025-10-20"},
+		})
+		require.NoError(t, err)
+		_, err = s.put(t, network("manager", "U1"), entry("U1", "2025-10", costing("CC 1", 500_00)))
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
+		_, err = s.decide(t, correction, true, "")
+		require.NoError(t, err)
+	})
+}
+
+// TestCorrection_TakesOffNoMoreThanItAsksFor holds for an approver who cuts it, for hours that changed since, and for a sum that was lowered.
+func TestCorrection_TakesOffNoMoreThanItAsksFor(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		was := s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 3_000_00), costing("CC 2", 1_000_00)))
+		up := s.submit(t, correcting("U1", "2025-10", costing("CC 2", 1_100_00)))
+		cut := func(pence int64) error {
+			_, err := s.decide(t, up, true, "no", &arrsv1.LineDecision{LineId: up.GetLines()[0].GetLineId(), ApprovedPence: pence, Reason: "no"})
+			return err
+		}
+		require.Contains(t, fields(cut(999_99)), "lines[0].approved_pence APPROVED_BELOW_REPLACED")
+		require.NoError(t, cut(1_000_00))
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{
+				RoleCode: "CC", PerWeek: "18.75", StartDate: "2025-04-02", EmployerCode: "A1",
+			},
+		})
+		require.NoError(t, err)
+		more := s.submit(t, correcting("U1", "2025-10", costing("CC 1", 3_001_00)))
+		require.Equal(t, int64(3_001_00), more.GetLines()[0].GetPayablePence(), "by the hours that were claimed")
+		require.ElementsMatch(t, []string{"start_date", "employer_code"}, more.GetLines()[0].GetChangedTerms())
+		half := correcting("U1", "2025-10", costing("CC 1", 3_001_00))
+		half.Lines[0].PerWeek = "18.75"
+		more, err = s.amend(t, more, half)
+		require.NoError(t, err)
+		require.Less(t, more.GetLines()[0].GetPayablePence(), int64(1_600_00), "by those it states")
+		_, err = s.withdraw(t, more)
+		require.NoError(t, err)
+	})
+}
+
+func TestCorrection_StandsWhereTheSumWasLowered(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		approved := s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00), costing("CC 2", 1_000_00)))
+		require.Equal(t, int64(2_000_00), approved.GetTotals()[0].GetApprovedPence())
+		s.fix(t, "U1", "15N", 2025, 2, single(1_500_00))
+		less, err := s.arrs.SubmitClaim(s.as(t, network("manager", "U1")), &arrsv1.SubmitClaimRequest{
+			RequestId: s.next(), Claim: correcting("U1", "2025-10", costing("CC 1", 990_00), costing("CC 2", 1_010_00)),
+		})
+		require.NoError(t, err)
+		require.Equal(t, int64(990_00), less.GetLines()[0].GetPayablePence(), "no more is taken off than it says")
+		require.Equal(t, int64(1_000_00), less.GetLines()[1].GetPayablePence(), "and what stood goes no higher")
+	})
+}
+
+// TestCorrection_IsOfTheBodyThatPaid holds in whatever order two bodies close, after a PCN went from one to another that took over no debt.
+func TestCorrection_IsOfTheBodyThatPaid(t *testing.T) {
+	for _, order := range [][]string{{"15N", "16C"}, {"16C", "15N"}} {
+		t.Run(order[0]+" first", func(t *testing.T) {
+			eachClaims(t, func(t *testing.T, s *claimSuite) {
+				s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
+				s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+				s.engage(t, "U1", "CC 1")
+				s.engage(t, "U1", "CC 2")
+				s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+				require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
+				s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
+				s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "16C"}
+				for _, in := range []*arrsv1.ClaimEntry{correcting("U1", "2025-10", costing("CC 1", 0)), entry("U1", "2025-10", costing("CC 2", 300_00))} {
+					in.CommissionerCode = "16C"
+					claim, err := s.put(t, testkit.Preparer("16C"), in)
+					require.NoError(t, err)
+					_, err = s.arrs.DecideClaim(s.as(t, testkit.Approver("16C")), &arrsv1.DecideClaimRequest{
+						RequestId: s.next(), ClaimId: claim.GetClaimId(), Etag: claim.GetEtag(), Approve: true,
+					})
+					require.NoError(t, err)
+				}
+				due := make(map[string]int64)
+				for _, code := range order {
+					out, err := s.arrs.CloseMonth(s.as(t, testkit.Preparer(code)), &arrsv1.CloseMonthRequest{RequestId: s.next(), CommissionerCode: code, Month: "2025-12"})
+					require.NoError(t, err)
+					due[code] = out.GetPayTotalPence()
+				}
+				require.Equal(t, map[string]int64{"15N": -1_000_00, "16C": 300_00}, due)
+			})
+		})
+	}
+}
+
+// TestCorrection_WithoutAPayeeIsNettedLater holds that what is kept for want of a payee, and what a correction takes off it, are both taken
+// back and given to the payee once there is one.
+func TestCorrection_WithoutAPayeeIsNettedLater(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		without := closePCN("U1", "15N", "")
+		without.Payee = nil
+		s.register.set(without)
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		s.closes(t, "2025-10")
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 400_00)))
+		less := s.closes(t, "2025-10").GetLines()
+		require.Len(t, less, 1)
+		require.Empty(t, less[0].GetAdjustsLineId(), "each is taken back by its own")
+		s.register.set(closePCN("U1", "15N", ""))
+		given := s.closes(t, "2025-10")
+		require.Zero(t, given.GetPayTotalPence())
+		require.Len(t, given.GetLines(), 3)
+		var to int64
+		for _, line := range given.GetLines() {
+			if line.GetPayee().GetCode() != "" {
+				to += line.GetAmountPence()
+			}
+		}
+		require.Equal(t, int64(400_00), to)
+	})
+}
+
+// TestCorrection_ReplacesTheUpliftToo holds also where the correction was amended before it was decided.
+func TestCorrection_ReplacesTheUpliftToo(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.clock.Set(day(2025, 7, 10))
+		s.approved(t, entry("U1", "2025-06", costing("CC 1", 3_050_00)))
+		require.Equal(t, int64(3_012_50), s.closes(t, "2025-06").GetPayTotalPence())
+		s.clock.Set(day(2025, 9, 10))
+		s.approved(t, uplifting("U1", "2025-08", "2025-06", 3_200_00)) // not yet in a schedule
+		correction := s.submit(t, correcting("U1", "2025-06", costing("CC 1", 3_000_00)))
+		require.Equal(t, int64(coordinator), correction.GetLines()[0].GetReplacedPence())
+		another, err := s.put(t, network("manager", "U1"), uplifting("U1", "2025-08", "2025-06", 3_200_00))
+		require.NoError(t, err)
+		require.Equal(t, "ALREADY_CLAIMED", another.GetLines()[0].GetParts()[0].GetReason())
+		_, err = s.amend(t, correction, correcting("U1", "2025-06", costing("CC 1", 2_900_00)))
+		require.Contains(t, fields(err), "CORRECTION_WAITS", "the uplift waits, though nothing of it is payable")
+		_, err = s.withdraw(t, another)
+		require.NoError(t, err)
+		list, err := s.arrs.ListClaims(s.as(t, network("manager", "U1")), &arrsv1.ListClaimsRequest{State: arrsv1.ClaimState_CLAIM_STATE_SUBMITTED})
+		require.NoError(t, err)
+		correction, err = s.amend(t, list.GetClaims()[0], correcting("U1", "2025-06", costing("CC 1", 2_900_00)))
+		require.NoError(t, err)
+		_, err = s.decide(t, correction, true, "")
+		require.NoError(t, err)
+		require.Equal(t, int64(2_900_00-3_012_50), s.closes(t, "2025-09").GetPayTotalPence())
+	})
+}
+
 // TestCorrection_RandomLivesPayWhatStands holds that whatever is claimed, corrected, decided and closed in whatever order, the schedules
 // together come to what is approved of the lines that count.
 func TestCorrection_RandomLivesPayWhatStands(t *testing.T) {
@@ -197,7 +442,11 @@ func TestCorrection_RandomLivesPayWhatStands(t *testing.T) {
 			month := months[random.IntN(len(months))]
 			switch random.IntN(7) {
 			case 0, 1, 2:
-				in := entry("U1", month, costing(fmt.Sprintf("CC %d", random.IntN(3)), random.Int64N(3_000_00)))
+				var lines []*arrsv1.LineEntry
+				for _, at := range random.Perm(3)[:1+random.IntN(3)] {
+					lines = append(lines, costing(fmt.Sprintf("CC %d", at), random.Int64N(30)*100_00))
+				}
+				in := entry("U1", month, lines...)
 				if random.IntN(2) == 0 {
 					in.Kind = arrsv1.ClaimKind_CORRECTION
 				}
@@ -216,7 +465,9 @@ func TestCorrection_RandomLivesPayWhatStands(t *testing.T) {
 					require.NoError(t, err)
 					continue
 				}
-				decision := &arrsv1.LineDecision{LineId: claim.GetLines()[0].GetLineId(), ApprovedPence: claim.GetLines()[0].GetPayablePence() / int64(1+random.IntN(2)), Reason: "so much"}
+				first := claim.GetLines()[0]
+				floor := min(first.GetReplacedPence(), first.GetPayablePence())
+				decision := &arrsv1.LineDecision{LineId: first.GetLineId(), ApprovedPence: max(floor, first.GetPayablePence()/int64(1+random.IntN(2))), Reason: "so much"}
 				_, err := s.decide(t, claim, random.IntN(5) > 0, "so", decision)
 				if claimReason(err) == "CLAIM_INVALID" { // a rejection names no lines
 					_, err = s.decide(t, claim, false, "no")

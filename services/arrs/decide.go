@@ -95,9 +95,9 @@ func (s *Service) approve(ctx context.Context, tx *change.Tx, row *store.ClaimRo
 // loweredLines reads the lines of which less is approved, and names those that are not of the claim or not payable so far. No
 // description repeats an amount.
 func loweredLines(lines []store.LineRow, in []*arrsv1.LineDecision) (map[string]*arrsv1.LineDecision, error) {
-	payable := make(map[string]money.Pence, len(lines))
+	byID := make(map[string]*store.LineRow, len(lines))
 	for i := range lines {
-		payable[lines[i].ID] = lines[i].Payable
+		byID[lines[i].ID] = &lines[i]
 	}
 	refused := fault.New(fault.Invalid, reasonClaimInvalid, "the lines cannot be decided so")
 	bad := func(i int, field, reason, why string) {
@@ -105,14 +105,16 @@ func loweredLines(lines []store.LineRow, in []*arrsv1.LineDecision) (map[string]
 	}
 	out := make(map[string]*arrsv1.LineDecision, len(in))
 	for i, lower := range in {
-		most, known := payable[lower.GetLineId()]
+		line, approved := byID[lower.GetLineId()], money.Pence(lower.GetApprovedPence())
 		switch {
-		case !known:
+		case line == nil:
 			bad(i, "line_id", reasonLineNotFound, "is not a line of the claim as it stands")
 		case out[lower.GetLineId()] != nil:
 			bad(i, "line_id", rules.ReasonLineTwice, "stands twice")
-		case money.Pence(lower.GetApprovedPence()) > most:
+		case approved > line.Payable:
 			bad(i, "approved_pence", reasonApprovedAbovePayable, "is more than is payable of the line")
+		case approved < min(line.Payable, line.Replaced):
+			bad(i, "approved_pence", reasonApprovedBelowReplaced, "takes off more than the correction asks for: put another correction forward")
 		}
 		out[lower.GetLineId()] = lower
 	}

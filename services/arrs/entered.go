@@ -23,6 +23,8 @@ type entered struct {
 	month period.Month
 	notes string
 	lines []enteredLine
+	// approved is what the lines of an uplift raise, or those of a correction replace.
+	approved approvedMonths
 }
 
 // enteredLine is a line of it, with the engagement it is of.
@@ -51,9 +53,8 @@ type form struct {
 	engagements []store.EngagementRow // of the PCN
 	today       period.Date
 	by          string
-	// approved are the lines that an uplift can be of. It is of the working time, role and days that were claimed, whatever the engagement
-	// says now.
-	approved map[store.EngagementMonth]*approvedMonth
+	// approved is what uplifts and corrections can be of.
+	approved approvedMonths
 	// undeclared lets a claim through that is only checked, and pastMonths one for a month that was let through before, or that the
 	// commissioner enters.
 	undeclared, pastMonths bool
@@ -61,7 +62,7 @@ type form struct {
 
 // read checks a claim whole and returns every bad field of it.
 func (f *form) read(in *arrsv1.ClaimEntry, month period.Month) (*entered, []badField) {
-	out := &entered{kind: kindOf(in), month: month, notes: strings.TrimSpace(in.GetNotes())}
+	out := &entered{kind: kindOf(in), month: month, notes: strings.TrimSpace(in.GetNotes()), approved: f.approved}
 	var bad []badField
 	head := rules.ClaimHead{
 		// The payee is the register's to name when the month is closed; until then the PCN stands for it.
@@ -123,11 +124,17 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		return out, bad
 	}
 	terms, left, person := out.engagement.Terms, out.entry.GetLeftDate(), out.engagement.Person()
-	if was := f.approved[out.of()]; was != nil && kind == store.Uplift {
-		terms, left, person = was.line.Terms, cmp.Or(left, was.line.Entry.GetLeftDate()), was.line.Person
+	perWeek := cmp.Or(out.entry.GetPerWeek(), terms.GetPerWeek())
+	if was := f.approved[out.of()]; was != nil {
+		// An uplift is of what was claimed, whatever the engagement says now. A correction goes by the engagement as it is stated now, but
+		// takes no other hours or days than were claimed unless it says so.
+		perWeek, left = cmp.Or(out.entry.GetPerWeek(), was.time.Terms.GetPerWeek()), cmp.Or(left, was.time.Entry.GetLeftDate())
+		if kind == store.Uplift {
+			terms, person = was.time.Terms, was.time.Person
+		}
 	}
 	out.terms = proto.CloneOf(terms)
-	out.terms.PerWeek = cmp.Or(out.entry.GetPerWeek(), terms.GetPerWeek())
+	out.terms.PerWeek = perWeek
 	text := formOf(out.entry, out.terms)
 	text.LeftDate = left
 	if role, known := f.scheme.Role(terms.GetRoleCode()); known && role.Measure == rules.SessionsPerWeek {

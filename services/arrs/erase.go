@@ -2,7 +2,10 @@ package arrs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -17,15 +20,21 @@ const eraseBatch = 200
 // Upkeep does what falls due with time: it hands engagements to the commissioners that lead their PCNs in a year that has begun, and
 // erases pay that is past its time.
 func (s *Service) Upkeep(ctx context.Context) error {
-	err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := store.LeadEngagements(ctx, tx, "", s.runningYear())
-		return err
+	led := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+		moved, err := store.LeadEngagements(ctx, tx, "", s.runningYear())
+		if err != nil {
+			return err
+		}
+		for _, commissioner := range slices.Sorted(maps.Keys(moved)) {
+			summary := fmt.Sprintf("took over %d engagements of PCNs that it leads in %s", moved[commissioner], s.runningYear())
+			if err := change.System(tx, Name, "upkeep").Record(ctx, "arrs/engagements", commissioner, summary); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	_, err = s.Erase(ctx)
-	return err
+	_, err := s.Erase(ctx)
+	return errors.Join(led, err)
 }
 
 // Erase reduces claims that were decided or withdrawn longer ago than the commissioner keeps them to their totals, and returns how many.

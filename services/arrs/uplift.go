@@ -1,57 +1,11 @@
 package arrs
 
 import (
-	"context"
-
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
-	"github.com/pcnfunding/pcnfunding/pkg/period"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
-
-// approvedMonth is what was approved of an engagement for a month.
-type approvedMonth struct {
-	line  *store.LineRow  // of the working time; nil where only an uplift is left
-	lines []store.LineRow // that one and the uplifts
-}
-
-// payable is what the lines came to before anybody approved less, and approved what was approved of them.
-func (m *approvedMonth) payable() (sum money.Pence) {
-	for i := range m.lines {
-		if m.lines[i].Kind != store.Uplift {
-			sum += m.lines[i].Payable // parts of what a pot holds, which is a number
-		}
-	}
-	return sum
-}
-
-func (m *approvedMonth) approved() (sum money.Pence) {
-	for i := range m.lines {
-		sum += m.lines[i].Approved
-	}
-	return sum
-}
-
-// approvedIn returns what was approved of a PCN in some months, by engagement and month.
-func approvedIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month) (map[store.EngagementMonth]*approvedMonth, error) {
-	lines, err := store.ApprovedLines(ctx, q, pcn, months)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[store.EngagementMonth]*approvedMonth)
-	for i := range lines {
-		of := lines[i].Of()
-		if out[of] == nil {
-			out[of] = new(approvedMonth)
-		}
-		if out[of].lines = append(out[of].lines, lines[i]); lines[i].Kind != store.Uplift {
-			out[of].line = &lines[i]
-		}
-	}
-	return out, nil
-}
 
 // uplifting is one line of an uplift on its way.
 type uplifting struct {
@@ -63,21 +17,10 @@ type uplifting struct {
 
 // assessUplift decides the lines of an uplift: each is the difference between what its month comes to with the cost after the uplift,
 // by the prices now known, and what it came to before. What was approved of that, or not, stays as it was decided.
-func (s *Service) assessUplift(ctx context.Context, q sqldb.Querier, in *assessing) (*assessed, error) {
-	approved, err := approvedIn(ctx, q, in.year.PCNCode, in.months)
-	if err != nil {
-		return nil, err
-	}
-	corrected, err := store.WaitingCorrections(ctx, q, in.year.PCNCode, in.months, in.claim)
-	if err != nil {
-		return nil, err
-	}
+func (in *assessing) assessUplift() (*assessed, error) {
 	taken := make(map[store.EngagementMonth]bool)
-	for _, of := range corrected {
-		taken[of] = true
-	}
 	for i := range in.held {
-		if h := &in.held[i]; h.Kind == store.Uplift {
+		if h := &in.held[i]; h.Kind == store.Uplift || h.Corrects() {
 			taken[h.Of()] = true
 		}
 	}
@@ -87,15 +30,13 @@ func (s *Service) assessUplift(ctx context.Context, q sqldb.Querier, in *assessi
 		w := &works[i]
 		w.in = &in.lines[i]
 		of := w.in.of()
-		if w.original = approved[of]; w.original != nil && w.original.line == nil {
-			w.original = nil
-		}
+		w.original = in.approved[of]
 		if err := w.assess(in, taken[of]); err != nil {
 			return nil, err
 		}
 		taken[of] = true
 		if w.refused == "" {
-			items = append(items, rules.UpliftItem{PassedOn: passedOn(w.in.entry.GetPassedOn()), Paid: w.original.payable(), After: w.after})
+			items = append(items, rules.UpliftItem{PassedOn: passedOn(w.in.entry.GetPassedOn()), Paid: w.original.cost(), After: w.after})
 		}
 	}
 	left := make(map[rules.Pot]money.Pence)
@@ -132,11 +73,7 @@ func passedOn(yes bool) rules.Answer {
 
 // assess decides the month of the line anew, beside what the other lines of the month hold.
 func (w *uplifting) assess(in *assessing, taken bool) error {
-	own := map[store.EngagementMonth]*approvedMonth{}
-	if w.original != nil {
-		own[w.in.of()] = w.original
-	}
-	c := in.contextFor(in.before(own), in.own)
+	c := in.contextFor(in.before(w.original), in.own)
 	var err error
 	if w.after, err = rules.Assess(c, w.in.line); err != nil {
 		return err
@@ -164,7 +101,7 @@ func (w *uplifting) raised(claimed money.Pence) *rules.Assessed {
 func (w *uplifting) refusal() *rules.Assessed {
 	claimed := w.after.Claimed
 	if w.original != nil {
-		claimed -= w.original.payable()
+		claimed -= w.original.cost()
 	}
 	out := w.raised(claimed)
 	out.Pot = ""

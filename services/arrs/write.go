@@ -54,7 +54,11 @@ func linesOf(b *basis, sequence int, totals []rules.DueTotal, networks map[strin
 		} else {
 			line.Holds = []*typev1.Hold{hold}
 		}
-		if line.AdjustsLineId = before[lineSubject{line.GetPcnCode(), code, line.GetForMonth()}]; line.GetAdjustsLineId() != "" {
+		// What a correction takes off a line without a payee stands beside it until there is one: the two are not the same money.
+		if len(line.GetHolds()) == 0 || total.Corrections == 0 {
+			line.AdjustsLineId = before[lineSubject{line.GetPcnCode(), code, line.GetForMonth()}]
+		}
+		if line.GetAdjustsLineId() != "" {
 			line.AdjustmentCause = causeOf(total)
 		}
 		for _, held := range total.Held {

@@ -149,12 +149,20 @@ type Context struct {
 // PotState is a pot after all lines.
 type PotState struct {
 	PotSum
-	Paid money.Pence // for the lines assessed
+	Paid money.Pence // for the lines assessed, above what they replace
 	Left money.Pence
 	// Unfunded is what passed the other tests and found nothing left: it is lost, and does not carry into another year.
 	Unfunded money.Pence
 	// Overdrawn is what was paid before beyond the usable sum, as after the sum was lowered.
 	Overdrawn money.Pence
+}
+
+// take takes what a line is paid, above what was paid before for what it replaces; what is below that goes back, first to what is overdrawn.
+func (p *PotState) take(paid money.Pence) {
+	p.Paid += paid
+	back := min(max(-paid, 0), p.Overdrawn)
+	p.Overdrawn -= back
+	p.Left -= paid + back
 }
 
 // Year is a network's year, assessed.
@@ -280,7 +288,7 @@ func (a *assessor) order(lines []ClaimLine) ([]int, error) {
 func (a *assessor) states() ([]PotState, error) {
 	out := make([]PotState, 0, len(a.pots))
 	for _, state := range a.pots {
-		if state.Refused == nil && state.PaidBefore <= state.Usable && state.PaidBefore+state.Paid+state.Left != state.Usable {
+		if state.Refused == nil && state.PaidBefore+state.Paid+state.Left-state.Overdrawn != state.Usable {
 			return nil, fault.Bug("pot %s: paid and left do not make up its sum", state.Pot)
 		}
 		out = append(out, *state)

@@ -37,6 +37,8 @@ type ClaimLine struct {
 	Training      string
 	TrainingShare *big.Rat
 	Facts         Facts
+	// Standing is what was approved before of what a correction replaces. The year's sum takes none of it, though it was lowered since.
+	Standing money.Pence
 	// Known is the day whose knowledge of figures decides the line: that of its submission, or of a later decision to assess it
 	// anew. No day takes the context's.
 	Known period.Date
@@ -313,16 +315,10 @@ func (f *formReading) workingTime() {
 	}
 	fewest, most := f.bound(FormHoursLeast), f.bound(FormHoursMost)
 	if fewest != nil && value.Cmp(fewest) < 0 || most != nil && value.Cmp(most) > 0 || value.Sign() <= 0 {
-		named := money.Clip(text)
-		if value.Cmp(whole(hoursOfAWeek)) > 0 {
-			named = "it" // no working time, and perhaps the pay of a column beside
-		}
-		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("%s is not from %s to %s", named, boundText(fewest), boundText(most)))
+		// The number is not repeated: in a file whose columns have shifted it is pay.
+		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("it is not from %s to %s", boundText(fewest), boundText(most)))
 	}
 }
-
-// hoursOfAWeek are all that there are.
-const hoursOfAWeek = 168
 
 func boundText(bound *big.Rat) string {
 	if bound == nil {

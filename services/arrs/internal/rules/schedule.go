@@ -113,9 +113,6 @@ func (t *DueTotal) add(claims []DueClaim, closed period.Month) error {
 	b.Grow(len(claims)+len(t.Held), 1+len(claims)/mostOperands)
 	terms := make([]working.Term, 0, len(claims)+len(t.Held))
 	plus := func(name string, amount money.Pence, origin working.Origin) (err error) {
-		if amount == 0 {
-			return fault.Bug("%s has nothing due", name)
-		}
 		terms = append(terms, b.Input(name, amount.GBP(), "GBP", origin))
 		t.Amount, err = t.Amount.Add(amount)
 		return err

@@ -83,14 +83,14 @@ type LineRow struct {
 	Approved     money.Pence
 	Confidence   working.Confidence // the least of the figures that the payable amount rests on
 	ScheduleID   string
-	// Replaced is what was approved before of the engagement and month that a correction is of, Paid what of it is in schedules, and
-	// ReplacedBy the line of the correction that took the place of this one.
-	Replaced, Paid money.Pence
-	ReplacedBy     string
-	Reason         string                  // why less than what is payable was approved
-	Terms          *arrsv1.EngagementTerms // the engagement as it was stated when the line was read, with the working time claimed
-	Entry          *arrsv1.LineEntry
-	Assessment     *arrsv1.ClaimLine // without its entry
+	// Replaced is what was approved before of the engagement and month that a correction is of, Paid what of it is in schedules and PaidBy
+	// whose those are, and ReplacedBy the line of the correction that took the place of this one.
+	Replaced, Paid     money.Pence
+	PaidBy, ReplacedBy string
+	Reason             string                  // why less than what is payable was approved
+	Terms              *arrsv1.EngagementTerms // the engagement as it was stated when the line was read, with the working time claimed
+	Entry              *arrsv1.LineEntry
+	Assessment         *arrsv1.ClaimLine // without its entry
 }
 
 // EngagementMonth is a month of an engagement: what a line claims.
@@ -263,7 +263,8 @@ func readHeld(body []byte, into *rules.Held) error {
 	return nil
 }
 
-// HeldLine is what a live line holds, and of which claim it is.
+// HeldLine is what a live line holds, and of which claim it is; or a line of a correction that waits, which holds nothing beside what it
+// replaces.
 type HeldLine struct {
 	rules.Held
 	ClaimID   string
@@ -274,10 +275,22 @@ type HeldLine struct {
 // Of is what the line claims.
 func (h *HeldLine) Of() EngagementMonth { return EngagementMonth{h.EngagementID, h.Month} }
 
-// HeldIn returns what the live lines of a PCN hold in some months, apart from those of one claim, in order of their being put forward.
+// Corrects tells whether the line is of a correction that waits.
+func (h *HeldLine) Corrects() bool { return h.Kind == Correction && h.Undecided }
+
+// HeldIn returns what the live lines of a PCN hold in some months, and the lines of its corrections that wait, apart from those of one
+// claim, in order of their being put forward.
 func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month, without string) ([]HeldLine, error) {
-	f := liveIn(pcn, months)
-	f.Where("claim_id <> ?", without)
+	var live, correcting sqldb.Filter // with the same arguments
+	live.Where("l.pcn_code = ?", pcn)
+	live.In("l.month", texts(months))
+	live.Where("l.claim_id <> ?", without)
+	live.Where("l.live")
+	correcting.Where("c.pcn_code = ?", pcn)
+	correcting.In("l.month", texts(months))
+	correcting.Where("l.claim_id <> ?", without)
+	correcting.Where("c.kind = 3 AND c.state IN (1, 2)")
+	const columns = `SELECT l.line_id, l.claim_id, l.kind, l.month, l.engagement_id, l.role_code, l.person, l.held, `
 	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (h HeldLine, err error) {
 		var month string
 		var held []byte
@@ -289,8 +302,9 @@ func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Mo
 			return h, p.err
 		}
 		return h, readHeld(held, &h.Held)
-	}, `SELECT line_id, claim_id, kind, month, engagement_id, role_code, person, held,
-		EXISTS (SELECT 1 FROM claims c WHERE c.claim_id = claim_lines.claim_id AND c.state IN (1, 2)) FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
+	}, columns+`EXISTS (SELECT 1 FROM claims c WHERE c.claim_id = l.claim_id AND c.state IN (1, 2)) FROM claim_lines l`+live.String()+`
+		UNION ALL `+columns+`TRUE FROM claims c JOIN claim_lines l ON l.claim_id = c.claim_id AND l.revision = c.revision`+correcting.String()+
+		` ORDER BY line_id`, live.Args()...)
 }
 
 func liveIn(pcn string, months []period.Month) *sqldb.Filter {
@@ -310,14 +324,14 @@ func texts(months []period.Month) []string {
 }
 
 const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
-	approved_pence, confidence, schedule_id, replaced_pence, paid_pence, replaced_by, decision_reason, terms, entry, assessment`
+	approved_pence, confidence, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	var month, pot string
 	var held, terms, entry, assessment []byte
 	var confidence int64
 	if err := rows.Scan(&l.ID, &l.ClaimID, &l.Revision, &l.Number, &l.PCNCode, &month, &l.EngagementID, &l.Kind, &l.Live, &l.Role, &l.Person, &pot, &held, &l.Claimed,
-		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Replaced, &l.Paid, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
+		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Replaced, &l.Paid, &l.PaidBy, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
 		return l, err
 	}
 	var p parser
@@ -352,34 +366,16 @@ func ApprovedLines(ctx context.Context, q sqldb.Querier, pcn string, months []pe
 	return sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+` FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
 }
 
-// WaitingCorrections returns what the corrections of a PCN are of that wait for a decision, in some months, apart from those of one claim.
-func WaitingCorrections(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month, without string) ([]EngagementMonth, error) {
-	var f sqldb.Filter
-	f.Where("c.pcn_code = ?", pcn)
-	f.Where("c.kind = ?", int64(Correction))
-	f.Where("c.state IN (1, 2)")
-	f.Where("c.claim_id <> ?", without)
-	f.In("l.month", texts(months))
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (of EngagementMonth, err error) {
-		var month string
-		if err := rows.Scan(&of.EngagementID, &month); err != nil {
-			return of, err
-		}
-		var p parser
-		of.Month = p.month(month)
-		return of, p.err
-	}, `SELECT l.engagement_id, l.month FROM claims c JOIN claim_lines l ON l.claim_id = c.claim_id AND l.revision = c.revision`+f.String(), f.Args()...)
-}
-
-// Replace puts the line of a correction in the place of others: it counts from now on, with what of them is in schedules, and they do not.
-func Replace(ctx context.Context, tx *sqldb.Tx, line string, paid money.Pence, replaced []string) error {
+// Replace puts the line of a correction in the place of others: it counts from now on, with what of them is in schedules and whose those
+// are, and they do not.
+func Replace(ctx context.Context, tx *sqldb.Tx, line string, paid money.Pence, paidBy string, replaced []string) error {
 	var f sqldb.Filter
 	by, no := f.Arg(line), f.Arg(false)
 	f.In("line_id", replaced)
 	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = `+no+`, replaced_by = `+by+f.String(), f.Args()...); err != nil {
 		return fmt.Errorf("replace by line %s: %w", line, err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = $1, paid_pence = $2 WHERE line_id = $3`, true, int64(paid), line); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = $1, paid_pence = $2, paid_by = $3 WHERE line_id = $4`, true, int64(paid), paidBy, line); err != nil {
 		return fmt.Errorf("let line %s count: %w", line, err)
 	}
 	return nil
@@ -406,7 +402,8 @@ func LowerLine(ctx context.Context, tx *sqldb.Tx, line string, approved money.Pe
 	return sqldb.One(tx.Exec(ctx, `UPDATE claim_lines SET approved_pence = $1, decision_reason = $2 WHERE line_id = $3 AND live`, int64(approved), reason, line))
 }
 
-// RetireUnpaid ends the counting of those lines of a decided claim of which nothing was approved, so that they can be claimed again.
+// RetireUnpaid ends the counting of those lines of a decided claim of which nothing was approved, so that they can be claimed again. Where
+// such a line is of a correction, what it takes off is still due.
 func RetireUnpaid(ctx context.Context, tx *sqldb.Tx, claim string) error {
 	if _, err := tx.Exec(ctx, `UPDATE claim_lines SET live = $1 WHERE claim_id = $2 AND live AND approved_pence = 0`, false, claim); err != nil {
 		return fmt.Errorf("retire the unpaid lines of claim %s: %w", claim, err)
@@ -426,10 +423,10 @@ type ClaimFileRow struct {
 	ImportedAt       int64
 }
 
-// KeepClaimFile adds a file. The same bytes of a commissioner take the place of those before.
+// KeepClaimFile adds a file. The same bytes of a commissioner keep their identifier, with the claims they made last.
 func KeepClaimFile(ctx context.Context, tx *sqldb.Tx, f ClaimFileRow) error {
 	_, err := tx.Exec(ctx, `INSERT INTO claim_files (file_id, commissioner_code, sha256, file_name, row_count, claim_ids, imported_by, imported_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (commissioner_code, sha256) DO UPDATE SET file_id = excluded.file_id, file_name = excluded.file_name,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (commissioner_code, sha256) DO UPDATE SET file_name = excluded.file_name,
 		claim_ids = excluded.claim_ids, imported_by = excluded.imported_by, imported_at = excluded.imported_at`,
 		f.ID, f.CommissionerCode, f.SHA256, f.FileName, f.Rows, strings.Join(f.ClaimIDs, " "), f.ImportedBy, f.ImportedAt)
 	if err != nil {
@@ -450,7 +447,7 @@ func ClaimFile(ctx context.Context, q sqldb.Querier, commissioner, sha256 string
 
 // AnyStands tells whether one of some claims waits for a decision or was approved.
 func AnyStands(ctx context.Context, q sqldb.Querier, claims []string) (stands bool, err error) {
-	return stands, sqldb.InBatches(claims, func(batch []string) error {
+	err = sqldb.InBatches(claims, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("claim_id", batch)
 		f.Where("state NOT IN (3, 6)")
@@ -459,6 +456,7 @@ func AnyStands(ctx context.Context, q sqldb.Querier, claims []string) (stands bo
 		stands = stands || one
 		return err
 	})
+	return stands, err
 }
 
 // EndedCommissioners returns those who have claims that were decided or withdrawn and are not erased.
@@ -467,10 +465,13 @@ func EndedCommissioners(ctx context.Context, q sqldb.Querier) ([]string, error) 
 }
 
 // Erasable returns some claims of a commissioner that ended before a moment and are not erased, without those of which approved money
-// waits for a close.
+// waits for a close, or a correction for a decision.
 func Erasable(ctx context.Context, q sqldb.Querier, commissioner string, before int64, limit int) ([]string, error) {
 	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT claim_id FROM claims c WHERE c.commissioner_code = $1 AND c.erased_at = 0 AND c.decided_at > 0 AND c.decided_at < $2
 		AND NOT EXISTS (SELECT 1 FROM claim_lines l WHERE l.claim_id = c.claim_id AND `+waiting+`)
+		AND c.claim_id NOT IN (SELECT l.claim_id FROM claims k JOIN claim_lines w ON w.claim_id = k.claim_id
+			JOIN claim_lines l ON l.pcn_code = w.pcn_code AND l.month = w.month AND l.engagement_id = w.engagement_id AND l.live
+			WHERE k.kind = 3 AND k.state IN (1, 2))
 		ORDER BY c.decided_at, c.claim_id LIMIT $3`, commissioner, before, limit)
 }
 

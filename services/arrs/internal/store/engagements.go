@@ -116,13 +116,17 @@ const leading = `(SELECT y.commissioner_code FROM years y WHERE y.pcn_code = eng
 	ORDER BY CASE WHEN y.financial_year <= $1 THEN 0 ELSE 1 END, y.financial_year DESC, y.version DESC LIMIT 1)`
 
 // LeadEngagements hands the engagements of a PCN, or of all, to the commissioner that leads it in a year that runs, and returns how many
-// went over. A year that is fixed before it begins hands them over when it does.
-func LeadEngagements(ctx context.Context, tx *sqldb.Tx, pcn string, running period.FinancialYear) (int64, error) {
-	result, err := tx.Exec(ctx, `UPDATE engagements SET commissioner_code = `+leading+` WHERE (pcn_code = $2 OR $2 = '') AND commissioner_code <> `+leading, running.String(), pcn)
+// each commissioner got. A year that is fixed before it begins hands them over when it does.
+func LeadEngagements(ctx context.Context, tx *sqldb.Tx, pcn string, running period.FinancialYear) (map[string]int, error) {
+	codes, err := sqldb.Collect(ctx, tx, sqldb.Text, `UPDATE engagements SET commissioner_code = `+leading+` WHERE (pcn_code = $2 OR $2 = '') AND commissioner_code <> `+leading+` RETURNING commissioner_code`, running.String(), pcn)
 	if err != nil {
-		return 0, fmt.Errorf("hand over engagements: %w", err)
+		return nil, fmt.Errorf("hand over engagements: %w", err)
 	}
-	return result.RowsAffected()
+	moved := make(map[string]int)
+	for _, code := range codes {
+		moved[code]++
+	}
+	return moved, nil
 }
 
 // Engagement returns one, or sql.ErrNoRows.

@@ -207,7 +207,8 @@ func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition s
 	return out, nil
 }
 
-// DueClaim is what of a claim waits for a close, with the commissioner the claim was put forward to.
+// DueClaim is what of a claim waits for a close, with the commissioner that owes it: the one it was put forward to, or that paid what a
+// correction replaces. The lines of a correction can come to nothing in sum.
 type DueClaim struct {
 	rules.DueClaim
 	CommissionerCode string
@@ -221,9 +222,9 @@ func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.
 		var f sqldb.Filter
 		f.In("l.pcn_code", batch)
 		f.Where("c.month <= ?", upTo.String())
-		rows, err := sqldb.Collect(ctx, q, scanDue, `SELECT l.claim_id, l.pcn_code, c.commissioner_code, c.month, c.financial_year, l.pot,
+		rows, err := sqldb.Collect(ctx, q, scanDue, `SELECT l.claim_id, l.pcn_code, `+owing+`, c.month, c.financial_year, l.pot,
 			CAST(SUM(l.approved_pence - l.paid_pence) AS BIGINT), COUNT(*), MAX(l.confidence), c.kind FROM claim_lines l JOIN claims c ON c.claim_id = l.claim_id`+
-			f.String()+` AND `+waiting+` GROUP BY l.claim_id, l.pcn_code, c.commissioner_code, c.month, c.financial_year, c.kind, l.pot`, f.Args()...)
+			f.String()+` AND `+waiting+` GROUP BY l.claim_id, l.pcn_code, `+owing+`, c.month, c.financial_year, c.kind, l.pot`, f.Args()...)
 		out = append(out, rows...)
 		return err
 	})
@@ -233,8 +234,11 @@ func DueClaims(ctx context.Context, q sqldb.Querier, pcns []string, upTo period.
 	return out, nil
 }
 
+// owing is whom a claim was put forward to; of a correction it is the body that paid what it replaces.
+const owing = `CASE WHEN l.paid_by <> '' THEN l.paid_by ELSE c.commissioner_code END`
+
 // waiting selects lines of which something else was approved than is in schedules, and that no correction has replaced; it is what the
-// index of due lines is of.
+// index of due lines is of. A correction to nothing is due and no longer live.
 const waiting = `l.replaced_by = '' AND l.schedule_id = '' AND l.approved_pence <> l.paid_pence`
 
 func scanDue(rows *sql.Rows) (d DueClaim, err error) {

@@ -295,8 +295,8 @@ func (s *SpendList) days() map[movement]period.Date {
 }
 
 // RenderSpend writes the TRANSPARENCY file of a month: every transaction over the limit with all its lines, even those that are
-// below it. What came back is taken off on the day of its return, so that the list of an earlier month stays as it was published. It
-// refuses as Render does.
+// below it. What came back is taken off on the day of its return, and stays in the list of the month it was paid in. It refuses as
+// Render does.
 func RenderSpend(w io.Writer, profile *Profile, list *SpendList, coding *Coding) error {
 	if profile.Format != Transparency {
 		return fault.New(fault.Invalid, ReasonProfileInvalid, "a %q profile does not lay out a list of spending", profile.Format).

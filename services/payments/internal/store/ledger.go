@@ -236,8 +236,8 @@ func Clearances(ctx context.Context, q sqldb.Querier, commissioner string, month
 		}
 		c.Day, err = period.ParseDate(day)
 		return c, err
-	}, `SELECT p.payment_id, p.run_id, g.effective_date, g.kind = $2 FROM postings g JOIN payments p ON 'payment/' || p.payment_id = g.source
-		WHERE g.commissioner_code = $1 AND g.kind IN ($2, $3) AND g.effective_date >= $4 AND g.effective_date <= $5
+	}, `SELECT p.payment_id, p.run_id, g.effective_date, g.kind = $2 FROM postings g JOIN payments p ON p.payment_id = SUBSTR(g.source, 9)
+		WHERE g.commissioner_code = $1 AND g.source LIKE 'payment/%' AND g.kind IN ($2, $3) AND g.effective_date >= $4 AND g.effective_date <= $5
 		AND EXISTS (SELECT 1 FROM entries e WHERE e.posting_id = g.posting_id AND e.stage = $6) ORDER BY g.posting_id`,
 		commissioner, int64(rules.Rejection), int64(rules.Settlement), month.First().String(), month.Last().String(), int64(rules.Settled))
 }

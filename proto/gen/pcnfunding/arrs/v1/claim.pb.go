@@ -34,7 +34,7 @@ const (
 	// What a backdated uplift added to months that were claimed before.
 	ClaimKind_UPLIFT ClaimKind = 2
 	// What a month that was approved comes to instead: its whole cost anew, of the engagement as it is stated now, and 0 where nothing was
-	// due. Once approved it takes the place of what was approved of the engagement and month, uplifts included, and the difference is paid
+	// due. Working time and last day are those that were claimed unless they are stated. Once approved it takes the place of what was approved of the engagement and month, uplifts included, and the difference is paid
 	// or taken off. The PCN puts it forward, or the commissioner.
 	ClaimKind_CORRECTION ClaimKind = 3
 )
@@ -401,8 +401,10 @@ type ClaimLine struct {
 	PriceRegion string `protobuf:"bytes,18,opt,name=price_region,json=priceRegion,proto3" json:"price_region,omitempty"`
 	// True if the national region was taken because the commissioner has decided on none.
 	PriceRegionAssumed bool `protobuf:"varint,19,opt,name=price_region_assumed,json=priceRegionAssumed,proto3" json:"price_region_assumed,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of a CORRECTION: what of the engagement is stated otherwise now than when what it replaces was read, such as role_code.
+	ChangedTerms  []string `protobuf:"bytes,20,rep,name=changed_terms,json=changedTerms,proto3" json:"changed_terms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClaimLine) Reset() {
@@ -568,6 +570,13 @@ func (x *ClaimLine) GetPriceRegionAssumed() bool {
 	return false
 }
 
+func (x *ClaimLine) GetChangedTerms() []string {
+	if x != nil {
+		return x.ChangedTerms
+	}
+	return nil
+}
+
 // LineEntry is what a PCN enters for one engagement and month. Pay is the cost of the month to the employer, in pence.
 type LineEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -575,9 +584,11 @@ type LineEntry struct {
 	Label string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
 	// Engagement, by identifier.
 	EngagementId string `protobuf:"bytes,2,opt,name=engagement_id,json=engagementId,proto3" json:"engagement_id,omitempty"`
-	// Hours or sessions a week in the month, exact decimal; empty means those of the engagement, and of an UPLIFT those that were claimed.
+	// Hours or sessions a week in the month, exact decimal; empty means those of the engagement, and of an
+	// UPLIFT or a CORRECTION those that were claimed.
 	PerWeek string `protobuf:"bytes,3,opt,name=per_week,json=perWeek,proto3" json:"per_week,omitempty"`
-	// Last day of the person's work, YYYY-MM-DD; empty if there is no change in the month. Of an UPLIFT it is that of the line uplifted.
+	// Last day of the person's work, YYYY-MM-DD; empty if there is no change in the month. Of an UPLIFT or a
+	// CORRECTION empty means that of the line it is of.
 	LeftDate string `protobuf:"bytes,4,opt,name=left_date,json=leftDate,proto3" json:"left_date,omitempty"`
 	// Salary of the month, in pence.
 	SalaryPence int64 `protobuf:"varint,5,opt,name=salary_pence,json=salaryPence,proto3" json:"salary_pence,omitempty"`
@@ -2023,7 +2034,7 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x04Part\x12\x12\n" +
 	"\x04test\x18\x01 \x01(\tR\x04test\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12!\n" +
-	"\famount_pence\x18\x03 \x01(\x03R\vamountPence\"\x8b\x06\n" +
+	"\famount_pence\x18\x03 \x01(\x03R\vamountPence\"\xb0\x06\n" +
 	"\tClaimLine\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x123\n" +
 	"\x05entry\x18\x02 \x01(\v2\x1d.pcnfunding.arrs.v1.LineEntryR\x05entry\x12\x14\n" +
@@ -2044,7 +2055,8 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x13replaced_by_line_id\x18\x10 \x01(\tR\x10replacedByLineId\x129\n" +
 	"\x05terms\x18\x11 \x01(\v2#.pcnfunding.arrs.v1.EngagementTermsR\x05terms\x12!\n" +
 	"\fprice_region\x18\x12 \x01(\tR\vpriceRegion\x120\n" +
-	"\x14price_region_assumed\x18\x13 \x01(\bR\x12priceRegionAssumed\"\x93\x04\n" +
+	"\x14price_region_assumed\x18\x13 \x01(\bR\x12priceRegionAssumed\x12#\n" +
+	"\rchanged_terms\x18\x14 \x03(\tR\fchangedTerms\"\x93\x04\n" +
 	"\tLineEntry\x12\x1d\n" +
 	"\x05label\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18<R\x05label\x12-\n" +
 	"\rengagement_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\fengagementId\x12@\n" +

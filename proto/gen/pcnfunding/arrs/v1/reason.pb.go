@@ -281,6 +281,8 @@ const (
 	Reason_CORRECTION_WAITS Reason = 161
 	// Another pot would pay what a correction states than paid what it replaces.
 	Reason_CORRECTION_OF_OTHER_POT Reason = 162
+	// Less would be approved of a correction than it asks for and was approved before.
+	Reason_APPROVED_BELOW_REPLACED Reason = 163
 )
 
 // Enum value maps for Reason.
@@ -414,6 +416,7 @@ var (
 		160: "NOTHING_TO_CORRECT",
 		161: "CORRECTION_WAITS",
 		162: "CORRECTION_OF_OTHER_POT",
+		163: "APPROVED_BELOW_REPLACED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -544,6 +547,7 @@ var (
 		"NOTHING_TO_CORRECT":         160,
 		"CORRECTION_WAITS":           161,
 		"CORRECTION_OF_OTHER_POT":    162,
+		"APPROVED_BELOW_REPLACED":    163,
 	}
 )
 
@@ -578,7 +582,7 @@ var File_pcnfunding_arrs_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xf4\x16\n" +
+	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\x92\x17\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -711,7 +715,8 @@ const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\vSUM_LOWERED\x10\x9f\x01\x12\x17\n" +
 	"\x12NOTHING_TO_CORRECT\x10\xa0\x01\x12\x15\n" +
 	"\x10CORRECTION_WAITS\x10\xa1\x01\x12\x1c\n" +
-	"\x17CORRECTION_OF_OTHER_POT\x10\xa2\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
+	"\x17CORRECTION_OF_OTHER_POT\x10\xa2\x01\x12\x1c\n" +
+	"\x17APPROVED_BELOW_REPLACED\x10\xa3\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
 
 var (
 	file_pcnfunding_arrs_v1_reason_proto_rawDescOnce sync.Once

@@ -1,0 +1,116 @@
+package arrs
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
+)
+
+// approvedMonth is what counts as approved of an engagement for a month: its working time, in one line or in parts, and uplifts.
+type approvedMonth struct {
+	time  *store.LineRow // the last line of working time
+	lines []store.LineRow
+}
+
+// approvedMonths are those by engagement and month.
+type approvedMonths map[store.EngagementMonth]*approvedMonth
+
+// approvedIn returns what was approved of a PCN in some months. A month is left out if nothing is known any more of its working time, since
+// the claim was erased.
+func approvedIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month) (approvedMonths, error) {
+	lines, err := store.ApprovedLines(ctx, q, pcn, months)
+	if err != nil {
+		return nil, err
+	}
+	out := make(approvedMonths)
+	for i := range lines {
+		of := lines[i].Of()
+		if out[of] == nil {
+			out[of] = new(approvedMonth)
+		}
+		if out[of].lines = append(out[of].lines, lines[i]); lines[i].Kind != store.Uplift {
+			out[of].time = &lines[i]
+		}
+	}
+	for of, month := range out {
+		if month.time == nil {
+			delete(out, of)
+		}
+	}
+	return out, nil
+}
+
+// cost is what the working time came to, whatever of it was approved; an uplift comes on top of it.
+func (m *approvedMonth) cost() (sum money.Pence) {
+	for i := range m.lines {
+		if m.lines[i].Kind != store.Uplift {
+			sum += m.lines[i].Payable // parts of what a pot holds, which is a number
+		}
+	}
+	return sum
+}
+
+func (m *approvedMonth) approved() (sum money.Pence) {
+	for i := range m.lines {
+		sum += m.lines[i].Approved
+	}
+	return sum
+}
+
+// pot is the one that paid, and false where several did, since the role of the engagement changed between parts of the month.
+func (m *approvedMonth) pot() (rules.Pot, bool) {
+	for i := range m.lines {
+		if m.lines[i].Pot != m.lines[0].Pot {
+			return "", false
+		}
+	}
+	return m.lines[0].Pot, true
+}
+
+func (m *approvedMonth) has(line string) bool {
+	for i := range m.lines {
+		if m.lines[i].ID == line {
+			return true
+		}
+	}
+	return false
+}
+
+// scheduled returns what of it is in schedules, and whose they are.
+func (m *approvedMonth) scheduled(ctx context.Context, q sqldb.Querier) (paid money.Pence, by string, err error) {
+	for i := range m.lines {
+		line := &m.lines[i]
+		if line.ScheduleID == "" {
+			if paid += line.Paid; line.PaidBy != "" {
+				by = line.PaidBy
+			}
+			continue
+		}
+		row, err := store.Schedule(ctx, q, line.ScheduleID)
+		if err != nil {
+			return 0, "", err
+		}
+		paid, by = paid+line.Approved, row.CommissionerCode
+	}
+	return paid, by, nil
+}
+
+// changedTerms names what of an engagement's terms is stated otherwise now than it was, working time and facts of the person apart.
+func changedTerms(was, is *arrsv1.EngagementTerms) (names []string) {
+	before, now := was.ProtoReflect(), is.ProtoReflect()
+	fields := now.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if field.Kind() != protoreflect.MessageKind && field.Name() != "per_week" && !before.Get(field).Equal(now.Get(field)) {
+			names = append(names, string(field.Name()))
+		}
+	}
+	return names
+}
