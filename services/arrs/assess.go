@@ -207,7 +207,7 @@ func (a *assessed) add(in *assessing, i int, of *rules.Assessed) {
 	line, region, shown := &in.lines[i], in.regions[of.Month], lineToAssessment(of)
 	shown.Label, shown.PriceRegion, shown.PriceRegionAssumed = line.engagement.Label, region.region.String(), !region.decided
 	a.lines = append(a.lines, store.LineRow{
-		ID: line.line.ID, Number: i + 1, PCNCode: line.engagement.PCNCode, Month: line.month, EngagementID: line.engagement.ID, Kind: in.kind,
+		ID: line.line.ID, Number: i + 1, PCNCode: line.engagement.PCNCode, Month: line.month, EngagementID: line.engagement.ID, Left: line.left, Kind: in.kind,
 		Live: in.kind != store.Correction, Role: of.Role, Person: line.line.Person, Pot: of.Pot, Held: of.Held, Claimed: of.Claimed, Payable: of.Payable,
 		Confidence: of.Confidence, Terms: line.terms, Entry: line.entry, Assessment: shown,
 	})

@@ -33,6 +33,10 @@ func (s *Service) AwardUnclaimed(ctx context.Context, req *arrsv1.AwardUnclaimed
 	if err != nil {
 		return nil, err
 	}
+	if on.Before(year.First().First()) {
+		return nil, fault.New(fault.Invalid, rules.ReasonValueOutOfRange, "%s is before %s: an award that was decided earlier is entered under the day it was decided on", on, year).
+			At("awarded_on", "is before the year")
+	}
 	if len(req.GetBids())+len(req.GetDeclinedBidIds()) == 0 {
 		return nil, fault.New(fault.Invalid, reasonAwardEmpty, "an award decides at least one bid").At("bids", "the bids that share in it")
 	}

@@ -145,6 +145,7 @@ func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered)
 		// Taken under the lock, so that of two claims the one that was assessed later bears the later time.
 		SubmittedAt: sqldb.Micros(s.db.Now()), Version: 1,
 	}
+	row.AssessedAt = row.SubmittedAt
 	a, err := s.assess(ctx, tx, g, e, nil, tx.NewID)
 	if err != nil {
 		return row, nil, err
@@ -242,6 +243,7 @@ func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow,
 		return nil, err
 	}
 	before := setAsideOf(row.Totals)
+	row.AssessedAt = sqldb.Micros(s.db.Now())
 	row.State, row.Revision, row.LineCount, row.Notes, row.Totals, row.AmendedBy = store.Submitted, row.Revision+1, len(a.lines), e.notes, a.totals, tx.By.Subject
 	if err := saved(store.ChangeClaim(ctx, tx.Tx, row)); err != nil {
 		return nil, err

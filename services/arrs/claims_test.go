@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -712,5 +713,74 @@ func TestUpliftClaim_IsOfWhatWasClaimed(t *testing.T) {
 		require.Equal(t, int64(156158-150625), lines[0].GetPayablePence(), "half of 37,478 / 12 less half of 36,150 / 12")
 		require.Equal(t, "18.75", lines[0].GetTerms().GetPerWeek())
 		require.Equal(t, int64(coordinator-301250), lines[1].GetPayablePence(), "what was not approved stays so")
+	})
+}
+
+// TestClaims_EndWithWhoLeft holds that a person whom a claim reports as left is paid for no later month, until it is corrected.
+func TestClaims_EndWithWhoLeft(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		left := costing("CC 1", 1_000_00)
+		left.LeftDate = "2025-10-15"
+		s.approved(t, entry("U1", "2025-10", left))
+		forecast := func() int64 {
+			got, err := s.arrs.GetForecast(s.as(t, network("manager", "U1")), &arrsv1.GetForecastRequest{PcnCode: "U1", FinancialYear: "2025-26"})
+			require.NoError(t, err)
+			return got.GetPots()[0].GetSpendPence()
+		}
+		require.Equal(t, int64(1_000_00), forecast(), "nobody is in post any more")
+		later := s.submit(t, entry("U1", "2025-11", costing("CC 1", 2_000_00)))
+		require.Equal(t, "OUTSIDE_ENGAGEMENT", later.GetLines()[0].GetParts()[0].GetReason())
+		require.Zero(t, later.GetLines()[0].GetPayablePence())
+		_, err := s.withdraw(t, later)
+		require.NoError(t, err)
+
+		more := s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_100_00)))
+		require.Equal(t, "15", more.GetLines()[0].GetTests()[0].GetNumbers()["days claimed"], "the day that was claimed")
+		whole := costing("CC 1", 2_200_00)
+		whole.Stayed = true
+		stayed := s.approved(t, correcting("U1", "2025-10", whole))
+		require.Equal(t, "31", stayed.GetLines()[0].GetTests()[0].GetNumbers()["days claimed"])
+		require.Equal(t, int64(2_000_00), s.submit(t, entry("U1", "2025-11", costing("CC 1", 2_000_00))).GetLines()[0].GetPayablePence())
+		whole.LeftDate = "2025-10-20"
+		_, err = s.put(t, network("manager", "U1"), correcting("U1", "2025-10", whole))
+		require.Contains(t, fields(err), "claim.lines[0].stayed VALUE_OUT_OF_RANGE")
+		monthly := costing("CC 1", 1)
+		monthly.Stayed = true
+		_, err = s.put(t, network("manager", "U1"), entry("U1", "2025-12", monthly))
+		require.Contains(t, fields(err), "claim.lines[0].stayed VALUE_OUT_OF_RANGE")
+	})
+}
+
+// TestDecideClaim_ApprovesWhatItWouldComeToNow holds that nothing is approved for a month that has not begun, nor on facts that were decided
+// otherwise since.
+func TestDecideClaim_ApprovesWhatItWouldComeToNow(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		future := s.submit(t, entry("U1", "2026-02", costing("CC 1", 1_000_00)))
+		_, err := s.decide(t, future, true, "")
+		require.Equal(t, "MONTH_NOT_STARTED", claimReason(err))
+		forecast, err := s.arrs.GetForecast(s.as(t, network("manager", "U1")), &arrsv1.GetForecastRequest{PcnCode: "U1", FinancialYear: "2025-26"})
+		require.NoError(t, err)
+		require.Equal(t, "2025-03", forecast.GetAsOfMonth(), "a claim for a month to come tells of no month worked")
+
+		claim := s.submit(t, entry("U1", "2025-11", costing("CC 1", 1_000_00)))
+		since := func(role string, from period.Month) {
+			s.decided(t, store.DecisionRow{Kind: store.EmployedWTE, PCNCode: "U1", Role: role, Value: "1", DecidedAt: sqldb.Micros(s.clock.Now()), Months: rules.Months{From: from}})
+			s.clock.Advance(time.Second)
+		}
+		s.clock.Advance(time.Second)
+		since("CP", period.NewMonth(2025, time.April))
+		since("CC", period.NewMonth(2025, time.December))
+		since("CC", period.NewMonth(2025, time.October))
+		_, err = s.decide(t, claim, true, "")
+		require.Equal(t, "FACTS_CHANGED", claimReason(err))
+		require.ErrorContains(t, err, "EMPLOYED_WTE")
+		claim, err = s.amend(t, claim, entry("U1", "2025-11", costing("CC 1", 1_000_00)))
+		require.NoError(t, err)
+		_, err = s.decide(t, claim, true, "")
+		require.NoError(t, err, "assessed anew")
 	})
 }

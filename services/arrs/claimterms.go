@@ -12,7 +12,6 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
@@ -185,7 +184,7 @@ func (s *Service) engage(ctx context.Context, tx *change.Tx, f *claimFile, claim
 			s.agree(f, claim, i, row)
 		default:
 			if err = notLed; err == nil {
-				row, err = s.engageOne(ctx, tx, claim.requestOf(i))
+				row, err = s.engageRow(ctx, tx, claim.requestOf(i))
 			}
 			if err == nil {
 				byLabel[label] = row
@@ -207,22 +206,13 @@ func (s *Service) engage(ctx context.Context, tx *change.Tx, f *claimFile, claim
 	return refused, nil
 }
 
-// engageOne records one engagement of a PCN that the commissioner leads, whose reference of a person goes no further than its pseudonym.
-func (s *Service) engageOne(ctx context.Context, tx *change.Tx, req *arrsv1.RecordEngagementRequest) (*store.EngagementRow, error) {
+// engageRow records the engagement that a row states, whose reference of a person goes no further than its pseudonym.
+func (s *Service) engageRow(ctx context.Context, tx *change.Tx, req *arrsv1.RecordEngagementRequest) (*store.EngagementRow, error) {
 	if err := withinContract(req); err != nil {
 		return nil, err
 	}
-	row := &store.EngagementRow{
-		ID: tx.NewID(), PCNCode: req.GetPcnCode(), CommissionerCode: req.GetCommissionerCode(), Label: req.GetLabel(), Pseudonym: s.pseudonym(req.GetPersonReference()),
-		RecordedBy: tx.By.Subject, RecordedAt: sqldb.Micros(tx.Now()), ChangedBy: tx.By.Subject, ChangedAt: sqldb.Micros(tx.Now()), Version: 1,
-	}
-	if err := s.state(ctx, tx, row, req.GetTerms()); err != nil {
-		return nil, err
-	}
-	if err := store.InsertEngagement(ctx, tx.Tx, *row); err != nil {
-		return nil, err
-	}
-	return row, tx.Record(ctx, "arrs/engagements/"+row.ID, row.CommissionerCode, "recorded "+engagementSummary(row))
+	req.PersonReference = s.pseudonym(req.GetPersonReference())
+	return s.engageOne(ctx, tx, req)
 }
 
 // withinContract holds an engagement of a file against the limits that the contract states for a request of its own.

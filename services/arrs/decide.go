@@ -3,10 +3,12 @@ package arrs
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
@@ -46,12 +48,48 @@ func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimReques
 		if req.GetApprove() && row.State == store.Queried {
 			return nil, stateDiffers(&row)
 		}
+		if today := period.DateOf(s.db.Now()); req.GetApprove() && row.Month.First().After(today) {
+			return nil, fault.New(fault.Refused, reasonMonthNotStarted, "%s has not started, and nobody has worked in it: today is %s", row.Month, today).
+				With("month", row.Month).With("today", today)
+		}
+		if err := s.current(ctx, tx, &row, req); err != nil {
+			return nil, err
+		}
 		approved, err := s.approve(ctx, tx, &row, req)
 		if err != nil {
 			return nil, err
 		}
 		return claimAfter(ctx, tx, row.ID, s.decide(ctx, tx, &row, approved, req.GetReason()))
 	})
+}
+
+// current refuses to approve a claim on which a decision bears that was recorded after the claim was assessed: what was seen is not what it
+// would come to now.
+func (s *Service) current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, req *arrsv1.DecideClaimRequest) error {
+	if !req.GetApprove() {
+		return nil
+	}
+	decisions, err := store.DecisionsOn(ctx, q, row.CommissionerCode, row.PCNCode)
+	if err != nil {
+		return err
+	}
+	lines, err := store.Lines(ctx, q, row.ID, row.Revision)
+	if err != nil {
+		return err
+	}
+	for i := range decisions {
+		d := &decisions[i]
+		bears := slices.ContainsFunc(lines, func(l store.LineRow) bool {
+			return d.Covers(l.Month) && (d.Role == "" || d.Role == l.Role) && (d.EngagementID == "" || d.EngagementID == l.EngagementID)
+		})
+		if bears && d.DecidedAt > row.AssessedAt {
+			kind := arrsv1.DecisionKind(d.Kind) //nolint:gosec // enum
+			return fault.New(fault.Refused, reasonFactsChanged,
+				"%s was recorded on %s, after the claim was assessed: query the claim, and have it amended, which assesses it anew", kind, period.DateOf(sqldb.FromMicros(d.DecidedAt))).
+				With("decision_id", d.ID).With("decision", kind)
+		}
+	}
+	return nil
 }
 
 // approve writes what is approved of each line and returns what that comes to by pot.

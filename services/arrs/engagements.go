@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"unicode"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,9 +29,15 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
 
-// pseudonym stands for a person: the same in every PCN, and of no use without the key. An empty reference has none.
+// pseudonym stands for a person: the same in every PCN, however its letters and digits are set apart, and of no use without the key. An
+// empty reference has none.
 func (s *Service) pseudonym(reference string) string {
-	reference = strings.ToUpper(strings.TrimSpace(reference))
+	reference = strings.ToUpper(strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, reference))
 	if reference == "" {
 		return ""
 	}
@@ -55,28 +62,48 @@ func (s *Service) RecordEngagement(ctx context.Context, req *arrsv1.RecordEngage
 		if err := s.led(ctx, tx, by, req.GetCommissionerCode(), pcn); err != nil {
 			return nil, err
 		}
-		row := store.EngagementRow{
-			ID: tx.NewID(), PCNCode: pcn, CommissionerCode: req.GetCommissionerCode(), Label: strings.TrimSpace(req.GetLabel()), Pseudonym: req.GetPersonReference(),
-			RecordedBy: tx.By.Subject, RecordedAt: sqldb.Micros(tx.Now()), ChangedBy: tx.By.Subject, ChangedAt: sqldb.Micros(tx.Now()), Version: 1,
-		}
-		if err := s.state(ctx, tx, &row, req.GetTerms()); err != nil {
-			return nil, err
-		}
-		if row.Label == "" {
-			return nil, fault.New(fault.Invalid, reasonEngagementInvalid, "the engagement needs a label").At("label", "must not be empty")
-		}
-		others, err := store.EngagementsOf(ctx, tx, pcn)
+		row, err := s.engageOne(ctx, tx, req)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(others, func(e store.EngagementRow) bool { return e.Label == row.Label }) {
-			return nil, fault.New(fault.Refused, reasonLabelTaken, "%s has an engagement %q: choose another label, or change that one", pcn, row.Label).At("label", "is taken")
-		}
-		if err := store.InsertEngagement(ctx, tx.Tx, row); err != nil {
-			return nil, err
-		}
-		return engagementToProto(&row), tx.Record(ctx, "arrs/engagements/"+row.ID, row.CommissionerCode, "recorded "+engagementSummary(&row))
+		return engagementToProto(row), nil
 	})
+}
+
+// engageOne records an engagement of a PCN that the commissioner leads. The reference of the person is its pseudonym by now.
+func (s *Service) engageOne(ctx context.Context, tx *change.Tx, req *arrsv1.RecordEngagementRequest) (*store.EngagementRow, error) {
+	row := &store.EngagementRow{
+		ID: tx.NewID(), PCNCode: req.GetPcnCode(), CommissionerCode: req.GetCommissionerCode(), Label: strings.TrimSpace(req.GetLabel()), Pseudonym: req.GetPersonReference(),
+		RecordedBy: tx.By.Subject, RecordedAt: sqldb.Micros(tx.Now()), ChangedBy: tx.By.Subject, ChangedAt: sqldb.Micros(tx.Now()), Version: 1,
+	}
+	if err := s.state(ctx, tx, row, req.GetTerms()); err != nil {
+		return nil, err
+	}
+	if err := freeLabel(ctx, tx, row); err != nil {
+		return nil, err
+	}
+	if err := store.InsertEngagement(ctx, tx.Tx, *row); err != nil {
+		return nil, err
+	}
+	return row, tx.Record(ctx, "arrs/engagements/"+row.ID, row.CommissionerCode, "recorded "+engagementSummary(row))
+}
+
+// freeLabel refuses a label that is empty, holds what cannot be seen, or differs from that of another engagement of the PCN in case and
+// spaces alone.
+func freeLabel(ctx context.Context, q sqldb.Querier, row *store.EngagementRow) error {
+	unseen := func(r rune) bool { return !unicode.IsPrint(r) }
+	if row.Label == "" || strings.ContainsFunc(row.Label, unseen) {
+		return fault.New(fault.Invalid, reasonEngagementInvalid, "the engagement needs a label of letters that can be seen").At("label", "is empty, or holds control characters")
+	}
+	others, err := store.EngagementsOf(ctx, q, row.PCNCode)
+	if err != nil {
+		return err
+	}
+	folded := func(label string) string { return strings.ToLower(strings.Join(strings.Fields(label), " ")) }
+	if slices.ContainsFunc(others, func(e store.EngagementRow) bool { return e.ID != row.ID && folded(e.Label) == folded(row.Label) }) {
+		return fault.New(fault.Refused, reasonLabelTaken, "%s has an engagement %q: choose another label, or change that one", row.PCNCode, row.Label).At("label", "is taken")
+	}
+	return nil
 }
 
 // led refuses a commissioner that does not lead the PCN by the last year that has begun and is fixed. To those of finance who do not hold the right
@@ -124,6 +151,12 @@ func (s *Service) ChangeEngagement(ctx context.Context, req *arrsv1.ChangeEngage
 		row.ChangedBy, row.ChangedAt = tx.By.Subject, sqldb.Micros(tx.Now())
 		if err := s.state(ctx, tx, &row, req.GetTerms()); err != nil {
 			return nil, err
+		}
+		if label := strings.TrimSpace(req.GetLabel()); label != "" && label != before.Label {
+			row.Label = label
+			if err := freeLabel(ctx, tx, &row); err != nil {
+				return nil, err
+			}
 		}
 		if changed, err := store.ChangeEngagement(ctx, tx.Tx, before, row); err != nil || !changed {
 			return nil, staleOr(err)
@@ -184,12 +217,13 @@ func (s *Service) state(ctx context.Context, q sqldb.Querier, row *store.Engagem
 	return nil
 }
 
+// engagementSummary says nothing of the label, which may hold a name.
 func engagementSummary(e *store.EngagementRow) string {
 	until := ""
 	if !e.End.IsZero() {
 		until = " to " + e.End.String()
 	}
-	return fmt.Sprintf("%s of %s: %s from %s%s, %s a week", e.Label, e.PCNCode, e.Role, e.Start, until, e.Terms.GetPerWeek())
+	return fmt.Sprintf("an engagement of %s: %s from %s%s, %s a week", e.PCNCode, e.Role, e.Start, until, e.Terms.GetPerWeek())
 }
 
 // visibleEngagement loads an engagement that the caller may see.

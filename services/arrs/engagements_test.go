@@ -166,3 +166,34 @@ func TestListOverlaps_ShowsOtherCommissionersPCNsByCodeAlone(t *testing.T) {
 		require.Zero(t, s.number(t, `SELECT COUNT(*) FROM engagements WHERE pseudonym <> '' AND LENGTH(pseudonym) <> 64`))
 	})
 }
+
+func TestEngagements_TellPersonsAndLabelsByWhatCanBeSeen(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(1))
+		person := func(reference string) func(*arrsv1.RecordEngagementRequest) {
+			return func(r *arrsv1.RecordEngagementRequest) { r.PersonReference = reference }
+		}
+		first := s.engage(t, "U1", "CC 1", person("NMC-12 345"))
+		s.engage(t, "U1", "CC 2", person("nmc12345"))
+		overlaps, err := s.arrs.ListOverlaps(s.as(t, testkit.Auditor("15N")), &arrsv1.ListOverlapsRequest{CommissionerCode: "15N", Month: "2025-12"})
+		require.NoError(t, err)
+		require.Len(t, overlaps.GetOverlaps(), 1, "the same person, however the reference is set apart")
+		for label, want := range map[string]string{"cc  1": "LABEL_TAKEN", "CC\u200b 1": "ENGAGEMENT_INVALID", "a\nb": "ENGAGEMENT_INVALID"} {
+			_, err := s.arrs.RecordEngagement(s.as(t, network("manager", "U1")), &arrsv1.RecordEngagementRequest{
+				RequestId: s.next(), PcnCode: "U1", CommissionerCode: "15N", Label: label, Terms: &arrsv1.EngagementTerms{RoleCode: "CC", PerWeek: "37.5", StartDate: "2025-04-01"},
+			})
+			require.Equal(t, want, claimReason(err), label)
+		}
+		rename := func(label string) (*arrsv1.Engagement, error) {
+			return s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+				RequestId: s.next(), EngagementId: first.GetEngagementId(), Etag: first.GetEtag(), Terms: first.GetTerms(), Label: label,
+			})
+		}
+		_, err = rename("Cc 2")
+		require.Equal(t, "LABEL_TAKEN", claimReason(err))
+		named, err := rename("CC 9")
+		require.NoError(t, err)
+		require.Equal(t, "CC 9", named.GetLabel())
+		require.Zero(t, s.number(t, `SELECT COUNT(*) FROM audit WHERE summary LIKE '%CC 9%' OR summary LIKE '%CC 1%'`), "a label can hold a name")
+	})
+}

@@ -33,6 +33,7 @@ type enteredLine struct {
 	engagement *store.EngagementRow
 	terms      *arrsv1.EngagementTerms // that it was read by, with the working time claimed
 	month      period.Month            // whose cost it is
+	left       string                  // last day of the person's work, if it says so
 	line       rules.ClaimLine
 }
 
@@ -119,6 +120,9 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		return out, bad
 	}
 	out.entry.EngagementId, out.entry.Label = out.engagement.ID, out.engagement.Label
+	if entry.GetStayed() && (kind != store.Correction || entry.GetLeftDate() != "") {
+		add("stayed", rules.ReasonValueOutOfRange, "it is for corrections, and in the place of left_date")
+	}
 	if why := out.setMonth(kind, month); why != "" {
 		add("uplift_month", reasonUpliftMonthInvalid, why)
 		return out, bad
@@ -128,7 +132,10 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 	if was := f.approved[out.of()]; was != nil {
 		// An uplift is of what was claimed, whatever the engagement says now. A correction goes by the engagement as it is stated now, but
 		// takes no other hours or days than were claimed unless it says so.
-		perWeek, left = cmp.Or(out.entry.GetPerWeek(), was.time.Terms.GetPerWeek()), cmp.Or(left, was.time.Entry.GetLeftDate())
+		perWeek = cmp.Or(out.entry.GetPerWeek(), was.time.Terms.GetPerWeek())
+		if !out.entry.GetStayed() {
+			left = cmp.Or(left, was.time.Entry.GetLeftDate())
+		}
 		if kind == store.Uplift {
 			terms, person = was.time.Terms, was.time.Person
 		}
@@ -153,6 +160,13 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 	}
 	out.line = *line
 	out.line.EngagementID, out.line.Person = out.engagement.ID, person
+	if kind != store.Uplift {
+		out.left = left
+	}
+	// Who left in an earlier month, as a claim of it says, has no day in this one.
+	if end := out.engagement.End; !end.IsZero() && end.Before(out.month.First()) {
+		out.line.End = end
+	}
 	// The end was read when the engagement was stated.
 	if end, err := period.ParseDate(terms.GetEndDate()); err == nil && (out.line.End.IsZero() || end.Before(out.line.End)) {
 		out.line.End = end

@@ -110,11 +110,11 @@ func (d *yearData) context(y *store.YearRow) (*rules.Context, error) {
 	return c, nil
 }
 
-// lastClaimed is the last month that a PCN claimed; the March before its year where it claimed none.
-func (d *yearData) lastClaimed(pcn string) period.Month {
+// lastClaimed is the last month up to one that a PCN claimed; the March before its year where it claimed none.
+func (d *yearData) lastClaimed(pcn string, to period.Month) period.Month {
 	last := d.year.First().Add(-1)
 	for _, row := range d.paid[pcn] {
-		if row.Month.After(last) {
+		if row.Month.After(last) && !row.Month.After(to) {
 			last = row.Month
 		}
 	}
@@ -224,7 +224,8 @@ func (s *Service) forecasts(ctx context.Context, q sqldb.Querier, year period.Fi
 	if err != nil {
 		return nil, nil, err
 	}
-	to := year.Last()
+	// A month that is to come has been worked by nobody, whatever was claimed for it.
+	to := runningMonth(year, period.DateOf(s.db.Now()))
 	if !asOf.IsZero() {
 		to = asOf
 	}
@@ -242,7 +243,7 @@ func (s *Service) forecasts(ctx context.Context, q sqldb.Querier, year period.Fi
 		}
 		of := asOf
 		if of.IsZero() {
-			of = d.lastClaimed(y.PCNCode)
+			of = d.lastClaimed(y.PCNCode, to)
 		}
 		forecast, err := rules.ForecastYear(c, rules.ForecastInput{
 			AsOf: of, Claims: d.assessedPaid(y.PCNCode), Staff: staff[y.PCNCode], Plan: d.lines[y.PCNCode],

@@ -32,6 +32,7 @@ const (
 	reasonClaimDiffers          = "CLAIM_DIFFERS"
 	reasonDeciderIsSubmitter    = "DECIDER_IS_SUBMITTER"
 	reasonReasonRequired        = "REASON_REQUIRED"
+	reasonFactsChanged          = "FACTS_CHANGED"
 	reasonApprovedAbovePayable  = "APPROVED_ABOVE_PAYABLE"
 	reasonApprovedBelowReplaced = "APPROVED_BELOW_REPLACED"
 	reasonSumLowered            = "SUM_LOWERED"

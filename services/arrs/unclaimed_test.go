@@ -279,6 +279,10 @@ func TestAwardUnclaimed_IsRefused(t *testing.T) {
 		future.AwardedOn = "2999-01-01"
 		_, err = s.arrs.AwardUnclaimed(approver, future)
 		require.Equal(t, "DAY_IN_FUTURE", planReason(err))
+		early := award("w5a", own)
+		early.AwardedOn = "2022-03-31"
+		_, err = s.arrs.AwardUnclaimed(approver, early)
+		require.Equal(t, "VALUE_OUT_OF_RANGE", planReason(err), "before the year")
 		late := award("w6", own)
 		late.AwardedOn = "2023-04-01"
 		_, err = s.arrs.AwardUnclaimed(approver, late)

@@ -35,10 +35,14 @@ const fixAttempts = 5
 // errInputsMoved says that another fix changed what this one rests on; it starts again.
 var errInputsMoved = errors.New("another fix of the year came between")
 
-// membershipDay is the day whose PCNs and leaders count for a year: its first or, within it, the first of the month that runs.
+// membershipDay is the day whose PCNs and leaders count for a year: its first or, within it, the first of the month that runs. PCNs began
+// on 1 July 2019.
 func membershipDay(year period.FinancialYear, today period.Date) period.Date {
 	if month := today.Month(); month.FinancialYear() == year {
 		return month.First()
+	}
+	if year == firstYear {
+		return year.First().Add(3).First()
 	}
 	return year.First().First()
 }

@@ -245,6 +245,9 @@ func TestAssess_CountsOnePersonAsOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "4156.00", year.Lines[0].Payable.Plain(), "0.8 WTE")
 	require.Equal(t, "502.74", year.Lines[1].Payable.Plain(), "0.2 WTE for 15 days of 31")
+	require.Equal(t, rules.ReasonOverMaximum, reasonsOf(&year.Lines[0]), "0.8 WTE is all that it claims")
+	require.Equal(t, rules.ReasonOverMaximum+" "+rules.ReasonOverCeiling, reasonsOf(&year.Lines[1]), "0.4 WTE is claimed, and half of it counts")
+	require.Equal(t, "502.74", year.Lines[1].Parts[1].Amount.Plain())
 }
 
 func TestAssessYear_SharesANumberBetweenPeopleByTheDay(t *testing.T) {

@@ -200,7 +200,7 @@ func (v *violations) month(scheme *Scheme, month period.Month, today period.Date
 	ahead := ParameterFor(scheme.Parameters, FormMonthsAhead, "", England, current, today)
 	distance := whole(month.Sub(current))
 	if !past && back != nil && back.Value != nil && new(big.Rat).Neg(back.Value).Cmp(distance) > 0 {
-		v.add("claim_month", ReasonMonthOutOfRange, fmt.Sprintf("%s is more than %s months before %s", month, money.Format(back.Value), current))
+		v.add("claim_month", ReasonMonthOutOfRange, fmt.Sprintf("%s is more than %s months before %s: the commissioner can enter it", month, money.Format(back.Value), current))
 	}
 	if ahead != nil && ahead.Value != nil && distance.Cmp(ahead.Value) > 0 {
 		v.add("claim_month", ReasonMonthOutOfRange, fmt.Sprintf("%s is more than %s months after %s", month, money.Format(ahead.Value), current))
@@ -349,7 +349,7 @@ func (f *formReading) pay(field, bound, text string, into *money.Pence) {
 	*into = amount
 	most := f.bound(bound)
 	if amount < 0 || most != nil && amount.GBP().Cmp(most) > 0 {
-		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("it is not from 0 to %s", boundText(most)))
+		f.add(field, ReasonValueOutOfRange, fmt.Sprintf("it is not from £0 to £%s", boundText(most)))
 	}
 }
 

@@ -167,7 +167,7 @@ func expect(answer, wanted Answer, fact, reason string) *fault.Fault {
 	case wanted:
 		return nil
 	case Unstated:
-		return missing(ReasonFactMissing, fact, "state it in the claim")
+		return missing(ReasonFactMissing, fact, "state it in the engagement")
 	default:
 		return fault.New(fault.Refused, reason, "%s is %s", fact, answer).With("fact", fact)
 	}
@@ -176,7 +176,7 @@ func expect(answer, wanted Answer, fact, reason string) *fault.Fault {
 // leftLongAgo holds that no post was held in the months before the day.
 func (e *Eligibility) leftLongAgo(f *Facts, tested period.Date, reason string) *fault.Fault {
 	if f.HeldPost == Unstated && f.LastPostEnded.IsZero() {
-		return missing(ReasonFactMissing, "held_post_in_network", "state it in the claim")
+		return missing(ReasonFactMissing, "held_post_in_network", "state it in the engagement")
 	}
 	if f.HeldPost == No {
 		return nil

@@ -47,6 +47,7 @@ const (
 	// Tests of the monthly maximum and the yearly sum.
 	ReasonNetworkShare = "NETWORK_SHARE"
 	ReasonOverMaximum  = "OVER_MAXIMUM"
+	ReasonOverCeiling  = "OVER_WTE_CEILING"
 	ReasonOverYearSum  = "OVER_YEAR_SUM"
 	ReasonNoPot        = "NO_POT"
 

@@ -190,7 +190,7 @@ func (w *walk) reimbursable(from, to period.Date) *fault.Fault {
 		return refuse(ReasonRoleNotAgreed, "the commissioner has not agreed to the post")
 	}
 	if (w.role.Code == MentalHealth || w.role.NeedsAgreement) && w.l.Band == "" {
-		return missing(ReasonFactMissing, "band", "state it in the claim")
+		return missing(ReasonFactMissing, "band", "state it in the engagement")
 	}
 	if w.role.Code == MentalHealth && w.l.Post != FirstPost && w.l.Post != LaterPost {
 		return missing(ReasonFactMissing, "post", "state whether it is the first of its band or a later one")
@@ -387,6 +387,20 @@ func (w *walk) count() {
 	}
 }
 
+// withoutCeiling is the maximum by the working time claimed, where the ceiling of one person took from it; so much of the cost is over the
+// maximum in any case, and the rest for the ceiling.
+func (w *walk) withoutCeiling(most working.Term) *big.Rat {
+	claimed, counted := new(big.Rat).Mul(w.out.WTE, whole(w.out.Days)), wteDays(w.counted)
+	if counted.Cmp(claimed) == 0 {
+		return most.Value
+	}
+	if w.out.AdmittedWTEDays.Sign() == 0 {
+		return w.left.Value
+	}
+	out := new(big.Rat).Mul(most.Value, claimed)
+	return out.Quo(out, counted)
+}
+
 // testMaximum: the percentage of the cost, and the monthly maximum.
 func (w *walk) testMaximum() error {
 	if !w.begin(TestMaximum) {
@@ -415,10 +429,15 @@ func (w *walk) testMaximum() error {
 	}
 	most := monthlyMaximum(w.steps, price, w.wteDays(), days, agreed, shareOrigin)
 	w.note(TestMaximum, "monthly maximum", most.Value, gbp)
-	over := w.left.Value.Cmp(most.Value) > 0
+	within, over := w.withoutCeiling(most), w.left.Value.Cmp(most.Value) > 0
+	if over && w.left.Value.Cmp(within) > 0 {
+		if err := w.cut(TestMaximum, ReasonOverMaximum, within, nil); err != nil {
+			return err
+		}
+	}
 	w.left = w.steps.Step("cost within the maximum", working.Minimum, gbp, clauseMaximum, w.left, most)
-	if over {
-		if err := w.cut(TestMaximum, ReasonOverMaximum, w.left.Value, nil); err != nil {
+	if over && within.Cmp(most.Value) > 0 {
+		if err := w.cut(TestMaximum, ReasonOverCeiling, w.left.Value, nil); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,7 @@ type ClaimRow struct {
 	Totals           []*arrsv1.PotTotal
 	SubmittedBy      string
 	SubmittedAt      int64
+	AssessedAt       int64 // when what was entered last was assessed
 	AmendedBy        string
 	DecidedBy        string // empty for a claim that was withdrawn
 	DecidedAt        int64  // when it was decided or withdrawn
@@ -73,6 +74,7 @@ type LineRow struct {
 	PCNCode      string
 	Month        period.Month // whose cost it is
 	EngagementID string
+	Left         string // last day of the person's work, if the line says that it was the last; it is not read back
 	Kind         ClaimKind
 	Live         bool
 	Role, Person string
@@ -102,14 +104,14 @@ type EngagementMonth struct {
 // Of is what the line claims.
 func (l *LineRow) Of() EngagementMonth { return EngagementMonth{l.EngagementID, l.Month} }
 
-const claimColumns = `claim_id, pcn_code, commissioner_code, month, kind, state, revision, line_count, notes, query, totals, submitted_by, submitted_at, amended_by,
-	decided_by, decided_at, decision_reason, erased_at, version`
+const claimColumns = `claim_id, pcn_code, commissioner_code, month, kind, state, revision, line_count, notes, query, totals, submitted_by, submitted_at, assessed_at,
+	amended_by, decided_by, decided_at, decision_reason, erased_at, version`
 
 func scanClaim(rows *sql.Rows) (c ClaimRow, err error) {
 	var month string
 	var totals []byte
 	if err := rows.Scan(&c.ID, &c.PCNCode, &c.CommissionerCode, &month, &c.Kind, &c.State, &c.Revision, &c.LineCount, &c.Notes, &c.Query, &totals, &c.SubmittedBy,
-		&c.SubmittedAt, &c.AmendedBy, &c.DecidedBy, &c.DecidedAt, &c.DecisionReason, &c.ErasedAt, &c.Version); err != nil {
+		&c.SubmittedAt, &c.AssessedAt, &c.AmendedBy, &c.DecidedBy, &c.DecidedAt, &c.DecisionReason, &c.ErasedAt, &c.Version); err != nil {
 		return c, err
 	}
 	var p parser
@@ -128,9 +130,9 @@ func InsertClaim(ctx context.Context, tx *sqldb.Tx, c ClaimRow) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO claims (claim_id, pcn_code, commissioner_code, month, financial_year, kind, state, revision, line_count, notes, totals,
-		submitted_by, submitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		submitted_by, submitted_at, assessed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		c.ID, c.PCNCode, c.CommissionerCode, c.Month.String(), c.Month.FinancialYear().String(), int64(c.Kind), int64(c.State), c.Revision, c.LineCount, c.Notes, totals,
-		c.SubmittedBy, c.SubmittedAt)
+		c.SubmittedBy, c.SubmittedAt, c.AssessedAt)
 	if err != nil {
 		return fmt.Errorf("insert claim: %w", err)
 	}
@@ -144,8 +146,8 @@ func ChangeClaim(ctx context.Context, tx *sqldb.Tx, c *ClaimRow) (bool, error) {
 		return false, err
 	}
 	changed, err := sqldb.One(tx.Exec(ctx, `UPDATE claims SET state = $1, revision = $2, line_count = $3, notes = $4, query = $5, totals = $6, amended_by = $7, decided_by = $8,
-		decided_at = $9, decision_reason = $10, version = version + 1 WHERE claim_id = $11 AND version = $12`,
-		int64(c.State), c.Revision, c.LineCount, c.Notes, c.Query, totals, c.AmendedBy, c.DecidedBy, c.DecidedAt, c.DecisionReason, c.ID, c.Version))
+		decided_at = $9, decision_reason = $10, assessed_at = $11, version = version + 1 WHERE claim_id = $12 AND version = $13`,
+		int64(c.State), c.Revision, c.LineCount, c.Notes, c.Query, totals, c.AmendedBy, c.DecidedBy, c.DecidedAt, c.DecisionReason, c.AssessedAt, c.ID, c.Version))
 	if err != nil {
 		return false, fmt.Errorf("change claim %s: %w", c.ID, err)
 	}
@@ -185,7 +187,7 @@ func Claims(ctx context.Context, q sqldb.Querier, by ClaimFilter) ([]ClaimRow, e
 // InsertLines adds the lines of a revision of a claim.
 func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 	_, err := tx.BulkInsert(ctx, "claim_lines", []string{
-		"line_id", "claim_id", "revision", "number", "pcn_code", "month", "engagement_id", "kind", "live", "role_code", "person", "pot", "held", "claimed_pence",
+		"line_id", "claim_id", "revision", "number", "pcn_code", "month", "engagement_id", "left_date", "kind", "live", "role_code", "person", "pot", "held", "claimed_pence",
 		"payable_pence", "replaced_pence", "confidence", "terms", "entry", "assessment",
 	}, rowsOf(lines, func(l LineRow) ([]any, error) {
 		held, err := heldBytes(l.Held)
@@ -205,7 +207,7 @@ func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 			return nil, err
 		}
 		return []any{
-			l.ID, l.ClaimID, int64(l.Revision), int64(l.Number), l.PCNCode, l.Month.String(), l.EngagementID, int64(l.Kind), l.Live, l.Role, l.Person, string(l.Pot), held,
+			l.ID, l.ClaimID, int64(l.Revision), int64(l.Number), l.PCNCode, l.Month.String(), l.EngagementID, l.Left, int64(l.Kind), l.Live, l.Role, l.Person, string(l.Pot), held,
 			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), terms, entry, assessment,
 		}, nil
 	}))

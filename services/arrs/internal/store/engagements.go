@@ -11,7 +11,8 @@ import (
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 )
 
-// EngagementRow is an engagement as it is kept. Role, Start and End repeat what its terms say.
+// EngagementRow is an engagement as it is kept. Role and Start repeat what its terms say, and so does End, unless a claim that counts says
+// that the person left before.
 type EngagementRow struct {
 	ID               string
 	PCNCode          string
@@ -36,7 +37,11 @@ func (e *EngagementRow) Person() string {
 	return e.Pseudonym
 }
 
-const engagementColumns = `e.engagement_id, e.pcn_code, e.commissioner_code, e.label, e.role_code, e.start_date, e.end_date, e.terms, e.pseudonym, e.recorded_by,
+// endOf is the day on which an engagement ends, by its terms or by a claim that says that the person has left.
+const endOf = `COALESCE((SELECT MIN(x.left_date) FROM claim_lines x WHERE x.engagement_id = e.engagement_id AND x.live AND x.left_date <> ''
+	AND (e.end_date = '' OR x.left_date < e.end_date)), e.end_date)`
+
+const engagementColumns = `e.engagement_id, e.pcn_code, e.commissioner_code, e.label, e.role_code, e.start_date, ` + endOf + `, e.terms, e.pseudonym, e.recorded_by,
 	e.recorded_at, e.changed_by, e.changed_at, e.version`
 
 func scanEngagement(rows *sql.Rows) (e EngagementRow, err error) {
@@ -87,8 +92,8 @@ func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow
 		return false, fmt.Errorf("keep the terms of engagement %s: %w", e.ID, err)
 	}
 	return sqldb.One(tx.Exec(ctx, `UPDATE engagements SET role_code = $1, start_date = $2, end_date = $3, terms = $4, pseudonym = $5, changed_by = $6, changed_at = $7,
-		version = version + 1 WHERE engagement_id = $8 AND version = $9`,
-		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.ID, before.Version))
+		label = $8, version = version + 1 WHERE engagement_id = $9 AND version = $10`,
+		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.Label, e.ID, before.Version))
 }
 
 // LeadClaims hands to the commissioner that leads a PCN in a year the claims of that year that wait for a decision or for a close, and
@@ -181,7 +186,7 @@ func Engagements(ctx context.Context, q sqldb.Querier, by EngagementFilter) ([]E
 func runsIn(f *sqldb.Filter, month period.Month) {
 	if !month.IsZero() {
 		f.Where("e.start_date <= ?", month.Last().String())
-		f.Where("(e.end_date = '' OR e.end_date >= ?)", month.First().String())
+		f.Where("("+endOf+" = '' OR "+endOf+" >= ?)", month.First().String())
 	}
 }
 

@@ -292,7 +292,7 @@ type ClaimedRow struct {
 	OverSum money.Pence
 }
 
-const claimedColumns = `l.line_id, l.pcn_code, l.engagement_id, l.month, l.role_code, l.pot, l.kind, ` + lineAmount + `, e.start_date, e.end_date, e.terms, l.assessment`
+const claimedColumns = `l.line_id, l.pcn_code, l.engagement_id, l.month, l.role_code, l.pot, l.kind, ` + lineAmount + `, e.start_date, ` + endOf + `, e.terms, l.assessment`
 
 func scanClaimed(rows *sql.Rows) (r ClaimedRow, err error) {
 	var month, pot, start, end string

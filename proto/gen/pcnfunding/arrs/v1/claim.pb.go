@@ -601,7 +601,9 @@ type LineEntry struct {
 	// Month whose cost an uplift raised, YYYY-MM; of UPLIFT only. The pay is then that of the month after the uplift.
 	UpliftMonth string `protobuf:"bytes,9,opt,name=uplift_month,json=upliftMonth,proto3" json:"uplift_month,omitempty"`
 	// True if the uplift was paid to the person; of UPLIFT only.
-	PassedOn      bool `protobuf:"varint,10,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	PassedOn bool `protobuf:"varint,10,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	// True if the person did not leave in the month, though what is corrected says so; of CORRECTION only.
+	Stayed        bool `protobuf:"varint,11,opt,name=stayed,proto3" json:"stayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -702,6 +704,13 @@ func (x *LineEntry) GetUpliftMonth() string {
 func (x *LineEntry) GetPassedOn() bool {
 	if x != nil {
 		return x.PassedOn
+	}
+	return false
+}
+
+func (x *LineEntry) GetStayed() bool {
+	if x != nil {
+		return x.Stayed
 	}
 	return false
 }
@@ -2056,7 +2065,7 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\x05terms\x18\x11 \x01(\v2#.pcnfunding.arrs.v1.EngagementTermsR\x05terms\x12!\n" +
 	"\fprice_region\x18\x12 \x01(\tR\vpriceRegion\x120\n" +
 	"\x14price_region_assumed\x18\x13 \x01(\bR\x12priceRegionAssumed\x12#\n" +
-	"\rchanged_terms\x18\x14 \x03(\tR\fchangedTerms\"\x93\x04\n" +
+	"\rchanged_terms\x18\x14 \x03(\tR\fchangedTerms\"\xab\x04\n" +
 	"\tLineEntry\x12\x1d\n" +
 	"\x05label\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18<R\x05label\x12-\n" +
 	"\rengagement_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\fengagementId\x12@\n" +
@@ -2073,7 +2082,8 @@ const file_pcnfunding_arrs_v1_claim_proto_rawDesc = "" +
 	"\xbaH\x04\"\x02(\x00\x80\x01\x01R\tfeesPence\x12@\n" +
 	"\fuplift_month\x18\t \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\vupliftMonth\x12\x1b\n" +
 	"\tpassed_on\x18\n" +
-	" \x01(\bR\bpassedOn\"\xeb\x05\n" +
+	" \x01(\bR\bpassedOn\x12\x16\n" +
+	"\x06stayed\x18\v \x01(\bR\x06stayed\"\xeb\x05\n" +
 	"\x05Claim\x12\x19\n" +
 	"\bclaim_id\x18\x01 \x01(\tR\aclaimId\x12\x19\n" +
 	"\bpcn_code\x18\x02 \x01(\tR\apcnCode\x12+\n" +

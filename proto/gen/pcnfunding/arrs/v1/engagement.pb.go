@@ -711,8 +711,10 @@ type ChangeEngagementRequest struct {
 	Terms *EngagementTerms `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`
 	// Reference of the person; empty keeps what is known.
 	PersonReference string `protobuf:"bytes,5,opt,name=person_reference,json=personReference,proto3" json:"person_reference,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// New label; empty keeps it. Claims that were put forward keep the one they name.
+	Label         string `protobuf:"bytes,6,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChangeEngagementRequest) Reset() {
@@ -776,6 +778,13 @@ func (x *ChangeEngagementRequest) GetTerms() *EngagementTerms {
 func (x *ChangeEngagementRequest) GetPersonReference() string {
 	if x != nil {
 		return x.PersonReference
+	}
+	return ""
+}
+
+func (x *ChangeEngagementRequest) GetLabel() string {
+	if x != nil {
+		return x.Label
 	}
 	return ""
 }
@@ -1209,7 +1218,7 @@ const file_pcnfunding_arrs_v1_engagement_proto_rawDesc = "" +
 	"\x05label\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x05label\x12A\n" +
 	"\x05terms\x18\x05 \x01(\v2#.pcnfunding.arrs.v1.EngagementTermsB\x06\xbaH\x03\xc8\x01\x01R\x05terms\x125\n" +
 	"\x10person_reference\x18\x06 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x18<\x80\x01\x01R\x0fpersonReference\"\x8a\x02\n" +
+	"\xbaH\x04r\x02\x18<\x80\x01\x01R\x0fpersonReference\"\xa9\x02\n" +
 	"\x17ChangeEngagementRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12/\n" +
@@ -1218,7 +1227,8 @@ const file_pcnfunding_arrs_v1_engagement_proto_rawDesc = "" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18(R\x04etag\x12A\n" +
 	"\x05terms\x18\x04 \x01(\v2#.pcnfunding.arrs.v1.EngagementTermsB\x06\xbaH\x03\xc8\x01\x01R\x05terms\x125\n" +
 	"\x10person_reference\x18\x05 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x18<\x80\x01\x01R\x0fpersonReference\"G\n" +
+	"\xbaH\x04r\x02\x18<\x80\x01\x01R\x0fpersonReference\x12\x1d\n" +
+	"\x05label\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18<R\x05label\"G\n" +
 	"\x14GetEngagementRequest\x12/\n" +
 	"\rengagement_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\fengagementId\"\x99\x02\n" +

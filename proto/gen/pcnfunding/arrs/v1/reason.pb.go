@@ -283,6 +283,10 @@ const (
 	Reason_CORRECTION_OF_OTHER_POT Reason = 162
 	// Less would be approved of a correction than it asks for and was approved before.
 	Reason_APPROVED_BELOW_REPLACED Reason = 163
+	// A decision that bears on the claim was recorded after it was assessed: query it, and have it amended.
+	Reason_FACTS_CHANGED Reason = 164
+	// One person counts for no more than the ceiling of WTE, and other lines have used it.
+	Reason_OVER_WTE_CEILING Reason = 165
 )
 
 // Enum value maps for Reason.
@@ -417,6 +421,8 @@ var (
 		161: "CORRECTION_WAITS",
 		162: "CORRECTION_OF_OTHER_POT",
 		163: "APPROVED_BELOW_REPLACED",
+		164: "FACTS_CHANGED",
+		165: "OVER_WTE_CEILING",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -548,6 +554,8 @@ var (
 		"CORRECTION_WAITS":           161,
 		"CORRECTION_OF_OTHER_POT":    162,
 		"APPROVED_BELOW_REPLACED":    163,
+		"FACTS_CHANGED":              164,
+		"OVER_WTE_CEILING":           165,
 	}
 )
 
@@ -582,7 +590,7 @@ var File_pcnfunding_arrs_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\x92\x17\n" +
+	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xbd\x17\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -716,7 +724,9 @@ const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\x12NOTHING_TO_CORRECT\x10\xa0\x01\x12\x15\n" +
 	"\x10CORRECTION_WAITS\x10\xa1\x01\x12\x1c\n" +
 	"\x17CORRECTION_OF_OTHER_POT\x10\xa2\x01\x12\x1c\n" +
-	"\x17APPROVED_BELOW_REPLACED\x10\xa3\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
+	"\x17APPROVED_BELOW_REPLACED\x10\xa3\x01\x12\x12\n" +
+	"\rFACTS_CHANGED\x10\xa4\x01\x12\x15\n" +
+	"\x10OVER_WTE_CEILING\x10\xa5\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
 
 var (
 	file_pcnfunding_arrs_v1_reason_proto_rawDescOnce sync.Once

@@ -155,6 +155,8 @@ CREATE TABLE claims (
     totals             BYTEA NOT NULL,
     submitted_by       TEXT NOT NULL,
     submitted_at       BIGINT NOT NULL,
+    -- When what was entered last was assessed: the claim rests on what was decided by then.
+    assessed_at        BIGINT NOT NULL DEFAULT 0,
     decided_by         TEXT NOT NULL DEFAULT '',
     decided_at         BIGINT NOT NULL DEFAULT 0,
     decision_reason    TEXT NOT NULL DEFAULT '',
@@ -178,6 +180,8 @@ CREATE TABLE claim_lines (
     -- The month whose cost it is: of an uplift the month uplifted.
     month            TEXT NOT NULL,
     engagement_id    TEXT NOT NULL REFERENCES engagements (engagement_id),
+    -- Last day of the person's work, if the line says that it was the last.
+    left_date        TEXT NOT NULL DEFAULT '',
     kind             BIGINT NOT NULL,
     -- True while the line counts: of the newest revision of a claim that waits, or approved for more than nothing. A correction counts once
     -- it is approved, and what it replaces counts no more from then on.
@@ -204,6 +208,7 @@ CREATE TABLE claim_lines (
     assessment       BYTEA NOT NULL
 );
 CREATE INDEX claim_lines_by_claim ON claim_lines (claim_id, revision, number);
+CREATE INDEX claim_lines_left ON claim_lines (engagement_id) WHERE live AND left_date <> '';
 CREATE INDEX claim_lines_by_month ON claim_lines (pcn_code, month) WHERE live;
 -- Corrections that wait for a decision.
 CREATE INDEX claims_correcting ON claims (pcn_code) WHERE kind = 3 AND state IN (1, 2);
