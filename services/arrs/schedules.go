@@ -86,6 +86,33 @@ func (s *Service) loadSchedule(ctx context.Context, id string, withWorking bool)
 	return row, lines, err
 }
 
+// GetLine returns one line of a schedule with its explanation. Only those who may see claims see it.
+func (s *Service) GetLine(ctx context.Context, req *arrsv1.GetLineRequest) (*arrsv1.ExplainedLine, error) {
+	var row store.ScheduleLine
+	var month string
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		row, month, err = store.ExplainedLine(ctx, q, req.GetLineId())
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && !maySee(ctx, row.CommissionerCode, "")) {
+		return nil, fault.New(fault.NotFound, reasonLineNotFound, "there is no line %q", req.GetLineId())
+	}
+	if err != nil {
+		return nil, err
+	}
+	steps, err := working.FromProto(row.Working)
+	if err != nil {
+		return nil, err
+	}
+	line := proto.CloneOf(row.Message)
+	line.Working = row.Working
+	result, err := working.Evaluate(steps)
+	return &arrsv1.ExplainedLine{
+		Line: line, Sentences: working.Sentences(steps), ScheduleId: row.ScheduleID, CommissionerCode: row.CommissionerCode, Month: month,
+		Verified: err == nil && result.Cmp(money.Pence(line.GetAmountPence()).GBP()) == 0,
+	}, nil
+}
+
 // ListSchedules returns a page of schedules without their lines.
 func (s *Service) ListSchedules(ctx context.Context, req *arrsv1.ListSchedulesRequest) (*arrsv1.ListSchedulesResponse, error) {
 	before, err := page.Key(req.GetPageToken())

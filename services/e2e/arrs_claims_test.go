@@ -157,6 +157,11 @@ func TestArrs_ClaimsArePaidCorrectedAndRecovered(t *testing.T) {
 	november, run := c.pays(t, "2022-11")
 	require.Equal(t, maximum-3_500_00, november.PayTotalPence)
 	require.Negative(t, november.PayTotalPence)
+	explained := read[explainedLine](t, c.onlooking, "/v1/arrs/lines/"+november.Lines[0].LineID)
+	require.True(t, explained.Verified)
+	require.Equal(t, november.ScheduleID, explained.ScheduleID)
+	c.manager.get(t, "/v1/arrs/lines/"+november.Lines[0].LineID).refused(t, http.StatusForbidden, "ROLE_REQUIRED")
+	as(t, "auditor", "15N").get(t, "/v1/arrs/lines/"+november.Lines[0].LineID).refused(t, http.StatusNotFound, "LINE_NOT_FOUND")
 	require.Zero(t, run.Totals.NetPence, "an overpayment is carried, not sent")
 	require.Equal(t, november.PayTotalPence, c.payees(t, run.RunID)[0].CarriedForwardPence)
 

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
+	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
 )
 
 type explainCommand struct {
@@ -20,7 +24,7 @@ type explainCommand struct {
 // Run prints the line's working in words.
 func (e *explainCommand) Run(ctx context.Context) error {
 	return e.withClients(optionsv1.Role_ROLE_AUDITOR, func(suite clients) error {
-		answer, err := suite.core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
+		answer, err := e.explained(ctx, suite)
 		if err != nil {
 			return err
 		}
@@ -37,8 +41,25 @@ func (e *explainCommand) Run(ctx context.Context) error {
 	})
 }
 
+// explainedLine is a line with its explanation, of whatever fund.
+type explainedLine interface {
+	GetLine() *typev1.PaymentLine
+	GetSentences() []string
+	GetCommissionerCode() string
+	GetMonth() string
+	GetVerified() bool
+}
+
+// explained asks the fund that the line id names.
+func (e *explainCommand) explained(ctx context.Context, suite clients) (explainedLine, error) {
+	if strings.HasPrefix(e.Line, arrs.Name+"-") {
+		return suite.arrs.GetLine(ctx, &arrsv1.GetLineRequest{LineId: e.Line})
+	}
+	return suite.core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
+}
+
 // verify recomputes the amount on this side, from the working alone.
-func verify(answer *corev1.ExplainedLine) error {
+func verify(answer explainedLine) error {
 	steps, err := working.FromProto(answer.GetLine().GetWorking())
 	if err != nil {
 		return err

@@ -136,6 +136,16 @@ func ScheduleLines(ctx context.Context, q sqldb.Querier, scheduleID string, with
 	return rows, nil
 }
 
+// ExplainedLine returns one line with its working, and the month of its schedule; sql.ErrNoRows if there is none.
+func ExplainedLine(ctx context.Context, q sqldb.Querier, id string) (line ScheduleLine, month string, err error) {
+	line, err = sqldb.First(sqldb.Collect(ctx, q, scanScheduleLine, `SELECT schedule_id, commissioner_code, message, working FROM lines WHERE line_id = $1`, id))
+	if err != nil {
+		return line, "", err
+	}
+	row, err := Schedule(ctx, q, line.ScheduleID)
+	return line, row.Month.String(), err
+}
+
 func scanScheduleLine(rows *sql.Rows) (l ScheduleLine, err error) {
 	var message, steps []byte
 	if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &message, &steps); err != nil {

@@ -992,6 +992,143 @@ func (x *GetScheduleRequest) GetIncludeWorking() bool {
 	return false
 }
 
+// GetLineRequest names a line.
+type GetLineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier.
+	LineId        string `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLineRequest) Reset() {
+	*x = GetLineRequest{}
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLineRequest) ProtoMessage() {}
+
+func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
+func (*GetLineRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetLineRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+// ExplainedLine is a line with its explanation.
+type ExplainedLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The line, with its working.
+	Line *v1.PaymentLine `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
+	// The working in words, one sentence a step.
+	Sentences []string `protobuf:"bytes,2,rep,name=sentences,proto3" json:"sentences,omitempty"`
+	// Schedule it stands in.
+	ScheduleId string `protobuf:"bytes,3,opt,name=schedule_id,json=scheduleId,proto3" json:"schedule_id,omitempty"`
+	// Commissioner that owes it.
+	CommissionerCode string `protobuf:"bytes,4,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Month in which it was scheduled, YYYY-MM.
+	Month string `protobuf:"bytes,5,opt,name=month,proto3" json:"month,omitempty"`
+	// True if an independent evaluation of the working gives the same pence.
+	Verified      bool `protobuf:"varint,6,opt,name=verified,proto3" json:"verified,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedLine) Reset() {
+	*x = ExplainedLine{}
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedLine) ProtoMessage() {}
+
+func (x *ExplainedLine) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedLine.ProtoReflect.Descriptor instead.
+func (*ExplainedLine) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExplainedLine) GetLine() *v1.PaymentLine {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+func (x *ExplainedLine) GetSentences() []string {
+	if x != nil {
+		return x.Sentences
+	}
+	return nil
+}
+
+func (x *ExplainedLine) GetScheduleId() string {
+	if x != nil {
+		return x.ScheduleId
+	}
+	return ""
+}
+
+func (x *ExplainedLine) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *ExplainedLine) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *ExplainedLine) GetVerified() bool {
+	if x != nil {
+		return x.Verified
+	}
+	return false
+}
+
 // ListSchedulesRequest asks for a page of schedules.
 type ListSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1009,7 +1146,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1158,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1171,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{12}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListSchedulesRequest) GetCommissionerCode() string {
@@ -1078,7 +1215,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1227,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1240,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{13}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*v1.PaymentSchedule {
@@ -1131,7 +1268,7 @@ type DownloadScheduleRequest struct {
 
 func (x *DownloadScheduleRequest) Reset() {
 	*x = DownloadScheduleRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1280,7 @@ func (x *DownloadScheduleRequest) String() string {
 func (*DownloadScheduleRequest) ProtoMessage() {}
 
 func (x *DownloadScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1293,7 @@ func (x *DownloadScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadScheduleRequest.ProtoReflect.Descriptor instead.
 func (*DownloadScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{14}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DownloadScheduleRequest) GetScheduleId() string {
@@ -1179,7 +1316,7 @@ type ReemitScheduleRequest struct {
 
 func (x *ReemitScheduleRequest) Reset() {
 	*x = ReemitScheduleRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1328,7 @@ func (x *ReemitScheduleRequest) String() string {
 func (*ReemitScheduleRequest) ProtoMessage() {}
 
 func (x *ReemitScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1341,7 @@ func (x *ReemitScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReemitScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ReemitScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{15}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReemitScheduleRequest) GetRequestId() string {
@@ -1232,7 +1369,7 @@ type ReemitScheduleResponse struct {
 
 func (x *ReemitScheduleResponse) Reset() {
 	*x = ReemitScheduleResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1381,7 @@ func (x *ReemitScheduleResponse) String() string {
 func (*ReemitScheduleResponse) ProtoMessage() {}
 
 func (x *ReemitScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1394,7 @@ func (x *ReemitScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReemitScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ReemitScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{16}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReemitScheduleResponse) GetEventIds() []string {
@@ -1282,7 +1419,7 @@ type ListAuditEntriesRequest struct {
 
 func (x *ListAuditEntriesRequest) Reset() {
 	*x = ListAuditEntriesRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1431,7 @@ func (x *ListAuditEntriesRequest) String() string {
 func (*ListAuditEntriesRequest) ProtoMessage() {}
 
 func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1444,7 @@ func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListAuditEntriesRequest) GetCommissionerCode() string {
@@ -1344,7 +1481,7 @@ type ListAuditEntriesResponse struct {
 
 func (x *ListAuditEntriesResponse) Reset() {
 	*x = ListAuditEntriesResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1493,7 @@ func (x *ListAuditEntriesResponse) String() string {
 func (*ListAuditEntriesResponse) ProtoMessage() {}
 
 func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1506,7 @@ func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAuditEntriesResponse) GetEntries() []*v1.AuditEntry {
@@ -1484,7 +1621,18 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"\vschedule_id\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\n" +
 	"scheduleId\x12'\n" +
-	"\x0finclude_working\x18\x02 \x01(\bR\x0eincludeWorking\"\xe3\x01\n" +
+	"\x0finclude_working\x18\x02 \x01(\bR\x0eincludeWorking\"5\n" +
+	"\x0eGetLineRequest\x12#\n" +
+	"\aline_id\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x06lineId\"\xe2\x01\n" +
+	"\rExplainedLine\x123\n" +
+	"\x04line\x18\x01 \x01(\v2\x1f.pcnfunding.type.v1.PaymentLineR\x04line\x12\x1c\n" +
+	"\tsentences\x18\x02 \x03(\tR\tsentences\x12\x1f\n" +
+	"\vschedule_id\x18\x03 \x01(\tR\n" +
+	"scheduleId\x12+\n" +
+	"\x11commissioner_code\x18\x04 \x01(\tR\x10commissionerCode\x12\x14\n" +
+	"\x05month\x18\x05 \x01(\tR\x05month\x12\x1a\n" +
+	"\bverified\x18\x06 \x01(\bR\bverified\"\xe3\x01\n" +
 	"\x14ListSchedulesRequest\x12D\n" +
 	"\x11commissioner_code\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x123\n" +
 	"\x05month\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\x05month\x12'\n" +
@@ -1515,7 +1663,7 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe5Z\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe4[\n" +
 	"\vArrsService\x12\x80\x01\n" +
 	"\tListRoles\x12$.pcnfunding.arrs.v1.ListRolesRequest\x1a%.pcnfunding.arrs.v1.ListRolesResponse\"&\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x06\x05\b\a\x03\x04\x10\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/arrs/roles\x12\x88\x01\n" +
@@ -1604,7 +1752,9 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"\fPreviewMonth\x12'.pcnfunding.arrs.v1.PreviewMonthRequest\x1a#.pcnfunding.type.v1.PaymentSchedule\"i\xca\xc1\x18\x1c\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02C\x12A/v1/arrs/commissioners/{commissioner_code}/months/{month}:preview\x12\x91\x01\n" +
 	"\vGetSchedule\x12&.pcnfunding.arrs.v1.GetScheduleRequest\x1a#.pcnfunding.type.v1.PaymentSchedule\"5\xca\xc1\x18\t\n" +
-	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\"\x12 /v1/arrs/schedules/{schedule_id}\x12\x8d\x01\n" +
+	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\"\x12 /v1/arrs/schedules/{schedule_id}\x12}\n" +
+	"\aGetLine\x12\".pcnfunding.arrs.v1.GetLineRequest\x1a!.pcnfunding.arrs.v1.ExplainedLine\"+\xca\xc1\x18\a\n" +
+	"\x03\x01\x02\x06\x10\x05\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/arrs/lines/{line_id}\x12\x8d\x01\n" +
 	"\rListSchedules\x12(.pcnfunding.arrs.v1.ListSchedulesRequest\x1a).pcnfunding.arrs.v1.ListSchedulesResponse\"'\xca\xc1\x18\t\n" +
 	"\x05\x01\x02\x06\x05\b\x10\x05\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/arrs/schedules\x12\x96\x01\n" +
 	"\x10DownloadSchedule\x12+.pcnfunding.arrs.v1.DownloadScheduleRequest\x1a\x14.google.api.HttpBody\"?\xca\xc1\x18\t\n" +
@@ -1686,7 +1836,7 @@ func file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescData
 }
 
-var file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_pcnfunding_arrs_v1_arrs_service_proto_goTypes = []any{
 	(*ListRolesRequest)(nil),               // 0: pcnfunding.arrs.v1.ListRolesRequest
 	(*ListRolesResponse)(nil),              // 1: pcnfunding.arrs.v1.ListRolesResponse
@@ -1700,295 +1850,301 @@ var file_pcnfunding_arrs_v1_arrs_service_proto_goTypes = []any{
 	(*CloseMonthRequest)(nil),              // 9: pcnfunding.arrs.v1.CloseMonthRequest
 	(*PreviewMonthRequest)(nil),            // 10: pcnfunding.arrs.v1.PreviewMonthRequest
 	(*GetScheduleRequest)(nil),             // 11: pcnfunding.arrs.v1.GetScheduleRequest
-	(*ListSchedulesRequest)(nil),           // 12: pcnfunding.arrs.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),          // 13: pcnfunding.arrs.v1.ListSchedulesResponse
-	(*DownloadScheduleRequest)(nil),        // 14: pcnfunding.arrs.v1.DownloadScheduleRequest
-	(*ReemitScheduleRequest)(nil),          // 15: pcnfunding.arrs.v1.ReemitScheduleRequest
-	(*ReemitScheduleResponse)(nil),         // 16: pcnfunding.arrs.v1.ReemitScheduleResponse
-	(*ListAuditEntriesRequest)(nil),        // 17: pcnfunding.arrs.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),       // 18: pcnfunding.arrs.v1.ListAuditEntriesResponse
-	(*Role)(nil),                           // 19: pcnfunding.arrs.v1.Role
-	(FigureKind)(0),                        // 20: pcnfunding.arrs.v1.FigureKind
-	(*Figure)(nil),                         // 21: pcnfunding.arrs.v1.Figure
-	(Region)(0),                            // 22: pcnfunding.arrs.v1.Region
-	(Pot)(0),                               // 23: pcnfunding.arrs.v1.Pot
-	(v1.Confidence)(0),                     // 24: pcnfunding.type.v1.Confidence
-	(*Setting)(nil),                        // 25: pcnfunding.arrs.v1.Setting
-	(*v1.PaymentSchedule)(nil),             // 26: pcnfunding.type.v1.PaymentSchedule
-	(*v1.AuditEntry)(nil),                  // 27: pcnfunding.type.v1.AuditEntry
-	(*RecordDecisionRequest)(nil),          // 28: pcnfunding.arrs.v1.RecordDecisionRequest
-	(*ListDecisionsRequest)(nil),           // 29: pcnfunding.arrs.v1.ListDecisionsRequest
-	(*FixYearRequest)(nil),                 // 30: pcnfunding.arrs.v1.FixYearRequest
-	(*GetYearRequest)(nil),                 // 31: pcnfunding.arrs.v1.GetYearRequest
-	(*ListYearsRequest)(nil),               // 32: pcnfunding.arrs.v1.ListYearsRequest
-	(*RecordEngagementRequest)(nil),        // 33: pcnfunding.arrs.v1.RecordEngagementRequest
-	(*ChangeEngagementRequest)(nil),        // 34: pcnfunding.arrs.v1.ChangeEngagementRequest
-	(*GetEngagementRequest)(nil),           // 35: pcnfunding.arrs.v1.GetEngagementRequest
-	(*ListEngagementsRequest)(nil),         // 36: pcnfunding.arrs.v1.ListEngagementsRequest
-	(*ListOverlapsRequest)(nil),            // 37: pcnfunding.arrs.v1.ListOverlapsRequest
-	(*QuoteEntitlementsRequest)(nil),       // 38: pcnfunding.arrs.v1.QuoteEntitlementsRequest
-	(*QuoteEmploymentCostRequest)(nil),     // 39: pcnfunding.arrs.v1.QuoteEmploymentCostRequest
-	(*QuoteSupplementRequest)(nil),         // 40: pcnfunding.arrs.v1.QuoteSupplementRequest
-	(*QuoteMaximaRequest)(nil),             // 41: pcnfunding.arrs.v1.QuoteMaximaRequest
-	(*QuoteMonthlyMaximumRequest)(nil),     // 42: pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
-	(*QuoteReimbursementRequest)(nil),      // 43: pcnfunding.arrs.v1.QuoteReimbursementRequest
-	(*QuoteLimitsRequest)(nil),             // 44: pcnfunding.arrs.v1.QuoteLimitsRequest
-	(*QuoteEligibilityRequest)(nil),        // 45: pcnfunding.arrs.v1.QuoteEligibilityRequest
-	(*QuoteAdditionalityRequest)(nil),      // 46: pcnfunding.arrs.v1.QuoteAdditionalityRequest
-	(*QuoteYearLimitRequest)(nil),          // 47: pcnfunding.arrs.v1.QuoteYearLimitRequest
-	(*QuoteUnclaimedRequest)(nil),          // 48: pcnfunding.arrs.v1.QuoteUnclaimedRequest
-	(*QuoteUpliftRequest)(nil),             // 49: pcnfunding.arrs.v1.QuoteUpliftRequest
-	(*QuoteFormRequest)(nil),               // 50: pcnfunding.arrs.v1.QuoteFormRequest
-	(*CheckClaimRequest)(nil),              // 51: pcnfunding.arrs.v1.CheckClaimRequest
-	(*SubmitClaimRequest)(nil),             // 52: pcnfunding.arrs.v1.SubmitClaimRequest
-	(*AmendClaimRequest)(nil),              // 53: pcnfunding.arrs.v1.AmendClaimRequest
-	(*WithdrawClaimRequest)(nil),           // 54: pcnfunding.arrs.v1.WithdrawClaimRequest
-	(*QueryClaimRequest)(nil),              // 55: pcnfunding.arrs.v1.QueryClaimRequest
-	(*DecideClaimRequest)(nil),             // 56: pcnfunding.arrs.v1.DecideClaimRequest
-	(*GetClaimRequest)(nil),                // 57: pcnfunding.arrs.v1.GetClaimRequest
-	(*ListClaimsRequest)(nil),              // 58: pcnfunding.arrs.v1.ListClaimsRequest
-	(*ImportClaimsRequest)(nil),            // 59: pcnfunding.arrs.v1.ImportClaimsRequest
-	(*EstimateUnclaimedRequest)(nil),       // 60: pcnfunding.arrs.v1.EstimateUnclaimedRequest
-	(*AgreeUnclaimedRequest)(nil),          // 61: pcnfunding.arrs.v1.AgreeUnclaimedRequest
-	(*DisputeUnclaimedRequest)(nil),        // 62: pcnfunding.arrs.v1.DisputeUnclaimedRequest
-	(*ListUnclaimedRequest)(nil),           // 63: pcnfunding.arrs.v1.ListUnclaimedRequest
-	(*PlaceBidRequest)(nil),                // 64: pcnfunding.arrs.v1.PlaceBidRequest
-	(*WithdrawBidRequest)(nil),             // 65: pcnfunding.arrs.v1.WithdrawBidRequest
-	(*ListBidsRequest)(nil),                // 66: pcnfunding.arrs.v1.ListBidsRequest
-	(*AwardUnclaimedRequest)(nil),          // 67: pcnfunding.arrs.v1.AwardUnclaimedRequest
-	(*ListAwardsRequest)(nil),              // 68: pcnfunding.arrs.v1.ListAwardsRequest
-	(*GetUnclaimedPoolRequest)(nil),        // 69: pcnfunding.arrs.v1.GetUnclaimedPoolRequest
-	(*SubmitPlanRequest)(nil),              // 70: pcnfunding.arrs.v1.SubmitPlanRequest
-	(*AgreePlanRequest)(nil),               // 71: pcnfunding.arrs.v1.AgreePlanRequest
-	(*WithdrawPlanAgreementRequest)(nil),   // 72: pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
-	(*GetPlanRequest)(nil),                 // 73: pcnfunding.arrs.v1.GetPlanRequest
-	(*ListPlansRequest)(nil),               // 74: pcnfunding.arrs.v1.ListPlansRequest
-	(*CollatePlansRequest)(nil),            // 75: pcnfunding.arrs.v1.CollatePlansRequest
-	(*GetCollationRequest)(nil),            // 76: pcnfunding.arrs.v1.GetCollationRequest
-	(*DownloadCollationRequest)(nil),       // 77: pcnfunding.arrs.v1.DownloadCollationRequest
-	(*ComparePlanRequest)(nil),             // 78: pcnfunding.arrs.v1.ComparePlanRequest
-	(*ComparePlansRequest)(nil),            // 79: pcnfunding.arrs.v1.ComparePlansRequest
-	(*SubmitSystemPlanRequest)(nil),        // 80: pcnfunding.arrs.v1.SubmitSystemPlanRequest
-	(*ListSystemPlansRequest)(nil),         // 81: pcnfunding.arrs.v1.ListSystemPlansRequest
-	(*ImportWorkforceRequest)(nil),         // 82: pcnfunding.arrs.v1.ImportWorkforceRequest
-	(*GetWorkforceImportRequest)(nil),      // 83: pcnfunding.arrs.v1.GetWorkforceImportRequest
-	(*ListWorkforceImportsRequest)(nil),    // 84: pcnfunding.arrs.v1.ListWorkforceImportsRequest
-	(*ListWorkforceRequest)(nil),           // 85: pcnfunding.arrs.v1.ListWorkforceRequest
-	(*GetForecastRequest)(nil),             // 86: pcnfunding.arrs.v1.GetForecastRequest
-	(*GetCommissionerForecastRequest)(nil), // 87: pcnfunding.arrs.v1.GetCommissionerForecastRequest
-	(*GetNationalForecastRequest)(nil),     // 88: pcnfunding.arrs.v1.GetNationalForecastRequest
-	(*Decision)(nil),                       // 89: pcnfunding.arrs.v1.Decision
-	(*ListDecisionsResponse)(nil),          // 90: pcnfunding.arrs.v1.ListDecisionsResponse
-	(*FixYearResponse)(nil),                // 91: pcnfunding.arrs.v1.FixYearResponse
-	(*Year)(nil),                           // 92: pcnfunding.arrs.v1.Year
-	(*ListYearsResponse)(nil),              // 93: pcnfunding.arrs.v1.ListYearsResponse
-	(*Engagement)(nil),                     // 94: pcnfunding.arrs.v1.Engagement
-	(*ListEngagementsResponse)(nil),        // 95: pcnfunding.arrs.v1.ListEngagementsResponse
-	(*ListOverlapsResponse)(nil),           // 96: pcnfunding.arrs.v1.ListOverlapsResponse
-	(*QuoteEntitlementsResponse)(nil),      // 97: pcnfunding.arrs.v1.QuoteEntitlementsResponse
-	(*QuoteEmploymentCostResponse)(nil),    // 98: pcnfunding.arrs.v1.QuoteEmploymentCostResponse
-	(*QuoteSupplementResponse)(nil),        // 99: pcnfunding.arrs.v1.QuoteSupplementResponse
-	(*QuoteMaximaResponse)(nil),            // 100: pcnfunding.arrs.v1.QuoteMaximaResponse
-	(*QuoteMonthlyMaximumResponse)(nil),    // 101: pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
-	(*QuoteReimbursementResponse)(nil),     // 102: pcnfunding.arrs.v1.QuoteReimbursementResponse
-	(*QuoteLimitsResponse)(nil),            // 103: pcnfunding.arrs.v1.QuoteLimitsResponse
-	(*QuoteEligibilityResponse)(nil),       // 104: pcnfunding.arrs.v1.QuoteEligibilityResponse
-	(*QuoteAdditionalityResponse)(nil),     // 105: pcnfunding.arrs.v1.QuoteAdditionalityResponse
-	(*QuoteYearLimitResponse)(nil),         // 106: pcnfunding.arrs.v1.QuoteYearLimitResponse
-	(*QuoteUnclaimedResponse)(nil),         // 107: pcnfunding.arrs.v1.QuoteUnclaimedResponse
-	(*QuoteUpliftResponse)(nil),            // 108: pcnfunding.arrs.v1.QuoteUpliftResponse
-	(*QuoteFormResponse)(nil),              // 109: pcnfunding.arrs.v1.QuoteFormResponse
-	(*Claim)(nil),                          // 110: pcnfunding.arrs.v1.Claim
-	(*ListClaimsResponse)(nil),             // 111: pcnfunding.arrs.v1.ListClaimsResponse
-	(*ImportClaimsResponse)(nil),           // 112: pcnfunding.arrs.v1.ImportClaimsResponse
-	(*httpbody.HttpBody)(nil),              // 113: google.api.HttpBody
-	(*Unclaimed)(nil),                      // 114: pcnfunding.arrs.v1.Unclaimed
-	(*ListUnclaimedResponse)(nil),          // 115: pcnfunding.arrs.v1.ListUnclaimedResponse
-	(*Bid)(nil),                            // 116: pcnfunding.arrs.v1.Bid
-	(*ListBidsResponse)(nil),               // 117: pcnfunding.arrs.v1.ListBidsResponse
-	(*UnclaimedAward)(nil),                 // 118: pcnfunding.arrs.v1.UnclaimedAward
-	(*ListAwardsResponse)(nil),             // 119: pcnfunding.arrs.v1.ListAwardsResponse
-	(*UnclaimedPool)(nil),                  // 120: pcnfunding.arrs.v1.UnclaimedPool
-	(*Plan)(nil),                           // 121: pcnfunding.arrs.v1.Plan
-	(*ListPlansResponse)(nil),              // 122: pcnfunding.arrs.v1.ListPlansResponse
-	(*CollatePlansResponse)(nil),           // 123: pcnfunding.arrs.v1.CollatePlansResponse
-	(*Collation)(nil),                      // 124: pcnfunding.arrs.v1.Collation
-	(*PlanComparison)(nil),                 // 125: pcnfunding.arrs.v1.PlanComparison
-	(*SystemPlan)(nil),                     // 126: pcnfunding.arrs.v1.SystemPlan
-	(*ListSystemPlansResponse)(nil),        // 127: pcnfunding.arrs.v1.ListSystemPlansResponse
-	(*ImportWorkforceResponse)(nil),        // 128: pcnfunding.arrs.v1.ImportWorkforceResponse
-	(*WorkforceImport)(nil),                // 129: pcnfunding.arrs.v1.WorkforceImport
-	(*ListWorkforceImportsResponse)(nil),   // 130: pcnfunding.arrs.v1.ListWorkforceImportsResponse
-	(*ListWorkforceResponse)(nil),          // 131: pcnfunding.arrs.v1.ListWorkforceResponse
-	(*Forecast)(nil),                       // 132: pcnfunding.arrs.v1.Forecast
-	(*CommissionerForecast)(nil),           // 133: pcnfunding.arrs.v1.CommissionerForecast
-	(*NationalForecast)(nil),               // 134: pcnfunding.arrs.v1.NationalForecast
+	(*GetLineRequest)(nil),                 // 12: pcnfunding.arrs.v1.GetLineRequest
+	(*ExplainedLine)(nil),                  // 13: pcnfunding.arrs.v1.ExplainedLine
+	(*ListSchedulesRequest)(nil),           // 14: pcnfunding.arrs.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),          // 15: pcnfunding.arrs.v1.ListSchedulesResponse
+	(*DownloadScheduleRequest)(nil),        // 16: pcnfunding.arrs.v1.DownloadScheduleRequest
+	(*ReemitScheduleRequest)(nil),          // 17: pcnfunding.arrs.v1.ReemitScheduleRequest
+	(*ReemitScheduleResponse)(nil),         // 18: pcnfunding.arrs.v1.ReemitScheduleResponse
+	(*ListAuditEntriesRequest)(nil),        // 19: pcnfunding.arrs.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),       // 20: pcnfunding.arrs.v1.ListAuditEntriesResponse
+	(*Role)(nil),                           // 21: pcnfunding.arrs.v1.Role
+	(FigureKind)(0),                        // 22: pcnfunding.arrs.v1.FigureKind
+	(*Figure)(nil),                         // 23: pcnfunding.arrs.v1.Figure
+	(Region)(0),                            // 24: pcnfunding.arrs.v1.Region
+	(Pot)(0),                               // 25: pcnfunding.arrs.v1.Pot
+	(v1.Confidence)(0),                     // 26: pcnfunding.type.v1.Confidence
+	(*Setting)(nil),                        // 27: pcnfunding.arrs.v1.Setting
+	(*v1.PaymentLine)(nil),                 // 28: pcnfunding.type.v1.PaymentLine
+	(*v1.PaymentSchedule)(nil),             // 29: pcnfunding.type.v1.PaymentSchedule
+	(*v1.AuditEntry)(nil),                  // 30: pcnfunding.type.v1.AuditEntry
+	(*RecordDecisionRequest)(nil),          // 31: pcnfunding.arrs.v1.RecordDecisionRequest
+	(*ListDecisionsRequest)(nil),           // 32: pcnfunding.arrs.v1.ListDecisionsRequest
+	(*FixYearRequest)(nil),                 // 33: pcnfunding.arrs.v1.FixYearRequest
+	(*GetYearRequest)(nil),                 // 34: pcnfunding.arrs.v1.GetYearRequest
+	(*ListYearsRequest)(nil),               // 35: pcnfunding.arrs.v1.ListYearsRequest
+	(*RecordEngagementRequest)(nil),        // 36: pcnfunding.arrs.v1.RecordEngagementRequest
+	(*ChangeEngagementRequest)(nil),        // 37: pcnfunding.arrs.v1.ChangeEngagementRequest
+	(*GetEngagementRequest)(nil),           // 38: pcnfunding.arrs.v1.GetEngagementRequest
+	(*ListEngagementsRequest)(nil),         // 39: pcnfunding.arrs.v1.ListEngagementsRequest
+	(*ListOverlapsRequest)(nil),            // 40: pcnfunding.arrs.v1.ListOverlapsRequest
+	(*QuoteEntitlementsRequest)(nil),       // 41: pcnfunding.arrs.v1.QuoteEntitlementsRequest
+	(*QuoteEmploymentCostRequest)(nil),     // 42: pcnfunding.arrs.v1.QuoteEmploymentCostRequest
+	(*QuoteSupplementRequest)(nil),         // 43: pcnfunding.arrs.v1.QuoteSupplementRequest
+	(*QuoteMaximaRequest)(nil),             // 44: pcnfunding.arrs.v1.QuoteMaximaRequest
+	(*QuoteMonthlyMaximumRequest)(nil),     // 45: pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
+	(*QuoteReimbursementRequest)(nil),      // 46: pcnfunding.arrs.v1.QuoteReimbursementRequest
+	(*QuoteLimitsRequest)(nil),             // 47: pcnfunding.arrs.v1.QuoteLimitsRequest
+	(*QuoteEligibilityRequest)(nil),        // 48: pcnfunding.arrs.v1.QuoteEligibilityRequest
+	(*QuoteAdditionalityRequest)(nil),      // 49: pcnfunding.arrs.v1.QuoteAdditionalityRequest
+	(*QuoteYearLimitRequest)(nil),          // 50: pcnfunding.arrs.v1.QuoteYearLimitRequest
+	(*QuoteUnclaimedRequest)(nil),          // 51: pcnfunding.arrs.v1.QuoteUnclaimedRequest
+	(*QuoteUpliftRequest)(nil),             // 52: pcnfunding.arrs.v1.QuoteUpliftRequest
+	(*QuoteFormRequest)(nil),               // 53: pcnfunding.arrs.v1.QuoteFormRequest
+	(*CheckClaimRequest)(nil),              // 54: pcnfunding.arrs.v1.CheckClaimRequest
+	(*SubmitClaimRequest)(nil),             // 55: pcnfunding.arrs.v1.SubmitClaimRequest
+	(*AmendClaimRequest)(nil),              // 56: pcnfunding.arrs.v1.AmendClaimRequest
+	(*WithdrawClaimRequest)(nil),           // 57: pcnfunding.arrs.v1.WithdrawClaimRequest
+	(*QueryClaimRequest)(nil),              // 58: pcnfunding.arrs.v1.QueryClaimRequest
+	(*DecideClaimRequest)(nil),             // 59: pcnfunding.arrs.v1.DecideClaimRequest
+	(*GetClaimRequest)(nil),                // 60: pcnfunding.arrs.v1.GetClaimRequest
+	(*ListClaimsRequest)(nil),              // 61: pcnfunding.arrs.v1.ListClaimsRequest
+	(*ImportClaimsRequest)(nil),            // 62: pcnfunding.arrs.v1.ImportClaimsRequest
+	(*EstimateUnclaimedRequest)(nil),       // 63: pcnfunding.arrs.v1.EstimateUnclaimedRequest
+	(*AgreeUnclaimedRequest)(nil),          // 64: pcnfunding.arrs.v1.AgreeUnclaimedRequest
+	(*DisputeUnclaimedRequest)(nil),        // 65: pcnfunding.arrs.v1.DisputeUnclaimedRequest
+	(*ListUnclaimedRequest)(nil),           // 66: pcnfunding.arrs.v1.ListUnclaimedRequest
+	(*PlaceBidRequest)(nil),                // 67: pcnfunding.arrs.v1.PlaceBidRequest
+	(*WithdrawBidRequest)(nil),             // 68: pcnfunding.arrs.v1.WithdrawBidRequest
+	(*ListBidsRequest)(nil),                // 69: pcnfunding.arrs.v1.ListBidsRequest
+	(*AwardUnclaimedRequest)(nil),          // 70: pcnfunding.arrs.v1.AwardUnclaimedRequest
+	(*ListAwardsRequest)(nil),              // 71: pcnfunding.arrs.v1.ListAwardsRequest
+	(*GetUnclaimedPoolRequest)(nil),        // 72: pcnfunding.arrs.v1.GetUnclaimedPoolRequest
+	(*SubmitPlanRequest)(nil),              // 73: pcnfunding.arrs.v1.SubmitPlanRequest
+	(*AgreePlanRequest)(nil),               // 74: pcnfunding.arrs.v1.AgreePlanRequest
+	(*WithdrawPlanAgreementRequest)(nil),   // 75: pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
+	(*GetPlanRequest)(nil),                 // 76: pcnfunding.arrs.v1.GetPlanRequest
+	(*ListPlansRequest)(nil),               // 77: pcnfunding.arrs.v1.ListPlansRequest
+	(*CollatePlansRequest)(nil),            // 78: pcnfunding.arrs.v1.CollatePlansRequest
+	(*GetCollationRequest)(nil),            // 79: pcnfunding.arrs.v1.GetCollationRequest
+	(*DownloadCollationRequest)(nil),       // 80: pcnfunding.arrs.v1.DownloadCollationRequest
+	(*ComparePlanRequest)(nil),             // 81: pcnfunding.arrs.v1.ComparePlanRequest
+	(*ComparePlansRequest)(nil),            // 82: pcnfunding.arrs.v1.ComparePlansRequest
+	(*SubmitSystemPlanRequest)(nil),        // 83: pcnfunding.arrs.v1.SubmitSystemPlanRequest
+	(*ListSystemPlansRequest)(nil),         // 84: pcnfunding.arrs.v1.ListSystemPlansRequest
+	(*ImportWorkforceRequest)(nil),         // 85: pcnfunding.arrs.v1.ImportWorkforceRequest
+	(*GetWorkforceImportRequest)(nil),      // 86: pcnfunding.arrs.v1.GetWorkforceImportRequest
+	(*ListWorkforceImportsRequest)(nil),    // 87: pcnfunding.arrs.v1.ListWorkforceImportsRequest
+	(*ListWorkforceRequest)(nil),           // 88: pcnfunding.arrs.v1.ListWorkforceRequest
+	(*GetForecastRequest)(nil),             // 89: pcnfunding.arrs.v1.GetForecastRequest
+	(*GetCommissionerForecastRequest)(nil), // 90: pcnfunding.arrs.v1.GetCommissionerForecastRequest
+	(*GetNationalForecastRequest)(nil),     // 91: pcnfunding.arrs.v1.GetNationalForecastRequest
+	(*Decision)(nil),                       // 92: pcnfunding.arrs.v1.Decision
+	(*ListDecisionsResponse)(nil),          // 93: pcnfunding.arrs.v1.ListDecisionsResponse
+	(*FixYearResponse)(nil),                // 94: pcnfunding.arrs.v1.FixYearResponse
+	(*Year)(nil),                           // 95: pcnfunding.arrs.v1.Year
+	(*ListYearsResponse)(nil),              // 96: pcnfunding.arrs.v1.ListYearsResponse
+	(*Engagement)(nil),                     // 97: pcnfunding.arrs.v1.Engagement
+	(*ListEngagementsResponse)(nil),        // 98: pcnfunding.arrs.v1.ListEngagementsResponse
+	(*ListOverlapsResponse)(nil),           // 99: pcnfunding.arrs.v1.ListOverlapsResponse
+	(*QuoteEntitlementsResponse)(nil),      // 100: pcnfunding.arrs.v1.QuoteEntitlementsResponse
+	(*QuoteEmploymentCostResponse)(nil),    // 101: pcnfunding.arrs.v1.QuoteEmploymentCostResponse
+	(*QuoteSupplementResponse)(nil),        // 102: pcnfunding.arrs.v1.QuoteSupplementResponse
+	(*QuoteMaximaResponse)(nil),            // 103: pcnfunding.arrs.v1.QuoteMaximaResponse
+	(*QuoteMonthlyMaximumResponse)(nil),    // 104: pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
+	(*QuoteReimbursementResponse)(nil),     // 105: pcnfunding.arrs.v1.QuoteReimbursementResponse
+	(*QuoteLimitsResponse)(nil),            // 106: pcnfunding.arrs.v1.QuoteLimitsResponse
+	(*QuoteEligibilityResponse)(nil),       // 107: pcnfunding.arrs.v1.QuoteEligibilityResponse
+	(*QuoteAdditionalityResponse)(nil),     // 108: pcnfunding.arrs.v1.QuoteAdditionalityResponse
+	(*QuoteYearLimitResponse)(nil),         // 109: pcnfunding.arrs.v1.QuoteYearLimitResponse
+	(*QuoteUnclaimedResponse)(nil),         // 110: pcnfunding.arrs.v1.QuoteUnclaimedResponse
+	(*QuoteUpliftResponse)(nil),            // 111: pcnfunding.arrs.v1.QuoteUpliftResponse
+	(*QuoteFormResponse)(nil),              // 112: pcnfunding.arrs.v1.QuoteFormResponse
+	(*Claim)(nil),                          // 113: pcnfunding.arrs.v1.Claim
+	(*ListClaimsResponse)(nil),             // 114: pcnfunding.arrs.v1.ListClaimsResponse
+	(*ImportClaimsResponse)(nil),           // 115: pcnfunding.arrs.v1.ImportClaimsResponse
+	(*httpbody.HttpBody)(nil),              // 116: google.api.HttpBody
+	(*Unclaimed)(nil),                      // 117: pcnfunding.arrs.v1.Unclaimed
+	(*ListUnclaimedResponse)(nil),          // 118: pcnfunding.arrs.v1.ListUnclaimedResponse
+	(*Bid)(nil),                            // 119: pcnfunding.arrs.v1.Bid
+	(*ListBidsResponse)(nil),               // 120: pcnfunding.arrs.v1.ListBidsResponse
+	(*UnclaimedAward)(nil),                 // 121: pcnfunding.arrs.v1.UnclaimedAward
+	(*ListAwardsResponse)(nil),             // 122: pcnfunding.arrs.v1.ListAwardsResponse
+	(*UnclaimedPool)(nil),                  // 123: pcnfunding.arrs.v1.UnclaimedPool
+	(*Plan)(nil),                           // 124: pcnfunding.arrs.v1.Plan
+	(*ListPlansResponse)(nil),              // 125: pcnfunding.arrs.v1.ListPlansResponse
+	(*CollatePlansResponse)(nil),           // 126: pcnfunding.arrs.v1.CollatePlansResponse
+	(*Collation)(nil),                      // 127: pcnfunding.arrs.v1.Collation
+	(*PlanComparison)(nil),                 // 128: pcnfunding.arrs.v1.PlanComparison
+	(*SystemPlan)(nil),                     // 129: pcnfunding.arrs.v1.SystemPlan
+	(*ListSystemPlansResponse)(nil),        // 130: pcnfunding.arrs.v1.ListSystemPlansResponse
+	(*ImportWorkforceResponse)(nil),        // 131: pcnfunding.arrs.v1.ImportWorkforceResponse
+	(*WorkforceImport)(nil),                // 132: pcnfunding.arrs.v1.WorkforceImport
+	(*ListWorkforceImportsResponse)(nil),   // 133: pcnfunding.arrs.v1.ListWorkforceImportsResponse
+	(*ListWorkforceResponse)(nil),          // 134: pcnfunding.arrs.v1.ListWorkforceResponse
+	(*Forecast)(nil),                       // 135: pcnfunding.arrs.v1.Forecast
+	(*CommissionerForecast)(nil),           // 136: pcnfunding.arrs.v1.CommissionerForecast
+	(*NationalForecast)(nil),               // 137: pcnfunding.arrs.v1.NationalForecast
 }
 var file_pcnfunding_arrs_v1_arrs_service_proto_depIdxs = []int32{
-	19,  // 0: pcnfunding.arrs.v1.ListRolesResponse.roles:type_name -> pcnfunding.arrs.v1.Role
-	20,  // 1: pcnfunding.arrs.v1.ListFiguresRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
-	21,  // 2: pcnfunding.arrs.v1.ListFiguresResponse.figures:type_name -> pcnfunding.arrs.v1.Figure
-	20,  // 3: pcnfunding.arrs.v1.AddFigureRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
-	22,  // 4: pcnfunding.arrs.v1.AddFigureRequest.region:type_name -> pcnfunding.arrs.v1.Region
-	23,  // 5: pcnfunding.arrs.v1.AddFigureRequest.pot:type_name -> pcnfunding.arrs.v1.Pot
-	24,  // 6: pcnfunding.arrs.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	24,  // 7: pcnfunding.arrs.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	25,  // 8: pcnfunding.arrs.v1.ListSettingsResponse.settings:type_name -> pcnfunding.arrs.v1.Setting
-	26,  // 9: pcnfunding.arrs.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
-	27,  // 10: pcnfunding.arrs.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
-	0,   // 11: pcnfunding.arrs.v1.ArrsService.ListRoles:input_type -> pcnfunding.arrs.v1.ListRolesRequest
-	2,   // 12: pcnfunding.arrs.v1.ArrsService.ListFigures:input_type -> pcnfunding.arrs.v1.ListFiguresRequest
-	4,   // 13: pcnfunding.arrs.v1.ArrsService.AddFigure:input_type -> pcnfunding.arrs.v1.AddFigureRequest
-	5,   // 14: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:input_type -> pcnfunding.arrs.v1.ConfirmFigureRequest
-	6,   // 15: pcnfunding.arrs.v1.ArrsService.ListSettings:input_type -> pcnfunding.arrs.v1.ListSettingsRequest
-	8,   // 16: pcnfunding.arrs.v1.ArrsService.SetSetting:input_type -> pcnfunding.arrs.v1.SetSettingRequest
-	28,  // 17: pcnfunding.arrs.v1.ArrsService.RecordDecision:input_type -> pcnfunding.arrs.v1.RecordDecisionRequest
-	29,  // 18: pcnfunding.arrs.v1.ArrsService.ListDecisions:input_type -> pcnfunding.arrs.v1.ListDecisionsRequest
-	30,  // 19: pcnfunding.arrs.v1.ArrsService.FixYear:input_type -> pcnfunding.arrs.v1.FixYearRequest
-	31,  // 20: pcnfunding.arrs.v1.ArrsService.GetYear:input_type -> pcnfunding.arrs.v1.GetYearRequest
-	32,  // 21: pcnfunding.arrs.v1.ArrsService.ListYears:input_type -> pcnfunding.arrs.v1.ListYearsRequest
-	33,  // 22: pcnfunding.arrs.v1.ArrsService.RecordEngagement:input_type -> pcnfunding.arrs.v1.RecordEngagementRequest
-	34,  // 23: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:input_type -> pcnfunding.arrs.v1.ChangeEngagementRequest
-	35,  // 24: pcnfunding.arrs.v1.ArrsService.GetEngagement:input_type -> pcnfunding.arrs.v1.GetEngagementRequest
-	36,  // 25: pcnfunding.arrs.v1.ArrsService.ListEngagements:input_type -> pcnfunding.arrs.v1.ListEngagementsRequest
-	37,  // 26: pcnfunding.arrs.v1.ArrsService.ListOverlaps:input_type -> pcnfunding.arrs.v1.ListOverlapsRequest
-	38,  // 27: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:input_type -> pcnfunding.arrs.v1.QuoteEntitlementsRequest
-	39,  // 28: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:input_type -> pcnfunding.arrs.v1.QuoteEmploymentCostRequest
-	40,  // 29: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:input_type -> pcnfunding.arrs.v1.QuoteSupplementRequest
-	41,  // 30: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:input_type -> pcnfunding.arrs.v1.QuoteMaximaRequest
-	42,  // 31: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:input_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
-	43,  // 32: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:input_type -> pcnfunding.arrs.v1.QuoteReimbursementRequest
-	44,  // 33: pcnfunding.arrs.v1.ArrsService.QuoteLimits:input_type -> pcnfunding.arrs.v1.QuoteLimitsRequest
-	45,  // 34: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:input_type -> pcnfunding.arrs.v1.QuoteEligibilityRequest
-	46,  // 35: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:input_type -> pcnfunding.arrs.v1.QuoteAdditionalityRequest
-	47,  // 36: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:input_type -> pcnfunding.arrs.v1.QuoteYearLimitRequest
-	48,  // 37: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:input_type -> pcnfunding.arrs.v1.QuoteUnclaimedRequest
-	49,  // 38: pcnfunding.arrs.v1.ArrsService.QuoteUplift:input_type -> pcnfunding.arrs.v1.QuoteUpliftRequest
-	50,  // 39: pcnfunding.arrs.v1.ArrsService.QuoteForm:input_type -> pcnfunding.arrs.v1.QuoteFormRequest
-	51,  // 40: pcnfunding.arrs.v1.ArrsService.CheckClaim:input_type -> pcnfunding.arrs.v1.CheckClaimRequest
-	52,  // 41: pcnfunding.arrs.v1.ArrsService.SubmitClaim:input_type -> pcnfunding.arrs.v1.SubmitClaimRequest
-	53,  // 42: pcnfunding.arrs.v1.ArrsService.AmendClaim:input_type -> pcnfunding.arrs.v1.AmendClaimRequest
-	54,  // 43: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:input_type -> pcnfunding.arrs.v1.WithdrawClaimRequest
-	55,  // 44: pcnfunding.arrs.v1.ArrsService.QueryClaim:input_type -> pcnfunding.arrs.v1.QueryClaimRequest
-	56,  // 45: pcnfunding.arrs.v1.ArrsService.DecideClaim:input_type -> pcnfunding.arrs.v1.DecideClaimRequest
-	57,  // 46: pcnfunding.arrs.v1.ArrsService.GetClaim:input_type -> pcnfunding.arrs.v1.GetClaimRequest
-	58,  // 47: pcnfunding.arrs.v1.ArrsService.ListClaims:input_type -> pcnfunding.arrs.v1.ListClaimsRequest
-	59,  // 48: pcnfunding.arrs.v1.ArrsService.ImportClaims:input_type -> pcnfunding.arrs.v1.ImportClaimsRequest
-	9,   // 49: pcnfunding.arrs.v1.ArrsService.CloseMonth:input_type -> pcnfunding.arrs.v1.CloseMonthRequest
-	10,  // 50: pcnfunding.arrs.v1.ArrsService.PreviewMonth:input_type -> pcnfunding.arrs.v1.PreviewMonthRequest
-	11,  // 51: pcnfunding.arrs.v1.ArrsService.GetSchedule:input_type -> pcnfunding.arrs.v1.GetScheduleRequest
-	12,  // 52: pcnfunding.arrs.v1.ArrsService.ListSchedules:input_type -> pcnfunding.arrs.v1.ListSchedulesRequest
-	14,  // 53: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:input_type -> pcnfunding.arrs.v1.DownloadScheduleRequest
-	15,  // 54: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:input_type -> pcnfunding.arrs.v1.ReemitScheduleRequest
-	17,  // 55: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:input_type -> pcnfunding.arrs.v1.ListAuditEntriesRequest
-	60,  // 56: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:input_type -> pcnfunding.arrs.v1.EstimateUnclaimedRequest
-	61,  // 57: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:input_type -> pcnfunding.arrs.v1.AgreeUnclaimedRequest
-	62,  // 58: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:input_type -> pcnfunding.arrs.v1.DisputeUnclaimedRequest
-	63,  // 59: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:input_type -> pcnfunding.arrs.v1.ListUnclaimedRequest
-	64,  // 60: pcnfunding.arrs.v1.ArrsService.PlaceBid:input_type -> pcnfunding.arrs.v1.PlaceBidRequest
-	65,  // 61: pcnfunding.arrs.v1.ArrsService.WithdrawBid:input_type -> pcnfunding.arrs.v1.WithdrawBidRequest
-	66,  // 62: pcnfunding.arrs.v1.ArrsService.ListBids:input_type -> pcnfunding.arrs.v1.ListBidsRequest
-	67,  // 63: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:input_type -> pcnfunding.arrs.v1.AwardUnclaimedRequest
-	68,  // 64: pcnfunding.arrs.v1.ArrsService.ListAwards:input_type -> pcnfunding.arrs.v1.ListAwardsRequest
-	69,  // 65: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:input_type -> pcnfunding.arrs.v1.GetUnclaimedPoolRequest
-	70,  // 66: pcnfunding.arrs.v1.ArrsService.SubmitPlan:input_type -> pcnfunding.arrs.v1.SubmitPlanRequest
-	71,  // 67: pcnfunding.arrs.v1.ArrsService.AgreePlan:input_type -> pcnfunding.arrs.v1.AgreePlanRequest
-	72,  // 68: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:input_type -> pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
-	73,  // 69: pcnfunding.arrs.v1.ArrsService.GetPlan:input_type -> pcnfunding.arrs.v1.GetPlanRequest
-	74,  // 70: pcnfunding.arrs.v1.ArrsService.ListPlans:input_type -> pcnfunding.arrs.v1.ListPlansRequest
-	75,  // 71: pcnfunding.arrs.v1.ArrsService.CollatePlans:input_type -> pcnfunding.arrs.v1.CollatePlansRequest
-	76,  // 72: pcnfunding.arrs.v1.ArrsService.GetCollation:input_type -> pcnfunding.arrs.v1.GetCollationRequest
-	77,  // 73: pcnfunding.arrs.v1.ArrsService.DownloadCollation:input_type -> pcnfunding.arrs.v1.DownloadCollationRequest
-	78,  // 74: pcnfunding.arrs.v1.ArrsService.ComparePlan:input_type -> pcnfunding.arrs.v1.ComparePlanRequest
-	79,  // 75: pcnfunding.arrs.v1.ArrsService.ComparePlans:input_type -> pcnfunding.arrs.v1.ComparePlansRequest
-	80,  // 76: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:input_type -> pcnfunding.arrs.v1.SubmitSystemPlanRequest
-	81,  // 77: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:input_type -> pcnfunding.arrs.v1.ListSystemPlansRequest
-	82,  // 78: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:input_type -> pcnfunding.arrs.v1.ImportWorkforceRequest
-	83,  // 79: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:input_type -> pcnfunding.arrs.v1.GetWorkforceImportRequest
-	84,  // 80: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:input_type -> pcnfunding.arrs.v1.ListWorkforceImportsRequest
-	85,  // 81: pcnfunding.arrs.v1.ArrsService.ListWorkforce:input_type -> pcnfunding.arrs.v1.ListWorkforceRequest
-	86,  // 82: pcnfunding.arrs.v1.ArrsService.GetForecast:input_type -> pcnfunding.arrs.v1.GetForecastRequest
-	87,  // 83: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:input_type -> pcnfunding.arrs.v1.GetCommissionerForecastRequest
-	88,  // 84: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:input_type -> pcnfunding.arrs.v1.GetNationalForecastRequest
-	1,   // 85: pcnfunding.arrs.v1.ArrsService.ListRoles:output_type -> pcnfunding.arrs.v1.ListRolesResponse
-	3,   // 86: pcnfunding.arrs.v1.ArrsService.ListFigures:output_type -> pcnfunding.arrs.v1.ListFiguresResponse
-	21,  // 87: pcnfunding.arrs.v1.ArrsService.AddFigure:output_type -> pcnfunding.arrs.v1.Figure
-	21,  // 88: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:output_type -> pcnfunding.arrs.v1.Figure
-	7,   // 89: pcnfunding.arrs.v1.ArrsService.ListSettings:output_type -> pcnfunding.arrs.v1.ListSettingsResponse
-	25,  // 90: pcnfunding.arrs.v1.ArrsService.SetSetting:output_type -> pcnfunding.arrs.v1.Setting
-	89,  // 91: pcnfunding.arrs.v1.ArrsService.RecordDecision:output_type -> pcnfunding.arrs.v1.Decision
-	90,  // 92: pcnfunding.arrs.v1.ArrsService.ListDecisions:output_type -> pcnfunding.arrs.v1.ListDecisionsResponse
-	91,  // 93: pcnfunding.arrs.v1.ArrsService.FixYear:output_type -> pcnfunding.arrs.v1.FixYearResponse
-	92,  // 94: pcnfunding.arrs.v1.ArrsService.GetYear:output_type -> pcnfunding.arrs.v1.Year
-	93,  // 95: pcnfunding.arrs.v1.ArrsService.ListYears:output_type -> pcnfunding.arrs.v1.ListYearsResponse
-	94,  // 96: pcnfunding.arrs.v1.ArrsService.RecordEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	94,  // 97: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	94,  // 98: pcnfunding.arrs.v1.ArrsService.GetEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	95,  // 99: pcnfunding.arrs.v1.ArrsService.ListEngagements:output_type -> pcnfunding.arrs.v1.ListEngagementsResponse
-	96,  // 100: pcnfunding.arrs.v1.ArrsService.ListOverlaps:output_type -> pcnfunding.arrs.v1.ListOverlapsResponse
-	97,  // 101: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:output_type -> pcnfunding.arrs.v1.QuoteEntitlementsResponse
-	98,  // 102: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:output_type -> pcnfunding.arrs.v1.QuoteEmploymentCostResponse
-	99,  // 103: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:output_type -> pcnfunding.arrs.v1.QuoteSupplementResponse
-	100, // 104: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:output_type -> pcnfunding.arrs.v1.QuoteMaximaResponse
-	101, // 105: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:output_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
-	102, // 106: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:output_type -> pcnfunding.arrs.v1.QuoteReimbursementResponse
-	103, // 107: pcnfunding.arrs.v1.ArrsService.QuoteLimits:output_type -> pcnfunding.arrs.v1.QuoteLimitsResponse
-	104, // 108: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:output_type -> pcnfunding.arrs.v1.QuoteEligibilityResponse
-	105, // 109: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:output_type -> pcnfunding.arrs.v1.QuoteAdditionalityResponse
-	106, // 110: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:output_type -> pcnfunding.arrs.v1.QuoteYearLimitResponse
-	107, // 111: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:output_type -> pcnfunding.arrs.v1.QuoteUnclaimedResponse
-	108, // 112: pcnfunding.arrs.v1.ArrsService.QuoteUplift:output_type -> pcnfunding.arrs.v1.QuoteUpliftResponse
-	109, // 113: pcnfunding.arrs.v1.ArrsService.QuoteForm:output_type -> pcnfunding.arrs.v1.QuoteFormResponse
-	110, // 114: pcnfunding.arrs.v1.ArrsService.CheckClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 115: pcnfunding.arrs.v1.ArrsService.SubmitClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 116: pcnfunding.arrs.v1.ArrsService.AmendClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 117: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 118: pcnfunding.arrs.v1.ArrsService.QueryClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 119: pcnfunding.arrs.v1.ArrsService.DecideClaim:output_type -> pcnfunding.arrs.v1.Claim
-	110, // 120: pcnfunding.arrs.v1.ArrsService.GetClaim:output_type -> pcnfunding.arrs.v1.Claim
-	111, // 121: pcnfunding.arrs.v1.ArrsService.ListClaims:output_type -> pcnfunding.arrs.v1.ListClaimsResponse
-	112, // 122: pcnfunding.arrs.v1.ArrsService.ImportClaims:output_type -> pcnfunding.arrs.v1.ImportClaimsResponse
-	26,  // 123: pcnfunding.arrs.v1.ArrsService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	26,  // 124: pcnfunding.arrs.v1.ArrsService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	26,  // 125: pcnfunding.arrs.v1.ArrsService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
-	13,  // 126: pcnfunding.arrs.v1.ArrsService.ListSchedules:output_type -> pcnfunding.arrs.v1.ListSchedulesResponse
-	113, // 127: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:output_type -> google.api.HttpBody
-	16,  // 128: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:output_type -> pcnfunding.arrs.v1.ReemitScheduleResponse
-	18,  // 129: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:output_type -> pcnfunding.arrs.v1.ListAuditEntriesResponse
-	114, // 130: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	114, // 131: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	114, // 132: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	115, // 133: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:output_type -> pcnfunding.arrs.v1.ListUnclaimedResponse
-	116, // 134: pcnfunding.arrs.v1.ArrsService.PlaceBid:output_type -> pcnfunding.arrs.v1.Bid
-	116, // 135: pcnfunding.arrs.v1.ArrsService.WithdrawBid:output_type -> pcnfunding.arrs.v1.Bid
-	117, // 136: pcnfunding.arrs.v1.ArrsService.ListBids:output_type -> pcnfunding.arrs.v1.ListBidsResponse
-	118, // 137: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:output_type -> pcnfunding.arrs.v1.UnclaimedAward
-	119, // 138: pcnfunding.arrs.v1.ArrsService.ListAwards:output_type -> pcnfunding.arrs.v1.ListAwardsResponse
-	120, // 139: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:output_type -> pcnfunding.arrs.v1.UnclaimedPool
-	121, // 140: pcnfunding.arrs.v1.ArrsService.SubmitPlan:output_type -> pcnfunding.arrs.v1.Plan
-	121, // 141: pcnfunding.arrs.v1.ArrsService.AgreePlan:output_type -> pcnfunding.arrs.v1.Plan
-	121, // 142: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:output_type -> pcnfunding.arrs.v1.Plan
-	121, // 143: pcnfunding.arrs.v1.ArrsService.GetPlan:output_type -> pcnfunding.arrs.v1.Plan
-	122, // 144: pcnfunding.arrs.v1.ArrsService.ListPlans:output_type -> pcnfunding.arrs.v1.ListPlansResponse
-	123, // 145: pcnfunding.arrs.v1.ArrsService.CollatePlans:output_type -> pcnfunding.arrs.v1.CollatePlansResponse
-	124, // 146: pcnfunding.arrs.v1.ArrsService.GetCollation:output_type -> pcnfunding.arrs.v1.Collation
-	113, // 147: pcnfunding.arrs.v1.ArrsService.DownloadCollation:output_type -> google.api.HttpBody
-	125, // 148: pcnfunding.arrs.v1.ArrsService.ComparePlan:output_type -> pcnfunding.arrs.v1.PlanComparison
-	125, // 149: pcnfunding.arrs.v1.ArrsService.ComparePlans:output_type -> pcnfunding.arrs.v1.PlanComparison
-	126, // 150: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:output_type -> pcnfunding.arrs.v1.SystemPlan
-	127, // 151: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:output_type -> pcnfunding.arrs.v1.ListSystemPlansResponse
-	128, // 152: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:output_type -> pcnfunding.arrs.v1.ImportWorkforceResponse
-	129, // 153: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:output_type -> pcnfunding.arrs.v1.WorkforceImport
-	130, // 154: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:output_type -> pcnfunding.arrs.v1.ListWorkforceImportsResponse
-	131, // 155: pcnfunding.arrs.v1.ArrsService.ListWorkforce:output_type -> pcnfunding.arrs.v1.ListWorkforceResponse
-	132, // 156: pcnfunding.arrs.v1.ArrsService.GetForecast:output_type -> pcnfunding.arrs.v1.Forecast
-	133, // 157: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:output_type -> pcnfunding.arrs.v1.CommissionerForecast
-	134, // 158: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:output_type -> pcnfunding.arrs.v1.NationalForecast
-	85,  // [85:159] is the sub-list for method output_type
-	11,  // [11:85] is the sub-list for method input_type
-	11,  // [11:11] is the sub-list for extension type_name
-	11,  // [11:11] is the sub-list for extension extendee
-	0,   // [0:11] is the sub-list for field type_name
+	21,  // 0: pcnfunding.arrs.v1.ListRolesResponse.roles:type_name -> pcnfunding.arrs.v1.Role
+	22,  // 1: pcnfunding.arrs.v1.ListFiguresRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
+	23,  // 2: pcnfunding.arrs.v1.ListFiguresResponse.figures:type_name -> pcnfunding.arrs.v1.Figure
+	22,  // 3: pcnfunding.arrs.v1.AddFigureRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
+	24,  // 4: pcnfunding.arrs.v1.AddFigureRequest.region:type_name -> pcnfunding.arrs.v1.Region
+	25,  // 5: pcnfunding.arrs.v1.AddFigureRequest.pot:type_name -> pcnfunding.arrs.v1.Pot
+	26,  // 6: pcnfunding.arrs.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	26,  // 7: pcnfunding.arrs.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	27,  // 8: pcnfunding.arrs.v1.ListSettingsResponse.settings:type_name -> pcnfunding.arrs.v1.Setting
+	28,  // 9: pcnfunding.arrs.v1.ExplainedLine.line:type_name -> pcnfunding.type.v1.PaymentLine
+	29,  // 10: pcnfunding.arrs.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
+	30,  // 11: pcnfunding.arrs.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	0,   // 12: pcnfunding.arrs.v1.ArrsService.ListRoles:input_type -> pcnfunding.arrs.v1.ListRolesRequest
+	2,   // 13: pcnfunding.arrs.v1.ArrsService.ListFigures:input_type -> pcnfunding.arrs.v1.ListFiguresRequest
+	4,   // 14: pcnfunding.arrs.v1.ArrsService.AddFigure:input_type -> pcnfunding.arrs.v1.AddFigureRequest
+	5,   // 15: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:input_type -> pcnfunding.arrs.v1.ConfirmFigureRequest
+	6,   // 16: pcnfunding.arrs.v1.ArrsService.ListSettings:input_type -> pcnfunding.arrs.v1.ListSettingsRequest
+	8,   // 17: pcnfunding.arrs.v1.ArrsService.SetSetting:input_type -> pcnfunding.arrs.v1.SetSettingRequest
+	31,  // 18: pcnfunding.arrs.v1.ArrsService.RecordDecision:input_type -> pcnfunding.arrs.v1.RecordDecisionRequest
+	32,  // 19: pcnfunding.arrs.v1.ArrsService.ListDecisions:input_type -> pcnfunding.arrs.v1.ListDecisionsRequest
+	33,  // 20: pcnfunding.arrs.v1.ArrsService.FixYear:input_type -> pcnfunding.arrs.v1.FixYearRequest
+	34,  // 21: pcnfunding.arrs.v1.ArrsService.GetYear:input_type -> pcnfunding.arrs.v1.GetYearRequest
+	35,  // 22: pcnfunding.arrs.v1.ArrsService.ListYears:input_type -> pcnfunding.arrs.v1.ListYearsRequest
+	36,  // 23: pcnfunding.arrs.v1.ArrsService.RecordEngagement:input_type -> pcnfunding.arrs.v1.RecordEngagementRequest
+	37,  // 24: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:input_type -> pcnfunding.arrs.v1.ChangeEngagementRequest
+	38,  // 25: pcnfunding.arrs.v1.ArrsService.GetEngagement:input_type -> pcnfunding.arrs.v1.GetEngagementRequest
+	39,  // 26: pcnfunding.arrs.v1.ArrsService.ListEngagements:input_type -> pcnfunding.arrs.v1.ListEngagementsRequest
+	40,  // 27: pcnfunding.arrs.v1.ArrsService.ListOverlaps:input_type -> pcnfunding.arrs.v1.ListOverlapsRequest
+	41,  // 28: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:input_type -> pcnfunding.arrs.v1.QuoteEntitlementsRequest
+	42,  // 29: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:input_type -> pcnfunding.arrs.v1.QuoteEmploymentCostRequest
+	43,  // 30: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:input_type -> pcnfunding.arrs.v1.QuoteSupplementRequest
+	44,  // 31: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:input_type -> pcnfunding.arrs.v1.QuoteMaximaRequest
+	45,  // 32: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:input_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
+	46,  // 33: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:input_type -> pcnfunding.arrs.v1.QuoteReimbursementRequest
+	47,  // 34: pcnfunding.arrs.v1.ArrsService.QuoteLimits:input_type -> pcnfunding.arrs.v1.QuoteLimitsRequest
+	48,  // 35: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:input_type -> pcnfunding.arrs.v1.QuoteEligibilityRequest
+	49,  // 36: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:input_type -> pcnfunding.arrs.v1.QuoteAdditionalityRequest
+	50,  // 37: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:input_type -> pcnfunding.arrs.v1.QuoteYearLimitRequest
+	51,  // 38: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:input_type -> pcnfunding.arrs.v1.QuoteUnclaimedRequest
+	52,  // 39: pcnfunding.arrs.v1.ArrsService.QuoteUplift:input_type -> pcnfunding.arrs.v1.QuoteUpliftRequest
+	53,  // 40: pcnfunding.arrs.v1.ArrsService.QuoteForm:input_type -> pcnfunding.arrs.v1.QuoteFormRequest
+	54,  // 41: pcnfunding.arrs.v1.ArrsService.CheckClaim:input_type -> pcnfunding.arrs.v1.CheckClaimRequest
+	55,  // 42: pcnfunding.arrs.v1.ArrsService.SubmitClaim:input_type -> pcnfunding.arrs.v1.SubmitClaimRequest
+	56,  // 43: pcnfunding.arrs.v1.ArrsService.AmendClaim:input_type -> pcnfunding.arrs.v1.AmendClaimRequest
+	57,  // 44: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:input_type -> pcnfunding.arrs.v1.WithdrawClaimRequest
+	58,  // 45: pcnfunding.arrs.v1.ArrsService.QueryClaim:input_type -> pcnfunding.arrs.v1.QueryClaimRequest
+	59,  // 46: pcnfunding.arrs.v1.ArrsService.DecideClaim:input_type -> pcnfunding.arrs.v1.DecideClaimRequest
+	60,  // 47: pcnfunding.arrs.v1.ArrsService.GetClaim:input_type -> pcnfunding.arrs.v1.GetClaimRequest
+	61,  // 48: pcnfunding.arrs.v1.ArrsService.ListClaims:input_type -> pcnfunding.arrs.v1.ListClaimsRequest
+	62,  // 49: pcnfunding.arrs.v1.ArrsService.ImportClaims:input_type -> pcnfunding.arrs.v1.ImportClaimsRequest
+	9,   // 50: pcnfunding.arrs.v1.ArrsService.CloseMonth:input_type -> pcnfunding.arrs.v1.CloseMonthRequest
+	10,  // 51: pcnfunding.arrs.v1.ArrsService.PreviewMonth:input_type -> pcnfunding.arrs.v1.PreviewMonthRequest
+	11,  // 52: pcnfunding.arrs.v1.ArrsService.GetSchedule:input_type -> pcnfunding.arrs.v1.GetScheduleRequest
+	12,  // 53: pcnfunding.arrs.v1.ArrsService.GetLine:input_type -> pcnfunding.arrs.v1.GetLineRequest
+	14,  // 54: pcnfunding.arrs.v1.ArrsService.ListSchedules:input_type -> pcnfunding.arrs.v1.ListSchedulesRequest
+	16,  // 55: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:input_type -> pcnfunding.arrs.v1.DownloadScheduleRequest
+	17,  // 56: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:input_type -> pcnfunding.arrs.v1.ReemitScheduleRequest
+	19,  // 57: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:input_type -> pcnfunding.arrs.v1.ListAuditEntriesRequest
+	63,  // 58: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:input_type -> pcnfunding.arrs.v1.EstimateUnclaimedRequest
+	64,  // 59: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:input_type -> pcnfunding.arrs.v1.AgreeUnclaimedRequest
+	65,  // 60: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:input_type -> pcnfunding.arrs.v1.DisputeUnclaimedRequest
+	66,  // 61: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:input_type -> pcnfunding.arrs.v1.ListUnclaimedRequest
+	67,  // 62: pcnfunding.arrs.v1.ArrsService.PlaceBid:input_type -> pcnfunding.arrs.v1.PlaceBidRequest
+	68,  // 63: pcnfunding.arrs.v1.ArrsService.WithdrawBid:input_type -> pcnfunding.arrs.v1.WithdrawBidRequest
+	69,  // 64: pcnfunding.arrs.v1.ArrsService.ListBids:input_type -> pcnfunding.arrs.v1.ListBidsRequest
+	70,  // 65: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:input_type -> pcnfunding.arrs.v1.AwardUnclaimedRequest
+	71,  // 66: pcnfunding.arrs.v1.ArrsService.ListAwards:input_type -> pcnfunding.arrs.v1.ListAwardsRequest
+	72,  // 67: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:input_type -> pcnfunding.arrs.v1.GetUnclaimedPoolRequest
+	73,  // 68: pcnfunding.arrs.v1.ArrsService.SubmitPlan:input_type -> pcnfunding.arrs.v1.SubmitPlanRequest
+	74,  // 69: pcnfunding.arrs.v1.ArrsService.AgreePlan:input_type -> pcnfunding.arrs.v1.AgreePlanRequest
+	75,  // 70: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:input_type -> pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
+	76,  // 71: pcnfunding.arrs.v1.ArrsService.GetPlan:input_type -> pcnfunding.arrs.v1.GetPlanRequest
+	77,  // 72: pcnfunding.arrs.v1.ArrsService.ListPlans:input_type -> pcnfunding.arrs.v1.ListPlansRequest
+	78,  // 73: pcnfunding.arrs.v1.ArrsService.CollatePlans:input_type -> pcnfunding.arrs.v1.CollatePlansRequest
+	79,  // 74: pcnfunding.arrs.v1.ArrsService.GetCollation:input_type -> pcnfunding.arrs.v1.GetCollationRequest
+	80,  // 75: pcnfunding.arrs.v1.ArrsService.DownloadCollation:input_type -> pcnfunding.arrs.v1.DownloadCollationRequest
+	81,  // 76: pcnfunding.arrs.v1.ArrsService.ComparePlan:input_type -> pcnfunding.arrs.v1.ComparePlanRequest
+	82,  // 77: pcnfunding.arrs.v1.ArrsService.ComparePlans:input_type -> pcnfunding.arrs.v1.ComparePlansRequest
+	83,  // 78: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:input_type -> pcnfunding.arrs.v1.SubmitSystemPlanRequest
+	84,  // 79: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:input_type -> pcnfunding.arrs.v1.ListSystemPlansRequest
+	85,  // 80: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:input_type -> pcnfunding.arrs.v1.ImportWorkforceRequest
+	86,  // 81: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:input_type -> pcnfunding.arrs.v1.GetWorkforceImportRequest
+	87,  // 82: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:input_type -> pcnfunding.arrs.v1.ListWorkforceImportsRequest
+	88,  // 83: pcnfunding.arrs.v1.ArrsService.ListWorkforce:input_type -> pcnfunding.arrs.v1.ListWorkforceRequest
+	89,  // 84: pcnfunding.arrs.v1.ArrsService.GetForecast:input_type -> pcnfunding.arrs.v1.GetForecastRequest
+	90,  // 85: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:input_type -> pcnfunding.arrs.v1.GetCommissionerForecastRequest
+	91,  // 86: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:input_type -> pcnfunding.arrs.v1.GetNationalForecastRequest
+	1,   // 87: pcnfunding.arrs.v1.ArrsService.ListRoles:output_type -> pcnfunding.arrs.v1.ListRolesResponse
+	3,   // 88: pcnfunding.arrs.v1.ArrsService.ListFigures:output_type -> pcnfunding.arrs.v1.ListFiguresResponse
+	23,  // 89: pcnfunding.arrs.v1.ArrsService.AddFigure:output_type -> pcnfunding.arrs.v1.Figure
+	23,  // 90: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:output_type -> pcnfunding.arrs.v1.Figure
+	7,   // 91: pcnfunding.arrs.v1.ArrsService.ListSettings:output_type -> pcnfunding.arrs.v1.ListSettingsResponse
+	27,  // 92: pcnfunding.arrs.v1.ArrsService.SetSetting:output_type -> pcnfunding.arrs.v1.Setting
+	92,  // 93: pcnfunding.arrs.v1.ArrsService.RecordDecision:output_type -> pcnfunding.arrs.v1.Decision
+	93,  // 94: pcnfunding.arrs.v1.ArrsService.ListDecisions:output_type -> pcnfunding.arrs.v1.ListDecisionsResponse
+	94,  // 95: pcnfunding.arrs.v1.ArrsService.FixYear:output_type -> pcnfunding.arrs.v1.FixYearResponse
+	95,  // 96: pcnfunding.arrs.v1.ArrsService.GetYear:output_type -> pcnfunding.arrs.v1.Year
+	96,  // 97: pcnfunding.arrs.v1.ArrsService.ListYears:output_type -> pcnfunding.arrs.v1.ListYearsResponse
+	97,  // 98: pcnfunding.arrs.v1.ArrsService.RecordEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	97,  // 99: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	97,  // 100: pcnfunding.arrs.v1.ArrsService.GetEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	98,  // 101: pcnfunding.arrs.v1.ArrsService.ListEngagements:output_type -> pcnfunding.arrs.v1.ListEngagementsResponse
+	99,  // 102: pcnfunding.arrs.v1.ArrsService.ListOverlaps:output_type -> pcnfunding.arrs.v1.ListOverlapsResponse
+	100, // 103: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:output_type -> pcnfunding.arrs.v1.QuoteEntitlementsResponse
+	101, // 104: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:output_type -> pcnfunding.arrs.v1.QuoteEmploymentCostResponse
+	102, // 105: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:output_type -> pcnfunding.arrs.v1.QuoteSupplementResponse
+	103, // 106: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:output_type -> pcnfunding.arrs.v1.QuoteMaximaResponse
+	104, // 107: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:output_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
+	105, // 108: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:output_type -> pcnfunding.arrs.v1.QuoteReimbursementResponse
+	106, // 109: pcnfunding.arrs.v1.ArrsService.QuoteLimits:output_type -> pcnfunding.arrs.v1.QuoteLimitsResponse
+	107, // 110: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:output_type -> pcnfunding.arrs.v1.QuoteEligibilityResponse
+	108, // 111: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:output_type -> pcnfunding.arrs.v1.QuoteAdditionalityResponse
+	109, // 112: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:output_type -> pcnfunding.arrs.v1.QuoteYearLimitResponse
+	110, // 113: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:output_type -> pcnfunding.arrs.v1.QuoteUnclaimedResponse
+	111, // 114: pcnfunding.arrs.v1.ArrsService.QuoteUplift:output_type -> pcnfunding.arrs.v1.QuoteUpliftResponse
+	112, // 115: pcnfunding.arrs.v1.ArrsService.QuoteForm:output_type -> pcnfunding.arrs.v1.QuoteFormResponse
+	113, // 116: pcnfunding.arrs.v1.ArrsService.CheckClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 117: pcnfunding.arrs.v1.ArrsService.SubmitClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 118: pcnfunding.arrs.v1.ArrsService.AmendClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 119: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 120: pcnfunding.arrs.v1.ArrsService.QueryClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 121: pcnfunding.arrs.v1.ArrsService.DecideClaim:output_type -> pcnfunding.arrs.v1.Claim
+	113, // 122: pcnfunding.arrs.v1.ArrsService.GetClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 123: pcnfunding.arrs.v1.ArrsService.ListClaims:output_type -> pcnfunding.arrs.v1.ListClaimsResponse
+	115, // 124: pcnfunding.arrs.v1.ArrsService.ImportClaims:output_type -> pcnfunding.arrs.v1.ImportClaimsResponse
+	29,  // 125: pcnfunding.arrs.v1.ArrsService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	29,  // 126: pcnfunding.arrs.v1.ArrsService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	29,  // 127: pcnfunding.arrs.v1.ArrsService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
+	13,  // 128: pcnfunding.arrs.v1.ArrsService.GetLine:output_type -> pcnfunding.arrs.v1.ExplainedLine
+	15,  // 129: pcnfunding.arrs.v1.ArrsService.ListSchedules:output_type -> pcnfunding.arrs.v1.ListSchedulesResponse
+	116, // 130: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:output_type -> google.api.HttpBody
+	18,  // 131: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:output_type -> pcnfunding.arrs.v1.ReemitScheduleResponse
+	20,  // 132: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:output_type -> pcnfunding.arrs.v1.ListAuditEntriesResponse
+	117, // 133: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	117, // 134: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	117, // 135: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	118, // 136: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:output_type -> pcnfunding.arrs.v1.ListUnclaimedResponse
+	119, // 137: pcnfunding.arrs.v1.ArrsService.PlaceBid:output_type -> pcnfunding.arrs.v1.Bid
+	119, // 138: pcnfunding.arrs.v1.ArrsService.WithdrawBid:output_type -> pcnfunding.arrs.v1.Bid
+	120, // 139: pcnfunding.arrs.v1.ArrsService.ListBids:output_type -> pcnfunding.arrs.v1.ListBidsResponse
+	121, // 140: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:output_type -> pcnfunding.arrs.v1.UnclaimedAward
+	122, // 141: pcnfunding.arrs.v1.ArrsService.ListAwards:output_type -> pcnfunding.arrs.v1.ListAwardsResponse
+	123, // 142: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:output_type -> pcnfunding.arrs.v1.UnclaimedPool
+	124, // 143: pcnfunding.arrs.v1.ArrsService.SubmitPlan:output_type -> pcnfunding.arrs.v1.Plan
+	124, // 144: pcnfunding.arrs.v1.ArrsService.AgreePlan:output_type -> pcnfunding.arrs.v1.Plan
+	124, // 145: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:output_type -> pcnfunding.arrs.v1.Plan
+	124, // 146: pcnfunding.arrs.v1.ArrsService.GetPlan:output_type -> pcnfunding.arrs.v1.Plan
+	125, // 147: pcnfunding.arrs.v1.ArrsService.ListPlans:output_type -> pcnfunding.arrs.v1.ListPlansResponse
+	126, // 148: pcnfunding.arrs.v1.ArrsService.CollatePlans:output_type -> pcnfunding.arrs.v1.CollatePlansResponse
+	127, // 149: pcnfunding.arrs.v1.ArrsService.GetCollation:output_type -> pcnfunding.arrs.v1.Collation
+	116, // 150: pcnfunding.arrs.v1.ArrsService.DownloadCollation:output_type -> google.api.HttpBody
+	128, // 151: pcnfunding.arrs.v1.ArrsService.ComparePlan:output_type -> pcnfunding.arrs.v1.PlanComparison
+	128, // 152: pcnfunding.arrs.v1.ArrsService.ComparePlans:output_type -> pcnfunding.arrs.v1.PlanComparison
+	129, // 153: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:output_type -> pcnfunding.arrs.v1.SystemPlan
+	130, // 154: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:output_type -> pcnfunding.arrs.v1.ListSystemPlansResponse
+	131, // 155: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:output_type -> pcnfunding.arrs.v1.ImportWorkforceResponse
+	132, // 156: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:output_type -> pcnfunding.arrs.v1.WorkforceImport
+	133, // 157: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:output_type -> pcnfunding.arrs.v1.ListWorkforceImportsResponse
+	134, // 158: pcnfunding.arrs.v1.ArrsService.ListWorkforce:output_type -> pcnfunding.arrs.v1.ListWorkforceResponse
+	135, // 159: pcnfunding.arrs.v1.ArrsService.GetForecast:output_type -> pcnfunding.arrs.v1.Forecast
+	136, // 160: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:output_type -> pcnfunding.arrs.v1.CommissionerForecast
+	137, // 161: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:output_type -> pcnfunding.arrs.v1.NationalForecast
+	87,  // [87:162] is the sub-list for method output_type
+	12,  // [12:87] is the sub-list for method input_type
+	12,  // [12:12] is the sub-list for extension type_name
+	12,  // [12:12] is the sub-list for extension extendee
+	0,   // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_arrs_v1_arrs_service_proto_init() }
@@ -2012,7 +2168,7 @@ func file_pcnfunding_arrs_v1_arrs_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc), len(file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -62,6 +62,7 @@ const (
 	ArrsService_CloseMonth_FullMethodName              = "/pcnfunding.arrs.v1.ArrsService/CloseMonth"
 	ArrsService_PreviewMonth_FullMethodName            = "/pcnfunding.arrs.v1.ArrsService/PreviewMonth"
 	ArrsService_GetSchedule_FullMethodName             = "/pcnfunding.arrs.v1.ArrsService/GetSchedule"
+	ArrsService_GetLine_FullMethodName                 = "/pcnfunding.arrs.v1.ArrsService/GetLine"
 	ArrsService_ListSchedules_FullMethodName           = "/pcnfunding.arrs.v1.ArrsService/ListSchedules"
 	ArrsService_DownloadSchedule_FullMethodName        = "/pcnfunding.arrs.v1.ArrsService/DownloadSchedule"
 	ArrsService_ReemitSchedule_FullMethodName          = "/pcnfunding.arrs.v1.ArrsService/ReemitSchedule"
@@ -197,6 +198,8 @@ type ArrsServiceClient interface {
 	PreviewMonth(ctx context.Context, in *PreviewMonthRequest, opts ...grpc.CallOption) (*v1.PaymentSchedule, error)
 	// GetSchedule returns one schedule with its lines, and with their working if asked by those who may see claims.
 	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*v1.PaymentSchedule, error)
+	// GetLine returns one line with its working and the sentences that explain it: which claims it pays, and what each came to.
+	GetLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*ExplainedLine, error)
 	// ListSchedules returns schedules without their lines, newest month first.
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
 	// DownloadSchedule returns the lines of a schedule as CSV (RFC 4180, UTF-8).
@@ -687,6 +690,16 @@ func (c *arrsServiceClient) GetSchedule(ctx context.Context, in *GetScheduleRequ
 	return out, nil
 }
 
+func (c *arrsServiceClient) GetLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*ExplainedLine, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainedLine)
+	err := c.cc.Invoke(ctx, ArrsService_GetLine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *arrsServiceClient) ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSchedulesResponse)
@@ -1120,6 +1133,8 @@ type ArrsServiceServer interface {
 	PreviewMonth(context.Context, *PreviewMonthRequest) (*v1.PaymentSchedule, error)
 	// GetSchedule returns one schedule with its lines, and with their working if asked by those who may see claims.
 	GetSchedule(context.Context, *GetScheduleRequest) (*v1.PaymentSchedule, error)
+	// GetLine returns one line with its working and the sentences that explain it: which claims it pays, and what each came to.
+	GetLine(context.Context, *GetLineRequest) (*ExplainedLine, error)
 	// ListSchedules returns schedules without their lines, newest month first.
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
 	// DownloadSchedule returns the lines of a schedule as CSV (RFC 4180, UTF-8).
@@ -1319,6 +1334,9 @@ func (UnimplementedArrsServiceServer) PreviewMonth(context.Context, *PreviewMont
 }
 func (UnimplementedArrsServiceServer) GetSchedule(context.Context, *GetScheduleRequest) (*v1.PaymentSchedule, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSchedule not implemented")
+}
+func (UnimplementedArrsServiceServer) GetLine(context.Context, *GetLineRequest) (*ExplainedLine, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLine not implemented")
 }
 func (UnimplementedArrsServiceServer) ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSchedules not implemented")
@@ -2167,6 +2185,24 @@ func _ArrsService_GetSchedule_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ArrsService_GetLine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArrsServiceServer).GetLine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ArrsService_GetLine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArrsServiceServer).GetLine(ctx, req.(*GetLineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ArrsService_ListSchedules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSchedulesRequest)
 	if err := dec(in); err != nil {
@@ -2916,6 +2952,10 @@ var ArrsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSchedule",
 			Handler:    _ArrsService_GetSchedule_Handler,
+		},
+		{
+			MethodName: "GetLine",
+			Handler:    _ArrsService_GetLine_Handler,
 		},
 		{
 			MethodName: "ListSchedules",

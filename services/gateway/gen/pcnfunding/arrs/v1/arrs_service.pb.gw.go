@@ -1496,6 +1496,45 @@ func local_request_ArrsService_GetSchedule_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
+func request_ArrsService_GetLine_0(ctx context.Context, marshaler runtime.Marshaler, client extArrsv1.ArrsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extArrsv1.GetLineRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["line_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "line_id")
+	}
+	protoReq.LineId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "line_id", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetLine(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_ArrsService_GetLine_0(ctx context.Context, marshaler runtime.Marshaler, server extArrsv1.ArrsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extArrsv1.GetLineRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["line_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "line_id")
+	}
+	protoReq.LineId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "line_id", err)
+	}
+	msg, err := server.GetLine(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_ArrsService_ListSchedules_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
 func request_ArrsService_ListSchedules_0(ctx context.Context, marshaler runtime.Marshaler, client extArrsv1.ArrsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -3646,6 +3685,26 @@ func RegisterArrsServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux
 		}
 		forward_ArrsService_GetSchedule_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ArrsService_GetLine_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.arrs.v1.ArrsService/GetLine", runtime.WithHTTPPathPattern("/v1/arrs/lines/{line_id}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_ArrsService_GetLine_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ArrsService_GetLine_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ArrsService_ListSchedules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -5006,6 +5065,23 @@ func RegisterArrsServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux
 		}
 		forward_ArrsService_GetSchedule_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ArrsService_GetLine_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.arrs.v1.ArrsService/GetLine", runtime.WithHTTPPathPattern("/v1/arrs/lines/{line_id}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ArrsService_GetLine_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ArrsService_GetLine_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ArrsService_ListSchedules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -5594,6 +5670,7 @@ var (
 	pattern_ArrsService_CloseMonth_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "arrs", "commissioners", "commissioner_code", "months", "month"}, "close"))
 	pattern_ArrsService_PreviewMonth_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "arrs", "commissioners", "commissioner_code", "months", "month"}, "preview"))
 	pattern_ArrsService_GetSchedule_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "arrs", "schedules", "schedule_id"}, ""))
+	pattern_ArrsService_GetLine_0                 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "arrs", "lines", "line_id"}, ""))
 	pattern_ArrsService_ListSchedules_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "arrs", "schedules"}, ""))
 	pattern_ArrsService_DownloadSchedule_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "arrs", "schedules", "schedule_id", "lines.csv"}, ""))
 	pattern_ArrsService_ReemitSchedule_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "arrs", "schedules", "schedule_id"}, "reemit"))
@@ -5669,6 +5746,7 @@ var (
 	forward_ArrsService_CloseMonth_0              = runtime.ForwardResponseMessage
 	forward_ArrsService_PreviewMonth_0            = runtime.ForwardResponseMessage
 	forward_ArrsService_GetSchedule_0             = runtime.ForwardResponseMessage
+	forward_ArrsService_GetLine_0                 = runtime.ForwardResponseMessage
 	forward_ArrsService_ListSchedules_0           = runtime.ForwardResponseMessage
 	forward_ArrsService_DownloadSchedule_0        = runtime.ForwardResponseMessage
 	forward_ArrsService_ReemitSchedule_0          = runtime.ForwardResponseMessage
