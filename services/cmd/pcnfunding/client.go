@@ -94,17 +94,18 @@ func newRequestID() string { return uuid.NewString() }
 // describe writes an error for a person: a refusal by its reason, words and fields.
 func describe(err error) string {
 	f, ok := fault.As(err)
+	said := err.Error()
 	if s, isStatus := status.FromError(err); !ok && isStatus {
-		f = rpc.FaultFromStatus(s)
+		f, said = rpc.FaultFromStatus(s), s.Message()
 	}
 	if f == nil {
-		return err.Error()
+		return said
 	}
 	var text strings.Builder
 	if f.Reason != "" {
 		text.WriteString(f.Reason + ": ")
 	}
-	text.WriteString(cmp.Or(f.Message, err.Error()))
+	text.WriteString(cmp.Or(f.Message, said))
 	for _, v := range f.Violations {
 		fmt.Fprintf(&text, "\n  %s: %s", v.Field, v.Description)
 	}

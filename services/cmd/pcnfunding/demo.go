@@ -136,34 +136,35 @@ func upload(ctx context.Context, register registerv1.RegisterServiceClient, file
 	if err != nil {
 		return nil, err
 	}
-	if err := stream.Send(&registerv1.ImportRequest{Part: &registerv1.ImportRequest_Header{Header: header}}); err != nil {
-		return nil, closeFor(stream, err)
+	err = stream.Send(&registerv1.ImportRequest{Part: &registerv1.ImportRequest_Header{Header: header}})
+	if err == nil {
+		err = inPieces(file, func(piece []byte) error {
+			return stream.Send(&registerv1.ImportRequest{Part: &registerv1.ImportRequest_Chunk{Chunk: piece}})
+		})
 	}
-	const chunk = 512 << 10
-	buffer := make([]byte, chunk)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return stream.CloseAndRecv() // it tells the cause where the server ended the upload early
+}
+
+// inPieces hands over a file piece by piece.
+func inPieces(file io.Reader, send func(piece []byte) error) error {
+	buffer := make([]byte, 512<<10)
 	for {
 		n, err := io.ReadFull(file, buffer)
 		if n > 0 {
-			part := &registerv1.ImportRequest{Part: &registerv1.ImportRequest_Chunk{Chunk: buffer[:n]}}
-			if err := stream.Send(part); err != nil {
-				return nil, closeFor(stream, err)
+			if err := send(buffer[:n]); err != nil {
+				return err
 			}
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return stream.CloseAndRecv()
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-}
-
-// closeFor returns the server's answer to an upload that it ended early.
-func closeFor(stream registerv1.RegisterService_ImportClient, err error) error {
-	if _, answer := stream.CloseAndRecv(); errors.Is(err, io.EOF) && answer != nil {
-		return answer
-	}
-	return err
 }
 
 // greet says where the suite can be reached.

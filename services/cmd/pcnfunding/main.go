@@ -22,6 +22,7 @@ type commands struct {
 	Import    importCommand    `cmd:"" help:"Load a file of reference data into the register."`
 	Month     monthCommand     `cmd:"" help:"Close a month, or show what it came to."`
 	Run       runCommand       `cmd:"" help:"List payment runs, put one forward, approve it, export it."`
+	Claim     claimCommand     `cmd:"" help:"List claims for staff, show, import, approve or reject them."`
 	Rates     ratesCommand     `cmd:"" help:"List, add and confirm rates."`
 	Check     checkCommand     `cmd:"" help:"Prove worked examples against the quotation calls."`
 	Explain   explainCommand   `cmd:"" help:"Show how a line came about, from clause to penny."`

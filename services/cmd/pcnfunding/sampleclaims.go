@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -250,14 +251,8 @@ func (s *claimsSample) importClaims(ctx context.Context, arrs arrsv1.ArrsService
 	if err != nil {
 		return err
 	}
-	stream, err := arrs.ImportClaims(ctx)
-	if err != nil {
-		return err
-	}
 	header := &arrsv1.ClaimsHeader{RequestId: "sample-claims-" + code, CommissionerCode: code, FileName: "modelled_" + s.of.Month + "_" + code + ".csv", Declared: true}
-	_ = stream.Send(&arrsv1.ImportClaimsRequest{Part: &arrsv1.ImportClaimsRequest_Header{Header: header}})
-	_ = stream.Send(&arrsv1.ImportClaimsRequest{Part: &arrsv1.ImportClaimsRequest_Chunk{Chunk: content}})
-	_, err = stream.CloseAndRecv()
+	_, err = sendClaims(ctx, arrs, header, bytes.NewReader(content))
 	return err
 }
 
