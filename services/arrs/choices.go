@@ -49,6 +49,9 @@ func (s *Service) ListSettings(ctx context.Context, req *arrsv1.ListSettingsRequ
 	for _, row := range rows {
 		out.Settings = append(out.Settings, settingToProto(row))
 	}
+	for _, known := range rules.Defaults() {
+		out.Defaults = append(out.Defaults, &arrsv1.SettingDefault{Name: known.Name, Value: known.Value, Takes: known.Takes})
+	}
 	return out, nil
 }
 
@@ -59,7 +62,7 @@ func (s *Service) SetSetting(ctx context.Context, req *arrsv1.SetSettingRequest)
 		return nil, err
 	}
 	setting := rules.Setting{CommissionerCode: orEngland(req.GetCommissionerCode()), Name: req.GetName(), Value: req.GetValue(), From: from}
-	if err := checkSetting(setting); err != nil {
+	if err := setting.Check(); err != nil {
 		return nil, err
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Setting, error) {
@@ -71,25 +74,6 @@ func (s *Service) SetSetting(ctx context.Context, req *arrsv1.SetSettingRequest)
 		summary := fmt.Sprintf("%s is %s from %s: %s", row.Name, row.Value, from, row.Reason)
 		return settingToProto(row), tx.Record(ctx, "arrs/settings/"+row.ID, req.GetCommissionerCode(), summary)
 	})
-}
-
-// checkSetting refuses what a setting does not take. Claims are paid in the order in which they were put forward, which is no choice:
-// what an earlier one has set aside stays its own.
-func checkSetting(setting rules.Setting) error {
-	switch setting.Name {
-	case rules.SettingClaimOrder:
-		return fault.New(fault.Invalid, rules.ReasonSettingInvalid, "claims are paid in the order in which they were put forward").At("name", "a setting")
-	case rules.SettingRetentionMonths:
-		if _, err := rules.RetentionMonths(setting.Value); err != nil {
-			return fault.New(fault.Invalid, rules.ReasonSettingInvalid, "%s: %v", setting.Name, err).With("setting", setting.Name).At("value", err.Error())
-		}
-		return nil
-	}
-	err := setting.Check()
-	if refused, ok := fault.As(err); ok {
-		return refused.At("value", "a value that the setting takes")
-	}
-	return err
 }
 
 // need tells whether a decision of a kind names a PCN, a role or an engagement.

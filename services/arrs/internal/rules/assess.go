@@ -196,12 +196,11 @@ func AssessYear(c *Context, lines []ClaimLine) (*Year, error) {
 	if err != nil {
 		return nil, err
 	}
-	order, err := a.order(lines)
-	if err != nil {
+	if err := a.check(lines); err != nil {
 		return nil, err
 	}
 	out := &Year{Lines: make([]Assessed, len(lines))}
-	for _, i := range order {
+	for i := range lines {
 		assessed, err := a.line(&lines[i])
 		if err != nil {
 			return nil, err
@@ -265,24 +264,19 @@ func newAssessor(c *Context) (*assessor, error) {
 	return a, nil
 }
 
-// order checks the lines and returns the order in which they are paid: by the convention of the year's first month.
-func (a *assessor) order(lines []ClaimLine) ([]int, error) {
-	order := make([]int, len(lines))
+// check holds that the lines can be read and that none stands twice.
+func (a *assessor) check(lines []ClaimLine) error {
 	seen := make(map[string]bool, len(lines))
 	for i := range lines {
-		order[i] = i
 		if err := lines[i].check(a.Year); err != nil {
-			return nil, err
+			return err
 		}
 		if seen[lines[i].ID] {
-			return nil, fault.New(fault.Invalid, ReasonLineTwice, "line %s stands twice", money.Clip(lines[i].ID)).With("line", money.Clip(lines[i].ID))
+			return fault.New(fault.Invalid, ReasonLineTwice, "line %s stands twice", money.Clip(lines[i].ID)).With("line", money.Clip(lines[i].ID))
 		}
 		seen[lines[i].ID] = true
 	}
-	if a.conventions[a.Year.First()].ClaimOrder == ClaimOrderMonth {
-		slices.SortStableFunc(order, func(i, j int) int { return lines[i].Month.Compare(lines[j].Month) })
-	}
-	return order, nil
+	return nil
 }
 
 func (a *assessor) states() ([]PotState, error) {

@@ -311,12 +311,6 @@ func TestAssessYear_PaysInClaimOrder(t *testing.T) {
 	require.Equal(t, "1354.50", year.Lines[1].Payable.Plain())
 	require.Equal(t, "1291.00", year.Pots[0].Unfunded.Plain())
 	require.Zero(t, year.Pots[0].Left)
-
-	c.Settings = []rules.Setting{{Name: rules.SettingClaimOrder, Value: rules.ClaimOrderMonth, CommissionerCode: rules.England}}
-	year, err = rules.AssessYear(c, lines)
-	require.NoError(t, err)
-	require.Equal(t, "1354.50", year.Lines[0].Payable.Plain())
-	require.Equal(t, "2645.50", year.Lines[1].Payable.Plain())
 }
 
 func TestAssessYear_KeepsThePotsOf2024Apart(t *testing.T) {

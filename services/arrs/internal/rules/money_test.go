@@ -394,13 +394,16 @@ func TestSetting_ChecksNameAndValue(t *testing.T) {
 		{Name: rules.SettingRounding, Value: rules.RoundingDown},
 		{Name: rules.SettingPartMonth, Value: rules.PartMonthWholeMonth},
 		{Name: rules.SettingWTECeiling, Value: "1.2"},
-		{Name: rules.SettingClaimOrder, Value: rules.ClaimOrderMonth},
+		{Name: rules.SettingRetentionMonths, Value: "24"},
 	} {
 		require.NoError(t, s.Check())
 		s.Value = "other"
 		requireReason(t, s.Check(), rules.ReasonSettingInvalid)
 	}
 	requireReason(t, rules.Setting{Name: "OTHER", Value: "1"}.Check(), rules.ReasonSettingInvalid)
+	for _, known := range rules.Defaults() {
+		require.NoError(t, rules.Setting{Name: known.Name, Value: known.Value}.Check(), known.Name)
+	}
 }
 
 // All England: 15,000 lines of 1,250 networks with a year each.

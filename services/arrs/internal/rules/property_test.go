@@ -75,7 +75,6 @@ func drawContext(t *rapid.T) *rules.Context {
 	}
 	c.Settings = []rules.Setting{
 		{Name: rules.SettingRounding, Value: rapid.SampledFrom([]string{rules.RoundingHalfUp, rules.RoundingDown}).Draw(t, "rounding"), CommissionerCode: rules.England},
-		{Name: rules.SettingClaimOrder, Value: rapid.SampledFrom([]string{rules.ClaimOrderSubmitted, rules.ClaimOrderMonth}).Draw(t, "order"), CommissionerCode: rules.England},
 	}
 	return c
 }

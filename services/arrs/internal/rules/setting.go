@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"math/big"
+	"strconv"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -27,9 +29,6 @@ const (
 	SettingPartMonth = "PART_MONTH"
 	// SettingWTECeiling is the most WTE of one person that counts, a decimal: 1.
 	SettingWTECeiling = "WTE_CEILING"
-	// SettingClaimOrder is who is paid first within the yearly sum: SUBMITTED, as the lines come, or CLAIM_MONTH, the earlier
-	// month first and within a month as they come.
-	SettingClaimOrder = "CLAIM_ORDER"
 )
 
 // Values of settings.
@@ -38,29 +37,51 @@ const (
 	RoundingDown          = "DOWN"
 	PartMonthCalendarDays = "CALENDAR_DAYS"
 	PartMonthWholeMonth   = "WHOLE_MONTH"
-	ClaimOrderSubmitted   = "SUBMITTED"
-	ClaimOrderMonth       = "CLAIM_MONTH"
 )
+
+// Default is what holds where nobody has set anything, and what the setting takes.
+type Default struct{ Name, Value, Takes string }
+
+// Defaults are the settings that can be recorded, by name. The order of claims is none of them: they are paid as they were put forward, since
+// what an earlier one has set aside stays its own.
+func Defaults() []Default {
+	return []Default{
+		{SettingPartMonth, PartMonthCalendarDays, PartMonthCalendarDays + " or " + PartMonthWholeMonth},
+		{SettingRetentionMonths, strconv.Itoa(retentionDefault), fmt.Sprintf("whole months from %d to %d", retentionLeast, retentionMost)},
+		{SettingRounding, RoundingHalfUp, RoundingHalfUp + " or " + RoundingDown},
+		{SettingWTECeiling, "1", "a decimal above 0"},
+	}
+}
 
 // Check tells whether a setting has a known name and a value that name takes.
 func (s Setting) Check() error {
-	bad := func() error {
-		return fault.New(fault.Invalid, ReasonSettingInvalid, "%s does not take the value %q", money.Clip(s.Name), money.Clip(s.Value)).
-			With("setting", money.Clip(s.Name))
-	}
-	allowed := map[string][2]string{
-		SettingRounding:   {RoundingHalfUp, RoundingDown},
-		SettingPartMonth:  {PartMonthCalendarDays, PartMonthWholeMonth},
-		SettingClaimOrder: {ClaimOrderSubmitted, ClaimOrderMonth},
-	}
-	if s.Name == SettingWTECeiling {
-		if value, err := money.ParseDecimal(s.Value); err != nil || value.Sign() <= 0 {
-			return bad()
+	var takes []string
+	for _, known := range Defaults() {
+		if known.Name == s.Name {
+			takes = append(takes, known.Takes)
 		}
-		return nil
 	}
-	if values, known := allowed[s.Name]; !known || (s.Value != values[0] && s.Value != values[1]) {
-		return bad()
+	if takes == nil {
+		for _, known := range Defaults() {
+			takes = append(takes, known.Name+" ("+known.Takes+")")
+		}
+		return fault.New(fault.Invalid, ReasonSettingInvalid, "there is no setting %q: there are %s", money.Clip(s.Name), strings.Join(takes, ", ")).At("name", "a setting")
+	}
+	good := true
+	switch s.Name {
+	case SettingWTECeiling:
+		value, err := money.ParseDecimal(s.Value)
+		good = err == nil && value.Sign() > 0
+	case SettingRetentionMonths:
+		_, err := RetentionMonths(s.Value)
+		good = err == nil
+	case SettingRounding:
+		good = s.Value == RoundingHalfUp || s.Value == RoundingDown
+	case SettingPartMonth:
+		good = s.Value == PartMonthCalendarDays || s.Value == PartMonthWholeMonth
+	}
+	if !good {
+		return fault.New(fault.Invalid, ReasonSettingInvalid, "%s takes %s, not %q", s.Name, takes[0], money.Clip(s.Value)).With("setting", s.Name).At("value", takes[0])
 	}
 	return nil
 }
@@ -90,15 +111,14 @@ type Conventions struct {
 	Rounding   money.Rounding
 	PartMonth  string
 	WTECeiling *big.Rat
-	ClaimOrder string
 	// IDs of the settings in force, by name; a name that is absent stands at its default.
 	IDs map[string]string
 }
 
 // ConventionsFor reads the settings that govern a month. It fails on a value that Setting.Check refuses.
 func ConventionsFor(settings []Setting, commissioner string, month period.Month) (Conventions, error) {
-	c := Conventions{Rounding: money.HalfUp, PartMonth: PartMonthCalendarDays, WTECeiling: one(), ClaimOrder: ClaimOrderSubmitted}
-	for _, name := range []string{SettingRounding, SettingPartMonth, SettingWTECeiling, SettingClaimOrder} {
+	c := Conventions{Rounding: money.HalfUp, PartMonth: PartMonthCalendarDays, WTECeiling: one()}
+	for _, name := range []string{SettingRounding, SettingPartMonth, SettingWTECeiling} {
 		s, found := SettingFor(settings, commissioner, name, month)
 		if !found {
 			continue
@@ -123,8 +143,6 @@ func ConventionsFor(settings []Setting, commissioner string, month period.Month)
 				return c, fmt.Errorf("setting %s: %w", s.ID, err)
 			}
 			c.WTECeiling = ceiling
-		case SettingClaimOrder:
-			c.ClaimOrder = s.Value
 		}
 	}
 	return c, nil

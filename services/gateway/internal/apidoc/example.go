@@ -87,7 +87,7 @@ var (
 			"band": "", "claim_id": "claim-0197d5a0-8b9c-7d0e-8f12-3a4b5c6d7e8f", "commissioner_code": "QJK", "effective_from": "2022-10-01",
 			"engagement_id": "eng-0197d5a0-5b6c-7d8e-9f01-2a3b4c5d6e7f", "figure_id": "CP-NAT-2022-10", "file_name": "claims-2022-10.csv",
 			"financial_year": "2022-23", "label": "CP 1", "month": "2022-10", "on_date": "2022-10-01", "percent": "100", "person_reference": "",
-			"post": "", "query": "Which post does CP 1 replace?", "reason": "agreed with the PCN", "role_code": "CP",
+			"post": "", "query": "Which post does CP 1 replace?", "reason": "agreed with the PCN", "role_code": "CP", "takes": "a decimal above 0",
 			"schedule_id": "arrs-QJK-2022-10-1", "name": "WTE_CEILING",
 			"award_id": "0197d5a0-9a1b-7c2d-8e3f-4a5b6c7d8e9f", "awarded_by": "b.finance@qjk.example", "awarded_on": "2022-12-01", "awards_until": "2023-03-31",
 			"unclaimed_by": "2022-09-30", "unclaimed_id": "0197d5a0-a1b2-7c3d-8e4f-5a6b7c8d9e0f", "answer_reason": "", "answered_by": "c.director@u12345.example",

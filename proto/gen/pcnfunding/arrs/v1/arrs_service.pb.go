@@ -661,6 +661,8 @@ type ListSettingsResponse struct {
 	Settings []*Setting `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"`
 	// Token of the next page; empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Every setting there is, with what holds where nobody has recorded one.
+	Defaults      []*SettingDefault `protobuf:"bytes,3,rep,name=defaults,proto3" json:"defaults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -709,6 +711,77 @@ func (x *ListSettingsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListSettingsResponse) GetDefaults() []*SettingDefault {
+	if x != nil {
+		return x.Defaults
+	}
+	return nil
+}
+
+// SettingDefault is what holds where nothing is set.
+type SettingDefault struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the setting.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Value.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// What the setting takes, in words.
+	Takes         string `protobuf:"bytes,3,opt,name=takes,proto3" json:"takes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingDefault) Reset() {
+	*x = SettingDefault{}
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingDefault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingDefault) ProtoMessage() {}
+
+func (x *SettingDefault) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingDefault.ProtoReflect.Descriptor instead.
+func (*SettingDefault) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SettingDefault) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SettingDefault) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *SettingDefault) GetTakes() string {
+	if x != nil {
+		return x.Takes
+	}
+	return ""
+}
+
 // SetSettingRequest changes a setting.
 type SetSettingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -730,7 +803,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[8]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +815,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[8]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +828,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{8}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetSettingRequest) GetRequestId() string {
@@ -817,7 +890,7 @@ type CloseMonthRequest struct {
 
 func (x *CloseMonthRequest) Reset() {
 	*x = CloseMonthRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[9]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +902,7 @@ func (x *CloseMonthRequest) String() string {
 func (*CloseMonthRequest) ProtoMessage() {}
 
 func (x *CloseMonthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[9]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +915,7 @@ func (x *CloseMonthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseMonthRequest.ProtoReflect.Descriptor instead.
 func (*CloseMonthRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{9}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CloseMonthRequest) GetRequestId() string {
@@ -888,7 +961,7 @@ type PreviewMonthRequest struct {
 
 func (x *PreviewMonthRequest) Reset() {
 	*x = PreviewMonthRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[10]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +973,7 @@ func (x *PreviewMonthRequest) String() string {
 func (*PreviewMonthRequest) ProtoMessage() {}
 
 func (x *PreviewMonthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[10]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +986,7 @@ func (x *PreviewMonthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewMonthRequest.ProtoReflect.Descriptor instead.
 func (*PreviewMonthRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{10}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PreviewMonthRequest) GetCommissionerCode() string {
@@ -950,7 +1023,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[11]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1035,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[11]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1048,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{11}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetScheduleRequest) GetScheduleId() string {
@@ -1003,7 +1076,7 @@ type GetLineRequest struct {
 
 func (x *GetLineRequest) Reset() {
 	*x = GetLineRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1088,7 @@ func (x *GetLineRequest) String() string {
 func (*GetLineRequest) ProtoMessage() {}
 
 func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[12]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1101,7 @@ func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
 func (*GetLineRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{12}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetLineRequest) GetLineId() string {
@@ -1059,7 +1132,7 @@ type ExplainedLine struct {
 
 func (x *ExplainedLine) Reset() {
 	*x = ExplainedLine{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1144,7 @@ func (x *ExplainedLine) String() string {
 func (*ExplainedLine) ProtoMessage() {}
 
 func (x *ExplainedLine) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[13]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1157,7 @@ func (x *ExplainedLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedLine.ProtoReflect.Descriptor instead.
 func (*ExplainedLine) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{13}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainedLine) GetLine() *v1.PaymentLine {
@@ -1146,7 +1219,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1231,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1244,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{14}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListSchedulesRequest) GetCommissionerCode() string {
@@ -1215,7 +1288,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1300,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1313,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{15}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*v1.PaymentSchedule {
@@ -1268,7 +1341,7 @@ type DownloadScheduleRequest struct {
 
 func (x *DownloadScheduleRequest) Reset() {
 	*x = DownloadScheduleRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1353,7 @@ func (x *DownloadScheduleRequest) String() string {
 func (*DownloadScheduleRequest) ProtoMessage() {}
 
 func (x *DownloadScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1366,7 @@ func (x *DownloadScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadScheduleRequest.ProtoReflect.Descriptor instead.
 func (*DownloadScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{16}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DownloadScheduleRequest) GetScheduleId() string {
@@ -1316,7 +1389,7 @@ type ReemitScheduleRequest struct {
 
 func (x *ReemitScheduleRequest) Reset() {
 	*x = ReemitScheduleRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1401,7 @@ func (x *ReemitScheduleRequest) String() string {
 func (*ReemitScheduleRequest) ProtoMessage() {}
 
 func (x *ReemitScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1414,7 @@ func (x *ReemitScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReemitScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ReemitScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReemitScheduleRequest) GetRequestId() string {
@@ -1369,7 +1442,7 @@ type ReemitScheduleResponse struct {
 
 func (x *ReemitScheduleResponse) Reset() {
 	*x = ReemitScheduleResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1454,7 @@ func (x *ReemitScheduleResponse) String() string {
 func (*ReemitScheduleResponse) ProtoMessage() {}
 
 func (x *ReemitScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1467,7 @@ func (x *ReemitScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReemitScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ReemitScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReemitScheduleResponse) GetEventIds() []string {
@@ -1419,7 +1492,7 @@ type ListAuditEntriesRequest struct {
 
 func (x *ListAuditEntriesRequest) Reset() {
 	*x = ListAuditEntriesRequest{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1504,7 @@ func (x *ListAuditEntriesRequest) String() string {
 func (*ListAuditEntriesRequest) ProtoMessage() {}
 
 func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1517,7 @@ func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{19}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAuditEntriesRequest) GetCommissionerCode() string {
@@ -1481,7 +1554,7 @@ type ListAuditEntriesResponse struct {
 
 func (x *ListAuditEntriesResponse) Reset() {
 	*x = ListAuditEntriesResponse{}
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1566,7 @@ func (x *ListAuditEntriesResponse) String() string {
 func (*ListAuditEntriesResponse) ProtoMessage() {}
 
 func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1579,7 @@ func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{20}
+	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAuditEntriesResponse) GetEntries() []*v1.AuditEntry {
@@ -1592,10 +1665,15 @@ const file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"w\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\xb7\x01\n" +
 	"\x14ListSettingsResponse\x127\n" +
 	"\bsettings\x18\x01 \x03(\v2\x1b.pcnfunding.arrs.v1.SettingR\bsettings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12>\n" +
+	"\bdefaults\x18\x03 \x03(\v2\".pcnfunding.arrs.v1.SettingDefaultR\bdefaults\"P\n" +
+	"\x0eSettingDefault\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x14\n" +
+	"\x05takes\x18\x03 \x01(\tR\x05takes\"\xa1\x02\n" +
 	"\x11SetSettingRequest\x12'\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12D\n" +
@@ -1836,7 +1914,7 @@ func file_pcnfunding_arrs_v1_arrs_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_arrs_v1_arrs_service_proto_rawDescData
 }
 
-var file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_pcnfunding_arrs_v1_arrs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_pcnfunding_arrs_v1_arrs_service_proto_goTypes = []any{
 	(*ListRolesRequest)(nil),               // 0: pcnfunding.arrs.v1.ListRolesRequest
 	(*ListRolesResponse)(nil),              // 1: pcnfunding.arrs.v1.ListRolesResponse
@@ -1846,305 +1924,307 @@ var file_pcnfunding_arrs_v1_arrs_service_proto_goTypes = []any{
 	(*ConfirmFigureRequest)(nil),           // 5: pcnfunding.arrs.v1.ConfirmFigureRequest
 	(*ListSettingsRequest)(nil),            // 6: pcnfunding.arrs.v1.ListSettingsRequest
 	(*ListSettingsResponse)(nil),           // 7: pcnfunding.arrs.v1.ListSettingsResponse
-	(*SetSettingRequest)(nil),              // 8: pcnfunding.arrs.v1.SetSettingRequest
-	(*CloseMonthRequest)(nil),              // 9: pcnfunding.arrs.v1.CloseMonthRequest
-	(*PreviewMonthRequest)(nil),            // 10: pcnfunding.arrs.v1.PreviewMonthRequest
-	(*GetScheduleRequest)(nil),             // 11: pcnfunding.arrs.v1.GetScheduleRequest
-	(*GetLineRequest)(nil),                 // 12: pcnfunding.arrs.v1.GetLineRequest
-	(*ExplainedLine)(nil),                  // 13: pcnfunding.arrs.v1.ExplainedLine
-	(*ListSchedulesRequest)(nil),           // 14: pcnfunding.arrs.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),          // 15: pcnfunding.arrs.v1.ListSchedulesResponse
-	(*DownloadScheduleRequest)(nil),        // 16: pcnfunding.arrs.v1.DownloadScheduleRequest
-	(*ReemitScheduleRequest)(nil),          // 17: pcnfunding.arrs.v1.ReemitScheduleRequest
-	(*ReemitScheduleResponse)(nil),         // 18: pcnfunding.arrs.v1.ReemitScheduleResponse
-	(*ListAuditEntriesRequest)(nil),        // 19: pcnfunding.arrs.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),       // 20: pcnfunding.arrs.v1.ListAuditEntriesResponse
-	(*Role)(nil),                           // 21: pcnfunding.arrs.v1.Role
-	(FigureKind)(0),                        // 22: pcnfunding.arrs.v1.FigureKind
-	(*Figure)(nil),                         // 23: pcnfunding.arrs.v1.Figure
-	(Region)(0),                            // 24: pcnfunding.arrs.v1.Region
-	(Pot)(0),                               // 25: pcnfunding.arrs.v1.Pot
-	(v1.Confidence)(0),                     // 26: pcnfunding.type.v1.Confidence
-	(*Setting)(nil),                        // 27: pcnfunding.arrs.v1.Setting
-	(*v1.PaymentLine)(nil),                 // 28: pcnfunding.type.v1.PaymentLine
-	(*v1.PaymentSchedule)(nil),             // 29: pcnfunding.type.v1.PaymentSchedule
-	(*v1.AuditEntry)(nil),                  // 30: pcnfunding.type.v1.AuditEntry
-	(*RecordDecisionRequest)(nil),          // 31: pcnfunding.arrs.v1.RecordDecisionRequest
-	(*ListDecisionsRequest)(nil),           // 32: pcnfunding.arrs.v1.ListDecisionsRequest
-	(*FixYearRequest)(nil),                 // 33: pcnfunding.arrs.v1.FixYearRequest
-	(*GetYearRequest)(nil),                 // 34: pcnfunding.arrs.v1.GetYearRequest
-	(*ListYearsRequest)(nil),               // 35: pcnfunding.arrs.v1.ListYearsRequest
-	(*RecordEngagementRequest)(nil),        // 36: pcnfunding.arrs.v1.RecordEngagementRequest
-	(*ChangeEngagementRequest)(nil),        // 37: pcnfunding.arrs.v1.ChangeEngagementRequest
-	(*GetEngagementRequest)(nil),           // 38: pcnfunding.arrs.v1.GetEngagementRequest
-	(*ListEngagementsRequest)(nil),         // 39: pcnfunding.arrs.v1.ListEngagementsRequest
-	(*ListOverlapsRequest)(nil),            // 40: pcnfunding.arrs.v1.ListOverlapsRequest
-	(*QuoteEntitlementsRequest)(nil),       // 41: pcnfunding.arrs.v1.QuoteEntitlementsRequest
-	(*QuoteEmploymentCostRequest)(nil),     // 42: pcnfunding.arrs.v1.QuoteEmploymentCostRequest
-	(*QuoteSupplementRequest)(nil),         // 43: pcnfunding.arrs.v1.QuoteSupplementRequest
-	(*QuoteMaximaRequest)(nil),             // 44: pcnfunding.arrs.v1.QuoteMaximaRequest
-	(*QuoteMonthlyMaximumRequest)(nil),     // 45: pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
-	(*QuoteReimbursementRequest)(nil),      // 46: pcnfunding.arrs.v1.QuoteReimbursementRequest
-	(*QuoteLimitsRequest)(nil),             // 47: pcnfunding.arrs.v1.QuoteLimitsRequest
-	(*QuoteEligibilityRequest)(nil),        // 48: pcnfunding.arrs.v1.QuoteEligibilityRequest
-	(*QuoteAdditionalityRequest)(nil),      // 49: pcnfunding.arrs.v1.QuoteAdditionalityRequest
-	(*QuoteYearLimitRequest)(nil),          // 50: pcnfunding.arrs.v1.QuoteYearLimitRequest
-	(*QuoteUnclaimedRequest)(nil),          // 51: pcnfunding.arrs.v1.QuoteUnclaimedRequest
-	(*QuoteUpliftRequest)(nil),             // 52: pcnfunding.arrs.v1.QuoteUpliftRequest
-	(*QuoteFormRequest)(nil),               // 53: pcnfunding.arrs.v1.QuoteFormRequest
-	(*CheckClaimRequest)(nil),              // 54: pcnfunding.arrs.v1.CheckClaimRequest
-	(*SubmitClaimRequest)(nil),             // 55: pcnfunding.arrs.v1.SubmitClaimRequest
-	(*AmendClaimRequest)(nil),              // 56: pcnfunding.arrs.v1.AmendClaimRequest
-	(*WithdrawClaimRequest)(nil),           // 57: pcnfunding.arrs.v1.WithdrawClaimRequest
-	(*QueryClaimRequest)(nil),              // 58: pcnfunding.arrs.v1.QueryClaimRequest
-	(*DecideClaimRequest)(nil),             // 59: pcnfunding.arrs.v1.DecideClaimRequest
-	(*GetClaimRequest)(nil),                // 60: pcnfunding.arrs.v1.GetClaimRequest
-	(*ListClaimsRequest)(nil),              // 61: pcnfunding.arrs.v1.ListClaimsRequest
-	(*ImportClaimsRequest)(nil),            // 62: pcnfunding.arrs.v1.ImportClaimsRequest
-	(*EstimateUnclaimedRequest)(nil),       // 63: pcnfunding.arrs.v1.EstimateUnclaimedRequest
-	(*AgreeUnclaimedRequest)(nil),          // 64: pcnfunding.arrs.v1.AgreeUnclaimedRequest
-	(*DisputeUnclaimedRequest)(nil),        // 65: pcnfunding.arrs.v1.DisputeUnclaimedRequest
-	(*ListUnclaimedRequest)(nil),           // 66: pcnfunding.arrs.v1.ListUnclaimedRequest
-	(*PlaceBidRequest)(nil),                // 67: pcnfunding.arrs.v1.PlaceBidRequest
-	(*WithdrawBidRequest)(nil),             // 68: pcnfunding.arrs.v1.WithdrawBidRequest
-	(*ListBidsRequest)(nil),                // 69: pcnfunding.arrs.v1.ListBidsRequest
-	(*AwardUnclaimedRequest)(nil),          // 70: pcnfunding.arrs.v1.AwardUnclaimedRequest
-	(*ListAwardsRequest)(nil),              // 71: pcnfunding.arrs.v1.ListAwardsRequest
-	(*GetUnclaimedPoolRequest)(nil),        // 72: pcnfunding.arrs.v1.GetUnclaimedPoolRequest
-	(*SubmitPlanRequest)(nil),              // 73: pcnfunding.arrs.v1.SubmitPlanRequest
-	(*AgreePlanRequest)(nil),               // 74: pcnfunding.arrs.v1.AgreePlanRequest
-	(*WithdrawPlanAgreementRequest)(nil),   // 75: pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
-	(*GetPlanRequest)(nil),                 // 76: pcnfunding.arrs.v1.GetPlanRequest
-	(*ListPlansRequest)(nil),               // 77: pcnfunding.arrs.v1.ListPlansRequest
-	(*CollatePlansRequest)(nil),            // 78: pcnfunding.arrs.v1.CollatePlansRequest
-	(*GetCollationRequest)(nil),            // 79: pcnfunding.arrs.v1.GetCollationRequest
-	(*DownloadCollationRequest)(nil),       // 80: pcnfunding.arrs.v1.DownloadCollationRequest
-	(*ComparePlanRequest)(nil),             // 81: pcnfunding.arrs.v1.ComparePlanRequest
-	(*ComparePlansRequest)(nil),            // 82: pcnfunding.arrs.v1.ComparePlansRequest
-	(*SubmitSystemPlanRequest)(nil),        // 83: pcnfunding.arrs.v1.SubmitSystemPlanRequest
-	(*ListSystemPlansRequest)(nil),         // 84: pcnfunding.arrs.v1.ListSystemPlansRequest
-	(*ImportWorkforceRequest)(nil),         // 85: pcnfunding.arrs.v1.ImportWorkforceRequest
-	(*GetWorkforceImportRequest)(nil),      // 86: pcnfunding.arrs.v1.GetWorkforceImportRequest
-	(*ListWorkforceImportsRequest)(nil),    // 87: pcnfunding.arrs.v1.ListWorkforceImportsRequest
-	(*ListWorkforceRequest)(nil),           // 88: pcnfunding.arrs.v1.ListWorkforceRequest
-	(*GetForecastRequest)(nil),             // 89: pcnfunding.arrs.v1.GetForecastRequest
-	(*GetCommissionerForecastRequest)(nil), // 90: pcnfunding.arrs.v1.GetCommissionerForecastRequest
-	(*GetNationalForecastRequest)(nil),     // 91: pcnfunding.arrs.v1.GetNationalForecastRequest
-	(*Decision)(nil),                       // 92: pcnfunding.arrs.v1.Decision
-	(*ListDecisionsResponse)(nil),          // 93: pcnfunding.arrs.v1.ListDecisionsResponse
-	(*FixYearResponse)(nil),                // 94: pcnfunding.arrs.v1.FixYearResponse
-	(*Year)(nil),                           // 95: pcnfunding.arrs.v1.Year
-	(*ListYearsResponse)(nil),              // 96: pcnfunding.arrs.v1.ListYearsResponse
-	(*Engagement)(nil),                     // 97: pcnfunding.arrs.v1.Engagement
-	(*ListEngagementsResponse)(nil),        // 98: pcnfunding.arrs.v1.ListEngagementsResponse
-	(*ListOverlapsResponse)(nil),           // 99: pcnfunding.arrs.v1.ListOverlapsResponse
-	(*QuoteEntitlementsResponse)(nil),      // 100: pcnfunding.arrs.v1.QuoteEntitlementsResponse
-	(*QuoteEmploymentCostResponse)(nil),    // 101: pcnfunding.arrs.v1.QuoteEmploymentCostResponse
-	(*QuoteSupplementResponse)(nil),        // 102: pcnfunding.arrs.v1.QuoteSupplementResponse
-	(*QuoteMaximaResponse)(nil),            // 103: pcnfunding.arrs.v1.QuoteMaximaResponse
-	(*QuoteMonthlyMaximumResponse)(nil),    // 104: pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
-	(*QuoteReimbursementResponse)(nil),     // 105: pcnfunding.arrs.v1.QuoteReimbursementResponse
-	(*QuoteLimitsResponse)(nil),            // 106: pcnfunding.arrs.v1.QuoteLimitsResponse
-	(*QuoteEligibilityResponse)(nil),       // 107: pcnfunding.arrs.v1.QuoteEligibilityResponse
-	(*QuoteAdditionalityResponse)(nil),     // 108: pcnfunding.arrs.v1.QuoteAdditionalityResponse
-	(*QuoteYearLimitResponse)(nil),         // 109: pcnfunding.arrs.v1.QuoteYearLimitResponse
-	(*QuoteUnclaimedResponse)(nil),         // 110: pcnfunding.arrs.v1.QuoteUnclaimedResponse
-	(*QuoteUpliftResponse)(nil),            // 111: pcnfunding.arrs.v1.QuoteUpliftResponse
-	(*QuoteFormResponse)(nil),              // 112: pcnfunding.arrs.v1.QuoteFormResponse
-	(*Claim)(nil),                          // 113: pcnfunding.arrs.v1.Claim
-	(*ListClaimsResponse)(nil),             // 114: pcnfunding.arrs.v1.ListClaimsResponse
-	(*ImportClaimsResponse)(nil),           // 115: pcnfunding.arrs.v1.ImportClaimsResponse
-	(*httpbody.HttpBody)(nil),              // 116: google.api.HttpBody
-	(*Unclaimed)(nil),                      // 117: pcnfunding.arrs.v1.Unclaimed
-	(*ListUnclaimedResponse)(nil),          // 118: pcnfunding.arrs.v1.ListUnclaimedResponse
-	(*Bid)(nil),                            // 119: pcnfunding.arrs.v1.Bid
-	(*ListBidsResponse)(nil),               // 120: pcnfunding.arrs.v1.ListBidsResponse
-	(*UnclaimedAward)(nil),                 // 121: pcnfunding.arrs.v1.UnclaimedAward
-	(*ListAwardsResponse)(nil),             // 122: pcnfunding.arrs.v1.ListAwardsResponse
-	(*UnclaimedPool)(nil),                  // 123: pcnfunding.arrs.v1.UnclaimedPool
-	(*Plan)(nil),                           // 124: pcnfunding.arrs.v1.Plan
-	(*ListPlansResponse)(nil),              // 125: pcnfunding.arrs.v1.ListPlansResponse
-	(*CollatePlansResponse)(nil),           // 126: pcnfunding.arrs.v1.CollatePlansResponse
-	(*Collation)(nil),                      // 127: pcnfunding.arrs.v1.Collation
-	(*PlanComparison)(nil),                 // 128: pcnfunding.arrs.v1.PlanComparison
-	(*SystemPlan)(nil),                     // 129: pcnfunding.arrs.v1.SystemPlan
-	(*ListSystemPlansResponse)(nil),        // 130: pcnfunding.arrs.v1.ListSystemPlansResponse
-	(*ImportWorkforceResponse)(nil),        // 131: pcnfunding.arrs.v1.ImportWorkforceResponse
-	(*WorkforceImport)(nil),                // 132: pcnfunding.arrs.v1.WorkforceImport
-	(*ListWorkforceImportsResponse)(nil),   // 133: pcnfunding.arrs.v1.ListWorkforceImportsResponse
-	(*ListWorkforceResponse)(nil),          // 134: pcnfunding.arrs.v1.ListWorkforceResponse
-	(*Forecast)(nil),                       // 135: pcnfunding.arrs.v1.Forecast
-	(*CommissionerForecast)(nil),           // 136: pcnfunding.arrs.v1.CommissionerForecast
-	(*NationalForecast)(nil),               // 137: pcnfunding.arrs.v1.NationalForecast
+	(*SettingDefault)(nil),                 // 8: pcnfunding.arrs.v1.SettingDefault
+	(*SetSettingRequest)(nil),              // 9: pcnfunding.arrs.v1.SetSettingRequest
+	(*CloseMonthRequest)(nil),              // 10: pcnfunding.arrs.v1.CloseMonthRequest
+	(*PreviewMonthRequest)(nil),            // 11: pcnfunding.arrs.v1.PreviewMonthRequest
+	(*GetScheduleRequest)(nil),             // 12: pcnfunding.arrs.v1.GetScheduleRequest
+	(*GetLineRequest)(nil),                 // 13: pcnfunding.arrs.v1.GetLineRequest
+	(*ExplainedLine)(nil),                  // 14: pcnfunding.arrs.v1.ExplainedLine
+	(*ListSchedulesRequest)(nil),           // 15: pcnfunding.arrs.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),          // 16: pcnfunding.arrs.v1.ListSchedulesResponse
+	(*DownloadScheduleRequest)(nil),        // 17: pcnfunding.arrs.v1.DownloadScheduleRequest
+	(*ReemitScheduleRequest)(nil),          // 18: pcnfunding.arrs.v1.ReemitScheduleRequest
+	(*ReemitScheduleResponse)(nil),         // 19: pcnfunding.arrs.v1.ReemitScheduleResponse
+	(*ListAuditEntriesRequest)(nil),        // 20: pcnfunding.arrs.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),       // 21: pcnfunding.arrs.v1.ListAuditEntriesResponse
+	(*Role)(nil),                           // 22: pcnfunding.arrs.v1.Role
+	(FigureKind)(0),                        // 23: pcnfunding.arrs.v1.FigureKind
+	(*Figure)(nil),                         // 24: pcnfunding.arrs.v1.Figure
+	(Region)(0),                            // 25: pcnfunding.arrs.v1.Region
+	(Pot)(0),                               // 26: pcnfunding.arrs.v1.Pot
+	(v1.Confidence)(0),                     // 27: pcnfunding.type.v1.Confidence
+	(*Setting)(nil),                        // 28: pcnfunding.arrs.v1.Setting
+	(*v1.PaymentLine)(nil),                 // 29: pcnfunding.type.v1.PaymentLine
+	(*v1.PaymentSchedule)(nil),             // 30: pcnfunding.type.v1.PaymentSchedule
+	(*v1.AuditEntry)(nil),                  // 31: pcnfunding.type.v1.AuditEntry
+	(*RecordDecisionRequest)(nil),          // 32: pcnfunding.arrs.v1.RecordDecisionRequest
+	(*ListDecisionsRequest)(nil),           // 33: pcnfunding.arrs.v1.ListDecisionsRequest
+	(*FixYearRequest)(nil),                 // 34: pcnfunding.arrs.v1.FixYearRequest
+	(*GetYearRequest)(nil),                 // 35: pcnfunding.arrs.v1.GetYearRequest
+	(*ListYearsRequest)(nil),               // 36: pcnfunding.arrs.v1.ListYearsRequest
+	(*RecordEngagementRequest)(nil),        // 37: pcnfunding.arrs.v1.RecordEngagementRequest
+	(*ChangeEngagementRequest)(nil),        // 38: pcnfunding.arrs.v1.ChangeEngagementRequest
+	(*GetEngagementRequest)(nil),           // 39: pcnfunding.arrs.v1.GetEngagementRequest
+	(*ListEngagementsRequest)(nil),         // 40: pcnfunding.arrs.v1.ListEngagementsRequest
+	(*ListOverlapsRequest)(nil),            // 41: pcnfunding.arrs.v1.ListOverlapsRequest
+	(*QuoteEntitlementsRequest)(nil),       // 42: pcnfunding.arrs.v1.QuoteEntitlementsRequest
+	(*QuoteEmploymentCostRequest)(nil),     // 43: pcnfunding.arrs.v1.QuoteEmploymentCostRequest
+	(*QuoteSupplementRequest)(nil),         // 44: pcnfunding.arrs.v1.QuoteSupplementRequest
+	(*QuoteMaximaRequest)(nil),             // 45: pcnfunding.arrs.v1.QuoteMaximaRequest
+	(*QuoteMonthlyMaximumRequest)(nil),     // 46: pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
+	(*QuoteReimbursementRequest)(nil),      // 47: pcnfunding.arrs.v1.QuoteReimbursementRequest
+	(*QuoteLimitsRequest)(nil),             // 48: pcnfunding.arrs.v1.QuoteLimitsRequest
+	(*QuoteEligibilityRequest)(nil),        // 49: pcnfunding.arrs.v1.QuoteEligibilityRequest
+	(*QuoteAdditionalityRequest)(nil),      // 50: pcnfunding.arrs.v1.QuoteAdditionalityRequest
+	(*QuoteYearLimitRequest)(nil),          // 51: pcnfunding.arrs.v1.QuoteYearLimitRequest
+	(*QuoteUnclaimedRequest)(nil),          // 52: pcnfunding.arrs.v1.QuoteUnclaimedRequest
+	(*QuoteUpliftRequest)(nil),             // 53: pcnfunding.arrs.v1.QuoteUpliftRequest
+	(*QuoteFormRequest)(nil),               // 54: pcnfunding.arrs.v1.QuoteFormRequest
+	(*CheckClaimRequest)(nil),              // 55: pcnfunding.arrs.v1.CheckClaimRequest
+	(*SubmitClaimRequest)(nil),             // 56: pcnfunding.arrs.v1.SubmitClaimRequest
+	(*AmendClaimRequest)(nil),              // 57: pcnfunding.arrs.v1.AmendClaimRequest
+	(*WithdrawClaimRequest)(nil),           // 58: pcnfunding.arrs.v1.WithdrawClaimRequest
+	(*QueryClaimRequest)(nil),              // 59: pcnfunding.arrs.v1.QueryClaimRequest
+	(*DecideClaimRequest)(nil),             // 60: pcnfunding.arrs.v1.DecideClaimRequest
+	(*GetClaimRequest)(nil),                // 61: pcnfunding.arrs.v1.GetClaimRequest
+	(*ListClaimsRequest)(nil),              // 62: pcnfunding.arrs.v1.ListClaimsRequest
+	(*ImportClaimsRequest)(nil),            // 63: pcnfunding.arrs.v1.ImportClaimsRequest
+	(*EstimateUnclaimedRequest)(nil),       // 64: pcnfunding.arrs.v1.EstimateUnclaimedRequest
+	(*AgreeUnclaimedRequest)(nil),          // 65: pcnfunding.arrs.v1.AgreeUnclaimedRequest
+	(*DisputeUnclaimedRequest)(nil),        // 66: pcnfunding.arrs.v1.DisputeUnclaimedRequest
+	(*ListUnclaimedRequest)(nil),           // 67: pcnfunding.arrs.v1.ListUnclaimedRequest
+	(*PlaceBidRequest)(nil),                // 68: pcnfunding.arrs.v1.PlaceBidRequest
+	(*WithdrawBidRequest)(nil),             // 69: pcnfunding.arrs.v1.WithdrawBidRequest
+	(*ListBidsRequest)(nil),                // 70: pcnfunding.arrs.v1.ListBidsRequest
+	(*AwardUnclaimedRequest)(nil),          // 71: pcnfunding.arrs.v1.AwardUnclaimedRequest
+	(*ListAwardsRequest)(nil),              // 72: pcnfunding.arrs.v1.ListAwardsRequest
+	(*GetUnclaimedPoolRequest)(nil),        // 73: pcnfunding.arrs.v1.GetUnclaimedPoolRequest
+	(*SubmitPlanRequest)(nil),              // 74: pcnfunding.arrs.v1.SubmitPlanRequest
+	(*AgreePlanRequest)(nil),               // 75: pcnfunding.arrs.v1.AgreePlanRequest
+	(*WithdrawPlanAgreementRequest)(nil),   // 76: pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
+	(*GetPlanRequest)(nil),                 // 77: pcnfunding.arrs.v1.GetPlanRequest
+	(*ListPlansRequest)(nil),               // 78: pcnfunding.arrs.v1.ListPlansRequest
+	(*CollatePlansRequest)(nil),            // 79: pcnfunding.arrs.v1.CollatePlansRequest
+	(*GetCollationRequest)(nil),            // 80: pcnfunding.arrs.v1.GetCollationRequest
+	(*DownloadCollationRequest)(nil),       // 81: pcnfunding.arrs.v1.DownloadCollationRequest
+	(*ComparePlanRequest)(nil),             // 82: pcnfunding.arrs.v1.ComparePlanRequest
+	(*ComparePlansRequest)(nil),            // 83: pcnfunding.arrs.v1.ComparePlansRequest
+	(*SubmitSystemPlanRequest)(nil),        // 84: pcnfunding.arrs.v1.SubmitSystemPlanRequest
+	(*ListSystemPlansRequest)(nil),         // 85: pcnfunding.arrs.v1.ListSystemPlansRequest
+	(*ImportWorkforceRequest)(nil),         // 86: pcnfunding.arrs.v1.ImportWorkforceRequest
+	(*GetWorkforceImportRequest)(nil),      // 87: pcnfunding.arrs.v1.GetWorkforceImportRequest
+	(*ListWorkforceImportsRequest)(nil),    // 88: pcnfunding.arrs.v1.ListWorkforceImportsRequest
+	(*ListWorkforceRequest)(nil),           // 89: pcnfunding.arrs.v1.ListWorkforceRequest
+	(*GetForecastRequest)(nil),             // 90: pcnfunding.arrs.v1.GetForecastRequest
+	(*GetCommissionerForecastRequest)(nil), // 91: pcnfunding.arrs.v1.GetCommissionerForecastRequest
+	(*GetNationalForecastRequest)(nil),     // 92: pcnfunding.arrs.v1.GetNationalForecastRequest
+	(*Decision)(nil),                       // 93: pcnfunding.arrs.v1.Decision
+	(*ListDecisionsResponse)(nil),          // 94: pcnfunding.arrs.v1.ListDecisionsResponse
+	(*FixYearResponse)(nil),                // 95: pcnfunding.arrs.v1.FixYearResponse
+	(*Year)(nil),                           // 96: pcnfunding.arrs.v1.Year
+	(*ListYearsResponse)(nil),              // 97: pcnfunding.arrs.v1.ListYearsResponse
+	(*Engagement)(nil),                     // 98: pcnfunding.arrs.v1.Engagement
+	(*ListEngagementsResponse)(nil),        // 99: pcnfunding.arrs.v1.ListEngagementsResponse
+	(*ListOverlapsResponse)(nil),           // 100: pcnfunding.arrs.v1.ListOverlapsResponse
+	(*QuoteEntitlementsResponse)(nil),      // 101: pcnfunding.arrs.v1.QuoteEntitlementsResponse
+	(*QuoteEmploymentCostResponse)(nil),    // 102: pcnfunding.arrs.v1.QuoteEmploymentCostResponse
+	(*QuoteSupplementResponse)(nil),        // 103: pcnfunding.arrs.v1.QuoteSupplementResponse
+	(*QuoteMaximaResponse)(nil),            // 104: pcnfunding.arrs.v1.QuoteMaximaResponse
+	(*QuoteMonthlyMaximumResponse)(nil),    // 105: pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
+	(*QuoteReimbursementResponse)(nil),     // 106: pcnfunding.arrs.v1.QuoteReimbursementResponse
+	(*QuoteLimitsResponse)(nil),            // 107: pcnfunding.arrs.v1.QuoteLimitsResponse
+	(*QuoteEligibilityResponse)(nil),       // 108: pcnfunding.arrs.v1.QuoteEligibilityResponse
+	(*QuoteAdditionalityResponse)(nil),     // 109: pcnfunding.arrs.v1.QuoteAdditionalityResponse
+	(*QuoteYearLimitResponse)(nil),         // 110: pcnfunding.arrs.v1.QuoteYearLimitResponse
+	(*QuoteUnclaimedResponse)(nil),         // 111: pcnfunding.arrs.v1.QuoteUnclaimedResponse
+	(*QuoteUpliftResponse)(nil),            // 112: pcnfunding.arrs.v1.QuoteUpliftResponse
+	(*QuoteFormResponse)(nil),              // 113: pcnfunding.arrs.v1.QuoteFormResponse
+	(*Claim)(nil),                          // 114: pcnfunding.arrs.v1.Claim
+	(*ListClaimsResponse)(nil),             // 115: pcnfunding.arrs.v1.ListClaimsResponse
+	(*ImportClaimsResponse)(nil),           // 116: pcnfunding.arrs.v1.ImportClaimsResponse
+	(*httpbody.HttpBody)(nil),              // 117: google.api.HttpBody
+	(*Unclaimed)(nil),                      // 118: pcnfunding.arrs.v1.Unclaimed
+	(*ListUnclaimedResponse)(nil),          // 119: pcnfunding.arrs.v1.ListUnclaimedResponse
+	(*Bid)(nil),                            // 120: pcnfunding.arrs.v1.Bid
+	(*ListBidsResponse)(nil),               // 121: pcnfunding.arrs.v1.ListBidsResponse
+	(*UnclaimedAward)(nil),                 // 122: pcnfunding.arrs.v1.UnclaimedAward
+	(*ListAwardsResponse)(nil),             // 123: pcnfunding.arrs.v1.ListAwardsResponse
+	(*UnclaimedPool)(nil),                  // 124: pcnfunding.arrs.v1.UnclaimedPool
+	(*Plan)(nil),                           // 125: pcnfunding.arrs.v1.Plan
+	(*ListPlansResponse)(nil),              // 126: pcnfunding.arrs.v1.ListPlansResponse
+	(*CollatePlansResponse)(nil),           // 127: pcnfunding.arrs.v1.CollatePlansResponse
+	(*Collation)(nil),                      // 128: pcnfunding.arrs.v1.Collation
+	(*PlanComparison)(nil),                 // 129: pcnfunding.arrs.v1.PlanComparison
+	(*SystemPlan)(nil),                     // 130: pcnfunding.arrs.v1.SystemPlan
+	(*ListSystemPlansResponse)(nil),        // 131: pcnfunding.arrs.v1.ListSystemPlansResponse
+	(*ImportWorkforceResponse)(nil),        // 132: pcnfunding.arrs.v1.ImportWorkforceResponse
+	(*WorkforceImport)(nil),                // 133: pcnfunding.arrs.v1.WorkforceImport
+	(*ListWorkforceImportsResponse)(nil),   // 134: pcnfunding.arrs.v1.ListWorkforceImportsResponse
+	(*ListWorkforceResponse)(nil),          // 135: pcnfunding.arrs.v1.ListWorkforceResponse
+	(*Forecast)(nil),                       // 136: pcnfunding.arrs.v1.Forecast
+	(*CommissionerForecast)(nil),           // 137: pcnfunding.arrs.v1.CommissionerForecast
+	(*NationalForecast)(nil),               // 138: pcnfunding.arrs.v1.NationalForecast
 }
 var file_pcnfunding_arrs_v1_arrs_service_proto_depIdxs = []int32{
-	21,  // 0: pcnfunding.arrs.v1.ListRolesResponse.roles:type_name -> pcnfunding.arrs.v1.Role
-	22,  // 1: pcnfunding.arrs.v1.ListFiguresRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
-	23,  // 2: pcnfunding.arrs.v1.ListFiguresResponse.figures:type_name -> pcnfunding.arrs.v1.Figure
-	22,  // 3: pcnfunding.arrs.v1.AddFigureRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
-	24,  // 4: pcnfunding.arrs.v1.AddFigureRequest.region:type_name -> pcnfunding.arrs.v1.Region
-	25,  // 5: pcnfunding.arrs.v1.AddFigureRequest.pot:type_name -> pcnfunding.arrs.v1.Pot
-	26,  // 6: pcnfunding.arrs.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	26,  // 7: pcnfunding.arrs.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	27,  // 8: pcnfunding.arrs.v1.ListSettingsResponse.settings:type_name -> pcnfunding.arrs.v1.Setting
-	28,  // 9: pcnfunding.arrs.v1.ExplainedLine.line:type_name -> pcnfunding.type.v1.PaymentLine
-	29,  // 10: pcnfunding.arrs.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
-	30,  // 11: pcnfunding.arrs.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
-	0,   // 12: pcnfunding.arrs.v1.ArrsService.ListRoles:input_type -> pcnfunding.arrs.v1.ListRolesRequest
-	2,   // 13: pcnfunding.arrs.v1.ArrsService.ListFigures:input_type -> pcnfunding.arrs.v1.ListFiguresRequest
-	4,   // 14: pcnfunding.arrs.v1.ArrsService.AddFigure:input_type -> pcnfunding.arrs.v1.AddFigureRequest
-	5,   // 15: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:input_type -> pcnfunding.arrs.v1.ConfirmFigureRequest
-	6,   // 16: pcnfunding.arrs.v1.ArrsService.ListSettings:input_type -> pcnfunding.arrs.v1.ListSettingsRequest
-	8,   // 17: pcnfunding.arrs.v1.ArrsService.SetSetting:input_type -> pcnfunding.arrs.v1.SetSettingRequest
-	31,  // 18: pcnfunding.arrs.v1.ArrsService.RecordDecision:input_type -> pcnfunding.arrs.v1.RecordDecisionRequest
-	32,  // 19: pcnfunding.arrs.v1.ArrsService.ListDecisions:input_type -> pcnfunding.arrs.v1.ListDecisionsRequest
-	33,  // 20: pcnfunding.arrs.v1.ArrsService.FixYear:input_type -> pcnfunding.arrs.v1.FixYearRequest
-	34,  // 21: pcnfunding.arrs.v1.ArrsService.GetYear:input_type -> pcnfunding.arrs.v1.GetYearRequest
-	35,  // 22: pcnfunding.arrs.v1.ArrsService.ListYears:input_type -> pcnfunding.arrs.v1.ListYearsRequest
-	36,  // 23: pcnfunding.arrs.v1.ArrsService.RecordEngagement:input_type -> pcnfunding.arrs.v1.RecordEngagementRequest
-	37,  // 24: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:input_type -> pcnfunding.arrs.v1.ChangeEngagementRequest
-	38,  // 25: pcnfunding.arrs.v1.ArrsService.GetEngagement:input_type -> pcnfunding.arrs.v1.GetEngagementRequest
-	39,  // 26: pcnfunding.arrs.v1.ArrsService.ListEngagements:input_type -> pcnfunding.arrs.v1.ListEngagementsRequest
-	40,  // 27: pcnfunding.arrs.v1.ArrsService.ListOverlaps:input_type -> pcnfunding.arrs.v1.ListOverlapsRequest
-	41,  // 28: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:input_type -> pcnfunding.arrs.v1.QuoteEntitlementsRequest
-	42,  // 29: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:input_type -> pcnfunding.arrs.v1.QuoteEmploymentCostRequest
-	43,  // 30: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:input_type -> pcnfunding.arrs.v1.QuoteSupplementRequest
-	44,  // 31: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:input_type -> pcnfunding.arrs.v1.QuoteMaximaRequest
-	45,  // 32: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:input_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
-	46,  // 33: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:input_type -> pcnfunding.arrs.v1.QuoteReimbursementRequest
-	47,  // 34: pcnfunding.arrs.v1.ArrsService.QuoteLimits:input_type -> pcnfunding.arrs.v1.QuoteLimitsRequest
-	48,  // 35: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:input_type -> pcnfunding.arrs.v1.QuoteEligibilityRequest
-	49,  // 36: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:input_type -> pcnfunding.arrs.v1.QuoteAdditionalityRequest
-	50,  // 37: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:input_type -> pcnfunding.arrs.v1.QuoteYearLimitRequest
-	51,  // 38: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:input_type -> pcnfunding.arrs.v1.QuoteUnclaimedRequest
-	52,  // 39: pcnfunding.arrs.v1.ArrsService.QuoteUplift:input_type -> pcnfunding.arrs.v1.QuoteUpliftRequest
-	53,  // 40: pcnfunding.arrs.v1.ArrsService.QuoteForm:input_type -> pcnfunding.arrs.v1.QuoteFormRequest
-	54,  // 41: pcnfunding.arrs.v1.ArrsService.CheckClaim:input_type -> pcnfunding.arrs.v1.CheckClaimRequest
-	55,  // 42: pcnfunding.arrs.v1.ArrsService.SubmitClaim:input_type -> pcnfunding.arrs.v1.SubmitClaimRequest
-	56,  // 43: pcnfunding.arrs.v1.ArrsService.AmendClaim:input_type -> pcnfunding.arrs.v1.AmendClaimRequest
-	57,  // 44: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:input_type -> pcnfunding.arrs.v1.WithdrawClaimRequest
-	58,  // 45: pcnfunding.arrs.v1.ArrsService.QueryClaim:input_type -> pcnfunding.arrs.v1.QueryClaimRequest
-	59,  // 46: pcnfunding.arrs.v1.ArrsService.DecideClaim:input_type -> pcnfunding.arrs.v1.DecideClaimRequest
-	60,  // 47: pcnfunding.arrs.v1.ArrsService.GetClaim:input_type -> pcnfunding.arrs.v1.GetClaimRequest
-	61,  // 48: pcnfunding.arrs.v1.ArrsService.ListClaims:input_type -> pcnfunding.arrs.v1.ListClaimsRequest
-	62,  // 49: pcnfunding.arrs.v1.ArrsService.ImportClaims:input_type -> pcnfunding.arrs.v1.ImportClaimsRequest
-	9,   // 50: pcnfunding.arrs.v1.ArrsService.CloseMonth:input_type -> pcnfunding.arrs.v1.CloseMonthRequest
-	10,  // 51: pcnfunding.arrs.v1.ArrsService.PreviewMonth:input_type -> pcnfunding.arrs.v1.PreviewMonthRequest
-	11,  // 52: pcnfunding.arrs.v1.ArrsService.GetSchedule:input_type -> pcnfunding.arrs.v1.GetScheduleRequest
-	12,  // 53: pcnfunding.arrs.v1.ArrsService.GetLine:input_type -> pcnfunding.arrs.v1.GetLineRequest
-	14,  // 54: pcnfunding.arrs.v1.ArrsService.ListSchedules:input_type -> pcnfunding.arrs.v1.ListSchedulesRequest
-	16,  // 55: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:input_type -> pcnfunding.arrs.v1.DownloadScheduleRequest
-	17,  // 56: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:input_type -> pcnfunding.arrs.v1.ReemitScheduleRequest
-	19,  // 57: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:input_type -> pcnfunding.arrs.v1.ListAuditEntriesRequest
-	63,  // 58: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:input_type -> pcnfunding.arrs.v1.EstimateUnclaimedRequest
-	64,  // 59: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:input_type -> pcnfunding.arrs.v1.AgreeUnclaimedRequest
-	65,  // 60: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:input_type -> pcnfunding.arrs.v1.DisputeUnclaimedRequest
-	66,  // 61: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:input_type -> pcnfunding.arrs.v1.ListUnclaimedRequest
-	67,  // 62: pcnfunding.arrs.v1.ArrsService.PlaceBid:input_type -> pcnfunding.arrs.v1.PlaceBidRequest
-	68,  // 63: pcnfunding.arrs.v1.ArrsService.WithdrawBid:input_type -> pcnfunding.arrs.v1.WithdrawBidRequest
-	69,  // 64: pcnfunding.arrs.v1.ArrsService.ListBids:input_type -> pcnfunding.arrs.v1.ListBidsRequest
-	70,  // 65: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:input_type -> pcnfunding.arrs.v1.AwardUnclaimedRequest
-	71,  // 66: pcnfunding.arrs.v1.ArrsService.ListAwards:input_type -> pcnfunding.arrs.v1.ListAwardsRequest
-	72,  // 67: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:input_type -> pcnfunding.arrs.v1.GetUnclaimedPoolRequest
-	73,  // 68: pcnfunding.arrs.v1.ArrsService.SubmitPlan:input_type -> pcnfunding.arrs.v1.SubmitPlanRequest
-	74,  // 69: pcnfunding.arrs.v1.ArrsService.AgreePlan:input_type -> pcnfunding.arrs.v1.AgreePlanRequest
-	75,  // 70: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:input_type -> pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
-	76,  // 71: pcnfunding.arrs.v1.ArrsService.GetPlan:input_type -> pcnfunding.arrs.v1.GetPlanRequest
-	77,  // 72: pcnfunding.arrs.v1.ArrsService.ListPlans:input_type -> pcnfunding.arrs.v1.ListPlansRequest
-	78,  // 73: pcnfunding.arrs.v1.ArrsService.CollatePlans:input_type -> pcnfunding.arrs.v1.CollatePlansRequest
-	79,  // 74: pcnfunding.arrs.v1.ArrsService.GetCollation:input_type -> pcnfunding.arrs.v1.GetCollationRequest
-	80,  // 75: pcnfunding.arrs.v1.ArrsService.DownloadCollation:input_type -> pcnfunding.arrs.v1.DownloadCollationRequest
-	81,  // 76: pcnfunding.arrs.v1.ArrsService.ComparePlan:input_type -> pcnfunding.arrs.v1.ComparePlanRequest
-	82,  // 77: pcnfunding.arrs.v1.ArrsService.ComparePlans:input_type -> pcnfunding.arrs.v1.ComparePlansRequest
-	83,  // 78: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:input_type -> pcnfunding.arrs.v1.SubmitSystemPlanRequest
-	84,  // 79: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:input_type -> pcnfunding.arrs.v1.ListSystemPlansRequest
-	85,  // 80: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:input_type -> pcnfunding.arrs.v1.ImportWorkforceRequest
-	86,  // 81: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:input_type -> pcnfunding.arrs.v1.GetWorkforceImportRequest
-	87,  // 82: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:input_type -> pcnfunding.arrs.v1.ListWorkforceImportsRequest
-	88,  // 83: pcnfunding.arrs.v1.ArrsService.ListWorkforce:input_type -> pcnfunding.arrs.v1.ListWorkforceRequest
-	89,  // 84: pcnfunding.arrs.v1.ArrsService.GetForecast:input_type -> pcnfunding.arrs.v1.GetForecastRequest
-	90,  // 85: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:input_type -> pcnfunding.arrs.v1.GetCommissionerForecastRequest
-	91,  // 86: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:input_type -> pcnfunding.arrs.v1.GetNationalForecastRequest
-	1,   // 87: pcnfunding.arrs.v1.ArrsService.ListRoles:output_type -> pcnfunding.arrs.v1.ListRolesResponse
-	3,   // 88: pcnfunding.arrs.v1.ArrsService.ListFigures:output_type -> pcnfunding.arrs.v1.ListFiguresResponse
-	23,  // 89: pcnfunding.arrs.v1.ArrsService.AddFigure:output_type -> pcnfunding.arrs.v1.Figure
-	23,  // 90: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:output_type -> pcnfunding.arrs.v1.Figure
-	7,   // 91: pcnfunding.arrs.v1.ArrsService.ListSettings:output_type -> pcnfunding.arrs.v1.ListSettingsResponse
-	27,  // 92: pcnfunding.arrs.v1.ArrsService.SetSetting:output_type -> pcnfunding.arrs.v1.Setting
-	92,  // 93: pcnfunding.arrs.v1.ArrsService.RecordDecision:output_type -> pcnfunding.arrs.v1.Decision
-	93,  // 94: pcnfunding.arrs.v1.ArrsService.ListDecisions:output_type -> pcnfunding.arrs.v1.ListDecisionsResponse
-	94,  // 95: pcnfunding.arrs.v1.ArrsService.FixYear:output_type -> pcnfunding.arrs.v1.FixYearResponse
-	95,  // 96: pcnfunding.arrs.v1.ArrsService.GetYear:output_type -> pcnfunding.arrs.v1.Year
-	96,  // 97: pcnfunding.arrs.v1.ArrsService.ListYears:output_type -> pcnfunding.arrs.v1.ListYearsResponse
-	97,  // 98: pcnfunding.arrs.v1.ArrsService.RecordEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	97,  // 99: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	97,  // 100: pcnfunding.arrs.v1.ArrsService.GetEngagement:output_type -> pcnfunding.arrs.v1.Engagement
-	98,  // 101: pcnfunding.arrs.v1.ArrsService.ListEngagements:output_type -> pcnfunding.arrs.v1.ListEngagementsResponse
-	99,  // 102: pcnfunding.arrs.v1.ArrsService.ListOverlaps:output_type -> pcnfunding.arrs.v1.ListOverlapsResponse
-	100, // 103: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:output_type -> pcnfunding.arrs.v1.QuoteEntitlementsResponse
-	101, // 104: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:output_type -> pcnfunding.arrs.v1.QuoteEmploymentCostResponse
-	102, // 105: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:output_type -> pcnfunding.arrs.v1.QuoteSupplementResponse
-	103, // 106: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:output_type -> pcnfunding.arrs.v1.QuoteMaximaResponse
-	104, // 107: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:output_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
-	105, // 108: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:output_type -> pcnfunding.arrs.v1.QuoteReimbursementResponse
-	106, // 109: pcnfunding.arrs.v1.ArrsService.QuoteLimits:output_type -> pcnfunding.arrs.v1.QuoteLimitsResponse
-	107, // 110: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:output_type -> pcnfunding.arrs.v1.QuoteEligibilityResponse
-	108, // 111: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:output_type -> pcnfunding.arrs.v1.QuoteAdditionalityResponse
-	109, // 112: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:output_type -> pcnfunding.arrs.v1.QuoteYearLimitResponse
-	110, // 113: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:output_type -> pcnfunding.arrs.v1.QuoteUnclaimedResponse
-	111, // 114: pcnfunding.arrs.v1.ArrsService.QuoteUplift:output_type -> pcnfunding.arrs.v1.QuoteUpliftResponse
-	112, // 115: pcnfunding.arrs.v1.ArrsService.QuoteForm:output_type -> pcnfunding.arrs.v1.QuoteFormResponse
-	113, // 116: pcnfunding.arrs.v1.ArrsService.CheckClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 117: pcnfunding.arrs.v1.ArrsService.SubmitClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 118: pcnfunding.arrs.v1.ArrsService.AmendClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 119: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 120: pcnfunding.arrs.v1.ArrsService.QueryClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 121: pcnfunding.arrs.v1.ArrsService.DecideClaim:output_type -> pcnfunding.arrs.v1.Claim
-	113, // 122: pcnfunding.arrs.v1.ArrsService.GetClaim:output_type -> pcnfunding.arrs.v1.Claim
-	114, // 123: pcnfunding.arrs.v1.ArrsService.ListClaims:output_type -> pcnfunding.arrs.v1.ListClaimsResponse
-	115, // 124: pcnfunding.arrs.v1.ArrsService.ImportClaims:output_type -> pcnfunding.arrs.v1.ImportClaimsResponse
-	29,  // 125: pcnfunding.arrs.v1.ArrsService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	29,  // 126: pcnfunding.arrs.v1.ArrsService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	29,  // 127: pcnfunding.arrs.v1.ArrsService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
-	13,  // 128: pcnfunding.arrs.v1.ArrsService.GetLine:output_type -> pcnfunding.arrs.v1.ExplainedLine
-	15,  // 129: pcnfunding.arrs.v1.ArrsService.ListSchedules:output_type -> pcnfunding.arrs.v1.ListSchedulesResponse
-	116, // 130: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:output_type -> google.api.HttpBody
-	18,  // 131: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:output_type -> pcnfunding.arrs.v1.ReemitScheduleResponse
-	20,  // 132: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:output_type -> pcnfunding.arrs.v1.ListAuditEntriesResponse
-	117, // 133: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	117, // 134: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	117, // 135: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
-	118, // 136: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:output_type -> pcnfunding.arrs.v1.ListUnclaimedResponse
-	119, // 137: pcnfunding.arrs.v1.ArrsService.PlaceBid:output_type -> pcnfunding.arrs.v1.Bid
-	119, // 138: pcnfunding.arrs.v1.ArrsService.WithdrawBid:output_type -> pcnfunding.arrs.v1.Bid
-	120, // 139: pcnfunding.arrs.v1.ArrsService.ListBids:output_type -> pcnfunding.arrs.v1.ListBidsResponse
-	121, // 140: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:output_type -> pcnfunding.arrs.v1.UnclaimedAward
-	122, // 141: pcnfunding.arrs.v1.ArrsService.ListAwards:output_type -> pcnfunding.arrs.v1.ListAwardsResponse
-	123, // 142: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:output_type -> pcnfunding.arrs.v1.UnclaimedPool
-	124, // 143: pcnfunding.arrs.v1.ArrsService.SubmitPlan:output_type -> pcnfunding.arrs.v1.Plan
-	124, // 144: pcnfunding.arrs.v1.ArrsService.AgreePlan:output_type -> pcnfunding.arrs.v1.Plan
-	124, // 145: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:output_type -> pcnfunding.arrs.v1.Plan
-	124, // 146: pcnfunding.arrs.v1.ArrsService.GetPlan:output_type -> pcnfunding.arrs.v1.Plan
-	125, // 147: pcnfunding.arrs.v1.ArrsService.ListPlans:output_type -> pcnfunding.arrs.v1.ListPlansResponse
-	126, // 148: pcnfunding.arrs.v1.ArrsService.CollatePlans:output_type -> pcnfunding.arrs.v1.CollatePlansResponse
-	127, // 149: pcnfunding.arrs.v1.ArrsService.GetCollation:output_type -> pcnfunding.arrs.v1.Collation
-	116, // 150: pcnfunding.arrs.v1.ArrsService.DownloadCollation:output_type -> google.api.HttpBody
-	128, // 151: pcnfunding.arrs.v1.ArrsService.ComparePlan:output_type -> pcnfunding.arrs.v1.PlanComparison
-	128, // 152: pcnfunding.arrs.v1.ArrsService.ComparePlans:output_type -> pcnfunding.arrs.v1.PlanComparison
-	129, // 153: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:output_type -> pcnfunding.arrs.v1.SystemPlan
-	130, // 154: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:output_type -> pcnfunding.arrs.v1.ListSystemPlansResponse
-	131, // 155: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:output_type -> pcnfunding.arrs.v1.ImportWorkforceResponse
-	132, // 156: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:output_type -> pcnfunding.arrs.v1.WorkforceImport
-	133, // 157: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:output_type -> pcnfunding.arrs.v1.ListWorkforceImportsResponse
-	134, // 158: pcnfunding.arrs.v1.ArrsService.ListWorkforce:output_type -> pcnfunding.arrs.v1.ListWorkforceResponse
-	135, // 159: pcnfunding.arrs.v1.ArrsService.GetForecast:output_type -> pcnfunding.arrs.v1.Forecast
-	136, // 160: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:output_type -> pcnfunding.arrs.v1.CommissionerForecast
-	137, // 161: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:output_type -> pcnfunding.arrs.v1.NationalForecast
-	87,  // [87:162] is the sub-list for method output_type
-	12,  // [12:87] is the sub-list for method input_type
-	12,  // [12:12] is the sub-list for extension type_name
-	12,  // [12:12] is the sub-list for extension extendee
-	0,   // [0:12] is the sub-list for field type_name
+	22,  // 0: pcnfunding.arrs.v1.ListRolesResponse.roles:type_name -> pcnfunding.arrs.v1.Role
+	23,  // 1: pcnfunding.arrs.v1.ListFiguresRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
+	24,  // 2: pcnfunding.arrs.v1.ListFiguresResponse.figures:type_name -> pcnfunding.arrs.v1.Figure
+	23,  // 3: pcnfunding.arrs.v1.AddFigureRequest.kind:type_name -> pcnfunding.arrs.v1.FigureKind
+	25,  // 4: pcnfunding.arrs.v1.AddFigureRequest.region:type_name -> pcnfunding.arrs.v1.Region
+	26,  // 5: pcnfunding.arrs.v1.AddFigureRequest.pot:type_name -> pcnfunding.arrs.v1.Pot
+	27,  // 6: pcnfunding.arrs.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	27,  // 7: pcnfunding.arrs.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	28,  // 8: pcnfunding.arrs.v1.ListSettingsResponse.settings:type_name -> pcnfunding.arrs.v1.Setting
+	8,   // 9: pcnfunding.arrs.v1.ListSettingsResponse.defaults:type_name -> pcnfunding.arrs.v1.SettingDefault
+	29,  // 10: pcnfunding.arrs.v1.ExplainedLine.line:type_name -> pcnfunding.type.v1.PaymentLine
+	30,  // 11: pcnfunding.arrs.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
+	31,  // 12: pcnfunding.arrs.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	0,   // 13: pcnfunding.arrs.v1.ArrsService.ListRoles:input_type -> pcnfunding.arrs.v1.ListRolesRequest
+	2,   // 14: pcnfunding.arrs.v1.ArrsService.ListFigures:input_type -> pcnfunding.arrs.v1.ListFiguresRequest
+	4,   // 15: pcnfunding.arrs.v1.ArrsService.AddFigure:input_type -> pcnfunding.arrs.v1.AddFigureRequest
+	5,   // 16: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:input_type -> pcnfunding.arrs.v1.ConfirmFigureRequest
+	6,   // 17: pcnfunding.arrs.v1.ArrsService.ListSettings:input_type -> pcnfunding.arrs.v1.ListSettingsRequest
+	9,   // 18: pcnfunding.arrs.v1.ArrsService.SetSetting:input_type -> pcnfunding.arrs.v1.SetSettingRequest
+	32,  // 19: pcnfunding.arrs.v1.ArrsService.RecordDecision:input_type -> pcnfunding.arrs.v1.RecordDecisionRequest
+	33,  // 20: pcnfunding.arrs.v1.ArrsService.ListDecisions:input_type -> pcnfunding.arrs.v1.ListDecisionsRequest
+	34,  // 21: pcnfunding.arrs.v1.ArrsService.FixYear:input_type -> pcnfunding.arrs.v1.FixYearRequest
+	35,  // 22: pcnfunding.arrs.v1.ArrsService.GetYear:input_type -> pcnfunding.arrs.v1.GetYearRequest
+	36,  // 23: pcnfunding.arrs.v1.ArrsService.ListYears:input_type -> pcnfunding.arrs.v1.ListYearsRequest
+	37,  // 24: pcnfunding.arrs.v1.ArrsService.RecordEngagement:input_type -> pcnfunding.arrs.v1.RecordEngagementRequest
+	38,  // 25: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:input_type -> pcnfunding.arrs.v1.ChangeEngagementRequest
+	39,  // 26: pcnfunding.arrs.v1.ArrsService.GetEngagement:input_type -> pcnfunding.arrs.v1.GetEngagementRequest
+	40,  // 27: pcnfunding.arrs.v1.ArrsService.ListEngagements:input_type -> pcnfunding.arrs.v1.ListEngagementsRequest
+	41,  // 28: pcnfunding.arrs.v1.ArrsService.ListOverlaps:input_type -> pcnfunding.arrs.v1.ListOverlapsRequest
+	42,  // 29: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:input_type -> pcnfunding.arrs.v1.QuoteEntitlementsRequest
+	43,  // 30: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:input_type -> pcnfunding.arrs.v1.QuoteEmploymentCostRequest
+	44,  // 31: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:input_type -> pcnfunding.arrs.v1.QuoteSupplementRequest
+	45,  // 32: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:input_type -> pcnfunding.arrs.v1.QuoteMaximaRequest
+	46,  // 33: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:input_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumRequest
+	47,  // 34: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:input_type -> pcnfunding.arrs.v1.QuoteReimbursementRequest
+	48,  // 35: pcnfunding.arrs.v1.ArrsService.QuoteLimits:input_type -> pcnfunding.arrs.v1.QuoteLimitsRequest
+	49,  // 36: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:input_type -> pcnfunding.arrs.v1.QuoteEligibilityRequest
+	50,  // 37: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:input_type -> pcnfunding.arrs.v1.QuoteAdditionalityRequest
+	51,  // 38: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:input_type -> pcnfunding.arrs.v1.QuoteYearLimitRequest
+	52,  // 39: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:input_type -> pcnfunding.arrs.v1.QuoteUnclaimedRequest
+	53,  // 40: pcnfunding.arrs.v1.ArrsService.QuoteUplift:input_type -> pcnfunding.arrs.v1.QuoteUpliftRequest
+	54,  // 41: pcnfunding.arrs.v1.ArrsService.QuoteForm:input_type -> pcnfunding.arrs.v1.QuoteFormRequest
+	55,  // 42: pcnfunding.arrs.v1.ArrsService.CheckClaim:input_type -> pcnfunding.arrs.v1.CheckClaimRequest
+	56,  // 43: pcnfunding.arrs.v1.ArrsService.SubmitClaim:input_type -> pcnfunding.arrs.v1.SubmitClaimRequest
+	57,  // 44: pcnfunding.arrs.v1.ArrsService.AmendClaim:input_type -> pcnfunding.arrs.v1.AmendClaimRequest
+	58,  // 45: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:input_type -> pcnfunding.arrs.v1.WithdrawClaimRequest
+	59,  // 46: pcnfunding.arrs.v1.ArrsService.QueryClaim:input_type -> pcnfunding.arrs.v1.QueryClaimRequest
+	60,  // 47: pcnfunding.arrs.v1.ArrsService.DecideClaim:input_type -> pcnfunding.arrs.v1.DecideClaimRequest
+	61,  // 48: pcnfunding.arrs.v1.ArrsService.GetClaim:input_type -> pcnfunding.arrs.v1.GetClaimRequest
+	62,  // 49: pcnfunding.arrs.v1.ArrsService.ListClaims:input_type -> pcnfunding.arrs.v1.ListClaimsRequest
+	63,  // 50: pcnfunding.arrs.v1.ArrsService.ImportClaims:input_type -> pcnfunding.arrs.v1.ImportClaimsRequest
+	10,  // 51: pcnfunding.arrs.v1.ArrsService.CloseMonth:input_type -> pcnfunding.arrs.v1.CloseMonthRequest
+	11,  // 52: pcnfunding.arrs.v1.ArrsService.PreviewMonth:input_type -> pcnfunding.arrs.v1.PreviewMonthRequest
+	12,  // 53: pcnfunding.arrs.v1.ArrsService.GetSchedule:input_type -> pcnfunding.arrs.v1.GetScheduleRequest
+	13,  // 54: pcnfunding.arrs.v1.ArrsService.GetLine:input_type -> pcnfunding.arrs.v1.GetLineRequest
+	15,  // 55: pcnfunding.arrs.v1.ArrsService.ListSchedules:input_type -> pcnfunding.arrs.v1.ListSchedulesRequest
+	17,  // 56: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:input_type -> pcnfunding.arrs.v1.DownloadScheduleRequest
+	18,  // 57: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:input_type -> pcnfunding.arrs.v1.ReemitScheduleRequest
+	20,  // 58: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:input_type -> pcnfunding.arrs.v1.ListAuditEntriesRequest
+	64,  // 59: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:input_type -> pcnfunding.arrs.v1.EstimateUnclaimedRequest
+	65,  // 60: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:input_type -> pcnfunding.arrs.v1.AgreeUnclaimedRequest
+	66,  // 61: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:input_type -> pcnfunding.arrs.v1.DisputeUnclaimedRequest
+	67,  // 62: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:input_type -> pcnfunding.arrs.v1.ListUnclaimedRequest
+	68,  // 63: pcnfunding.arrs.v1.ArrsService.PlaceBid:input_type -> pcnfunding.arrs.v1.PlaceBidRequest
+	69,  // 64: pcnfunding.arrs.v1.ArrsService.WithdrawBid:input_type -> pcnfunding.arrs.v1.WithdrawBidRequest
+	70,  // 65: pcnfunding.arrs.v1.ArrsService.ListBids:input_type -> pcnfunding.arrs.v1.ListBidsRequest
+	71,  // 66: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:input_type -> pcnfunding.arrs.v1.AwardUnclaimedRequest
+	72,  // 67: pcnfunding.arrs.v1.ArrsService.ListAwards:input_type -> pcnfunding.arrs.v1.ListAwardsRequest
+	73,  // 68: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:input_type -> pcnfunding.arrs.v1.GetUnclaimedPoolRequest
+	74,  // 69: pcnfunding.arrs.v1.ArrsService.SubmitPlan:input_type -> pcnfunding.arrs.v1.SubmitPlanRequest
+	75,  // 70: pcnfunding.arrs.v1.ArrsService.AgreePlan:input_type -> pcnfunding.arrs.v1.AgreePlanRequest
+	76,  // 71: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:input_type -> pcnfunding.arrs.v1.WithdrawPlanAgreementRequest
+	77,  // 72: pcnfunding.arrs.v1.ArrsService.GetPlan:input_type -> pcnfunding.arrs.v1.GetPlanRequest
+	78,  // 73: pcnfunding.arrs.v1.ArrsService.ListPlans:input_type -> pcnfunding.arrs.v1.ListPlansRequest
+	79,  // 74: pcnfunding.arrs.v1.ArrsService.CollatePlans:input_type -> pcnfunding.arrs.v1.CollatePlansRequest
+	80,  // 75: pcnfunding.arrs.v1.ArrsService.GetCollation:input_type -> pcnfunding.arrs.v1.GetCollationRequest
+	81,  // 76: pcnfunding.arrs.v1.ArrsService.DownloadCollation:input_type -> pcnfunding.arrs.v1.DownloadCollationRequest
+	82,  // 77: pcnfunding.arrs.v1.ArrsService.ComparePlan:input_type -> pcnfunding.arrs.v1.ComparePlanRequest
+	83,  // 78: pcnfunding.arrs.v1.ArrsService.ComparePlans:input_type -> pcnfunding.arrs.v1.ComparePlansRequest
+	84,  // 79: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:input_type -> pcnfunding.arrs.v1.SubmitSystemPlanRequest
+	85,  // 80: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:input_type -> pcnfunding.arrs.v1.ListSystemPlansRequest
+	86,  // 81: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:input_type -> pcnfunding.arrs.v1.ImportWorkforceRequest
+	87,  // 82: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:input_type -> pcnfunding.arrs.v1.GetWorkforceImportRequest
+	88,  // 83: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:input_type -> pcnfunding.arrs.v1.ListWorkforceImportsRequest
+	89,  // 84: pcnfunding.arrs.v1.ArrsService.ListWorkforce:input_type -> pcnfunding.arrs.v1.ListWorkforceRequest
+	90,  // 85: pcnfunding.arrs.v1.ArrsService.GetForecast:input_type -> pcnfunding.arrs.v1.GetForecastRequest
+	91,  // 86: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:input_type -> pcnfunding.arrs.v1.GetCommissionerForecastRequest
+	92,  // 87: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:input_type -> pcnfunding.arrs.v1.GetNationalForecastRequest
+	1,   // 88: pcnfunding.arrs.v1.ArrsService.ListRoles:output_type -> pcnfunding.arrs.v1.ListRolesResponse
+	3,   // 89: pcnfunding.arrs.v1.ArrsService.ListFigures:output_type -> pcnfunding.arrs.v1.ListFiguresResponse
+	24,  // 90: pcnfunding.arrs.v1.ArrsService.AddFigure:output_type -> pcnfunding.arrs.v1.Figure
+	24,  // 91: pcnfunding.arrs.v1.ArrsService.ConfirmFigure:output_type -> pcnfunding.arrs.v1.Figure
+	7,   // 92: pcnfunding.arrs.v1.ArrsService.ListSettings:output_type -> pcnfunding.arrs.v1.ListSettingsResponse
+	28,  // 93: pcnfunding.arrs.v1.ArrsService.SetSetting:output_type -> pcnfunding.arrs.v1.Setting
+	93,  // 94: pcnfunding.arrs.v1.ArrsService.RecordDecision:output_type -> pcnfunding.arrs.v1.Decision
+	94,  // 95: pcnfunding.arrs.v1.ArrsService.ListDecisions:output_type -> pcnfunding.arrs.v1.ListDecisionsResponse
+	95,  // 96: pcnfunding.arrs.v1.ArrsService.FixYear:output_type -> pcnfunding.arrs.v1.FixYearResponse
+	96,  // 97: pcnfunding.arrs.v1.ArrsService.GetYear:output_type -> pcnfunding.arrs.v1.Year
+	97,  // 98: pcnfunding.arrs.v1.ArrsService.ListYears:output_type -> pcnfunding.arrs.v1.ListYearsResponse
+	98,  // 99: pcnfunding.arrs.v1.ArrsService.RecordEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	98,  // 100: pcnfunding.arrs.v1.ArrsService.ChangeEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	98,  // 101: pcnfunding.arrs.v1.ArrsService.GetEngagement:output_type -> pcnfunding.arrs.v1.Engagement
+	99,  // 102: pcnfunding.arrs.v1.ArrsService.ListEngagements:output_type -> pcnfunding.arrs.v1.ListEngagementsResponse
+	100, // 103: pcnfunding.arrs.v1.ArrsService.ListOverlaps:output_type -> pcnfunding.arrs.v1.ListOverlapsResponse
+	101, // 104: pcnfunding.arrs.v1.ArrsService.QuoteEntitlements:output_type -> pcnfunding.arrs.v1.QuoteEntitlementsResponse
+	102, // 105: pcnfunding.arrs.v1.ArrsService.QuoteEmploymentCost:output_type -> pcnfunding.arrs.v1.QuoteEmploymentCostResponse
+	103, // 106: pcnfunding.arrs.v1.ArrsService.QuoteSupplement:output_type -> pcnfunding.arrs.v1.QuoteSupplementResponse
+	104, // 107: pcnfunding.arrs.v1.ArrsService.QuoteMaxima:output_type -> pcnfunding.arrs.v1.QuoteMaximaResponse
+	105, // 108: pcnfunding.arrs.v1.ArrsService.QuoteMonthlyMaximum:output_type -> pcnfunding.arrs.v1.QuoteMonthlyMaximumResponse
+	106, // 109: pcnfunding.arrs.v1.ArrsService.QuoteReimbursement:output_type -> pcnfunding.arrs.v1.QuoteReimbursementResponse
+	107, // 110: pcnfunding.arrs.v1.ArrsService.QuoteLimits:output_type -> pcnfunding.arrs.v1.QuoteLimitsResponse
+	108, // 111: pcnfunding.arrs.v1.ArrsService.QuoteEligibility:output_type -> pcnfunding.arrs.v1.QuoteEligibilityResponse
+	109, // 112: pcnfunding.arrs.v1.ArrsService.QuoteAdditionality:output_type -> pcnfunding.arrs.v1.QuoteAdditionalityResponse
+	110, // 113: pcnfunding.arrs.v1.ArrsService.QuoteYearLimit:output_type -> pcnfunding.arrs.v1.QuoteYearLimitResponse
+	111, // 114: pcnfunding.arrs.v1.ArrsService.QuoteUnclaimed:output_type -> pcnfunding.arrs.v1.QuoteUnclaimedResponse
+	112, // 115: pcnfunding.arrs.v1.ArrsService.QuoteUplift:output_type -> pcnfunding.arrs.v1.QuoteUpliftResponse
+	113, // 116: pcnfunding.arrs.v1.ArrsService.QuoteForm:output_type -> pcnfunding.arrs.v1.QuoteFormResponse
+	114, // 117: pcnfunding.arrs.v1.ArrsService.CheckClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 118: pcnfunding.arrs.v1.ArrsService.SubmitClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 119: pcnfunding.arrs.v1.ArrsService.AmendClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 120: pcnfunding.arrs.v1.ArrsService.WithdrawClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 121: pcnfunding.arrs.v1.ArrsService.QueryClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 122: pcnfunding.arrs.v1.ArrsService.DecideClaim:output_type -> pcnfunding.arrs.v1.Claim
+	114, // 123: pcnfunding.arrs.v1.ArrsService.GetClaim:output_type -> pcnfunding.arrs.v1.Claim
+	115, // 124: pcnfunding.arrs.v1.ArrsService.ListClaims:output_type -> pcnfunding.arrs.v1.ListClaimsResponse
+	116, // 125: pcnfunding.arrs.v1.ArrsService.ImportClaims:output_type -> pcnfunding.arrs.v1.ImportClaimsResponse
+	30,  // 126: pcnfunding.arrs.v1.ArrsService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	30,  // 127: pcnfunding.arrs.v1.ArrsService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	30,  // 128: pcnfunding.arrs.v1.ArrsService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
+	14,  // 129: pcnfunding.arrs.v1.ArrsService.GetLine:output_type -> pcnfunding.arrs.v1.ExplainedLine
+	16,  // 130: pcnfunding.arrs.v1.ArrsService.ListSchedules:output_type -> pcnfunding.arrs.v1.ListSchedulesResponse
+	117, // 131: pcnfunding.arrs.v1.ArrsService.DownloadSchedule:output_type -> google.api.HttpBody
+	19,  // 132: pcnfunding.arrs.v1.ArrsService.ReemitSchedule:output_type -> pcnfunding.arrs.v1.ReemitScheduleResponse
+	21,  // 133: pcnfunding.arrs.v1.ArrsService.ListAuditEntries:output_type -> pcnfunding.arrs.v1.ListAuditEntriesResponse
+	118, // 134: pcnfunding.arrs.v1.ArrsService.EstimateUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	118, // 135: pcnfunding.arrs.v1.ArrsService.AgreeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	118, // 136: pcnfunding.arrs.v1.ArrsService.DisputeUnclaimed:output_type -> pcnfunding.arrs.v1.Unclaimed
+	119, // 137: pcnfunding.arrs.v1.ArrsService.ListUnclaimed:output_type -> pcnfunding.arrs.v1.ListUnclaimedResponse
+	120, // 138: pcnfunding.arrs.v1.ArrsService.PlaceBid:output_type -> pcnfunding.arrs.v1.Bid
+	120, // 139: pcnfunding.arrs.v1.ArrsService.WithdrawBid:output_type -> pcnfunding.arrs.v1.Bid
+	121, // 140: pcnfunding.arrs.v1.ArrsService.ListBids:output_type -> pcnfunding.arrs.v1.ListBidsResponse
+	122, // 141: pcnfunding.arrs.v1.ArrsService.AwardUnclaimed:output_type -> pcnfunding.arrs.v1.UnclaimedAward
+	123, // 142: pcnfunding.arrs.v1.ArrsService.ListAwards:output_type -> pcnfunding.arrs.v1.ListAwardsResponse
+	124, // 143: pcnfunding.arrs.v1.ArrsService.GetUnclaimedPool:output_type -> pcnfunding.arrs.v1.UnclaimedPool
+	125, // 144: pcnfunding.arrs.v1.ArrsService.SubmitPlan:output_type -> pcnfunding.arrs.v1.Plan
+	125, // 145: pcnfunding.arrs.v1.ArrsService.AgreePlan:output_type -> pcnfunding.arrs.v1.Plan
+	125, // 146: pcnfunding.arrs.v1.ArrsService.WithdrawPlanAgreement:output_type -> pcnfunding.arrs.v1.Plan
+	125, // 147: pcnfunding.arrs.v1.ArrsService.GetPlan:output_type -> pcnfunding.arrs.v1.Plan
+	126, // 148: pcnfunding.arrs.v1.ArrsService.ListPlans:output_type -> pcnfunding.arrs.v1.ListPlansResponse
+	127, // 149: pcnfunding.arrs.v1.ArrsService.CollatePlans:output_type -> pcnfunding.arrs.v1.CollatePlansResponse
+	128, // 150: pcnfunding.arrs.v1.ArrsService.GetCollation:output_type -> pcnfunding.arrs.v1.Collation
+	117, // 151: pcnfunding.arrs.v1.ArrsService.DownloadCollation:output_type -> google.api.HttpBody
+	129, // 152: pcnfunding.arrs.v1.ArrsService.ComparePlan:output_type -> pcnfunding.arrs.v1.PlanComparison
+	129, // 153: pcnfunding.arrs.v1.ArrsService.ComparePlans:output_type -> pcnfunding.arrs.v1.PlanComparison
+	130, // 154: pcnfunding.arrs.v1.ArrsService.SubmitSystemPlan:output_type -> pcnfunding.arrs.v1.SystemPlan
+	131, // 155: pcnfunding.arrs.v1.ArrsService.ListSystemPlans:output_type -> pcnfunding.arrs.v1.ListSystemPlansResponse
+	132, // 156: pcnfunding.arrs.v1.ArrsService.ImportWorkforce:output_type -> pcnfunding.arrs.v1.ImportWorkforceResponse
+	133, // 157: pcnfunding.arrs.v1.ArrsService.GetWorkforceImport:output_type -> pcnfunding.arrs.v1.WorkforceImport
+	134, // 158: pcnfunding.arrs.v1.ArrsService.ListWorkforceImports:output_type -> pcnfunding.arrs.v1.ListWorkforceImportsResponse
+	135, // 159: pcnfunding.arrs.v1.ArrsService.ListWorkforce:output_type -> pcnfunding.arrs.v1.ListWorkforceResponse
+	136, // 160: pcnfunding.arrs.v1.ArrsService.GetForecast:output_type -> pcnfunding.arrs.v1.Forecast
+	137, // 161: pcnfunding.arrs.v1.ArrsService.GetCommissionerForecast:output_type -> pcnfunding.arrs.v1.CommissionerForecast
+	138, // 162: pcnfunding.arrs.v1.ArrsService.GetNationalForecast:output_type -> pcnfunding.arrs.v1.NationalForecast
+	88,  // [88:163] is the sub-list for method output_type
+	13,  // [13:88] is the sub-list for method input_type
+	13,  // [13:13] is the sub-list for extension type_name
+	13,  // [13:13] is the sub-list for extension extendee
+	0,   // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_arrs_v1_arrs_service_proto_init() }
@@ -2168,7 +2248,7 @@ func file_pcnfunding_arrs_v1_arrs_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc), len(file_pcnfunding_arrs_v1_arrs_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

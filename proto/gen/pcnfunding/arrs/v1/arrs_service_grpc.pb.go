@@ -114,7 +114,7 @@ type ArrsServiceClient interface {
 	AddFigure(ctx context.Context, in *AddFigureRequest, opts ...grpc.CallOption) (*Figure, error)
 	// ConfirmFigure makes a candidate payable, or enters a figure that is unknown, as a new version with its source.
 	ConfirmFigure(ctx context.Context, in *ConfirmFigureRequest, opts ...grpc.CallOption) (*Figure, error)
-	// ListSettings returns the settings of a commissioner and the defaults of England.
+	// ListSettings returns the settings of a commissioner, those of England, and what holds without any.
 	ListSettings(ctx context.Context, in *ListSettingsRequest, opts ...grpc.CallOption) (*ListSettingsResponse, error)
 	// SetSetting changes a convention from a month on.
 	SetSetting(ctx context.Context, in *SetSettingRequest, opts ...grpc.CallOption) (*Setting, error)
@@ -1049,7 +1049,7 @@ type ArrsServiceServer interface {
 	AddFigure(context.Context, *AddFigureRequest) (*Figure, error)
 	// ConfirmFigure makes a candidate payable, or enters a figure that is unknown, as a new version with its source.
 	ConfirmFigure(context.Context, *ConfirmFigureRequest) (*Figure, error)
-	// ListSettings returns the settings of a commissioner and the defaults of England.
+	// ListSettings returns the settings of a commissioner, those of England, and what holds without any.
 	ListSettings(context.Context, *ListSettingsRequest) (*ListSettingsResponse, error)
 	// SetSetting changes a convention from a month on.
 	SetSetting(context.Context, *SetSettingRequest) (*Setting, error)
