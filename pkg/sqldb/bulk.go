@@ -88,7 +88,8 @@ func (tx *Tx) bulkPostgres(ctx context.Context, table string, columns []string, 
 		if len(first) == 0 {
 			return 0, nil
 		}
-		return n, addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(first)/len(columns), numbered), first...))
+		err := addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(first)/len(columns), numbered), first...))
+		return n, err
 	}
 	source.ahead = first
 	err = pgxConn(tx.conn, func(c *pgx.Conn) error {
@@ -135,7 +136,8 @@ func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, ro
 	if len(args) == 0 {
 		return n, nil
 	}
-	return n, addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(args)/len(columns), unnamed), args...))
+	err = addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(args)/len(columns), unnamed), args...))
+	return n, err
 }
 
 // addRows adds the rows of a result to n.

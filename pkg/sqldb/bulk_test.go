@@ -27,7 +27,7 @@ var thingColumns = []string{"id", "pence", "day", "is_paid", "body"}
 
 func TestBulkInsert_StoresEveryRow(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
-		for _, n := range []int{0, 1, 119, 120, 121, 5000} {
+		for _, n := range []int{0, 1, 15, 16, 17, 119, 120, 121, 5000} {
 			require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
 				_, err := tx.Exec(t.Context(), `DELETE FROM thing`)
 				require.NoError(t, err)

@@ -2,6 +2,7 @@ package arrs
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -13,9 +14,9 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
 )
 
-// approvedMonth is what counts as approved of an engagement for a month: its working time, in one line or in parts, and uplifts.
+// approvedMonth is what counts as approved of an engagement for a month: its working time, and uplifts, all of one pot.
 type approvedMonth struct {
-	time  *store.LineRow // the last line of working time
+	time  *store.LineRow
 	lines []store.LineRow
 }
 
@@ -48,31 +49,17 @@ func approvedIn(ctx context.Context, q sqldb.Querier, pcn string, months []perio
 }
 
 // cost is what the working time came to, whatever of it was approved; an uplift comes on top of it.
-func (m *approvedMonth) cost() (sum money.Pence) {
-	for i := range m.lines {
-		if m.lines[i].Kind != store.Uplift {
-			sum += m.lines[i].Payable // parts of what a pot holds, which is a number
-		}
-	}
-	return sum
-}
+func (m *approvedMonth) cost() money.Pence { return m.time.Payable }
 
 func (m *approvedMonth) approved() (sum money.Pence) {
 	for i := range m.lines {
-		sum += m.lines[i].Approved
+		sum += m.lines[i].Approved // parts of what a pot holds, which is a number
 	}
 	return sum
 }
 
-// pot is the one that paid, and false where several did, since the role of the engagement changed between parts of the month.
-func (m *approvedMonth) pot() (rules.Pot, bool) {
-	for i := range m.lines {
-		if m.lines[i].Pot != m.lines[0].Pot {
-			return "", false
-		}
-	}
-	return m.lines[0].Pot, true
-}
+// pot is the one that paid.
+func (m *approvedMonth) pot() rules.Pot { return m.time.Pot }
 
 func (m *approvedMonth) has(line string) bool {
 	for i := range m.lines {
@@ -83,23 +70,20 @@ func (m *approvedMonth) has(line string) bool {
 	return false
 }
 
-// scheduled returns what of it is in schedules, and whose they are.
-func (m *approvedMonth) scheduled(ctx context.Context, q sqldb.Querier) (paid money.Pence, by string, err error) {
+// scheduled returns what of it is in schedules, and the bodies whose those are.
+func (m *approvedMonth) scheduled() (paid money.Pence, by []string) {
 	for i := range m.lines {
 		line := &m.lines[i]
 		if line.ScheduleID == "" {
-			if paid += line.Paid; line.PaidBy != "" {
-				by = line.PaidBy
-			}
-			continue
+			paid += line.Paid
+		} else {
+			paid += line.Approved
 		}
-		row, err := store.Schedule(ctx, q, line.ScheduleID)
-		if err != nil {
-			return 0, "", err
+		if line.PaidBy != "" && !slices.Contains(by, line.PaidBy) {
+			by = append(by, line.PaidBy)
 		}
-		paid, by = paid+line.Approved, row.CommissionerCode
 	}
-	return paid, by, nil
+	return paid, by
 }
 
 // changedTerms names what of an engagement's terms is stated otherwise now than it was, working time and facts of the person apart.

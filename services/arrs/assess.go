@@ -159,9 +159,14 @@ func (in *assessing) before(anew ...*approvedMonth) []rules.Held {
 	for i := range in.held {
 		h := &in.held[i]
 		own := slices.ContainsFunc(anew, func(m *approvedMonth) bool { return m != nil && m.has(h.LineID) })
-		if h.Kind != store.Uplift && !h.Corrects() && !own {
-			out = append(out, h.Held)
+		if h.Kind == store.Uplift || h.Corrects() || own {
+			continue
 		}
+		held := h.Held
+		if held.From > 0 {
+			held.From, held.To = 1, h.Month.Last().Time().Day() // a month of an engagement is claimed once, whatever its days
+		}
+		out = append(out, held)
 	}
 	return out
 }

@@ -162,10 +162,11 @@ func (s *Service) RecordDecision(ctx context.Context, req *arrsv1.RecordDecision
 	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Decision, error) {
 		row := *row
-		if err := tx.LockAll(ctx, decisionLocks(&row)); err != nil {
+		if err := lockDecision(ctx, tx, &row); err != nil {
 			return nil, err
 		}
-		row.ID, row.DecidedBy, row.DecidedAt = tx.NewID(), tx.By.Subject, sqldb.Micros(tx.Now())
+		// Taken under the locks, so that a claim which was assessed without the decision bears an earlier time.
+		row.ID, row.DecidedBy, row.DecidedAt = tx.NewID(), tx.By.Subject, sqldb.Micros(s.db.Now())
 		if err := store.InsertDecision(ctx, tx.Tx, row); err != nil {
 			return nil, err
 		}
@@ -175,12 +176,19 @@ func (s *Service) RecordDecision(ctx context.Context, req *arrsv1.RecordDecision
 	})
 }
 
-// decisionLocks orders a decision among the changes that rest on it: those of its PCN, or of all of the commissioner's.
-func decisionLocks(d *store.DecisionRow) []string {
-	if d.PCNCode == "" {
-		return []string{commissionerLock(d.CommissionerCode)}
+// lockDecision orders a decision among the changes that rest on it: those of its PCN, or of all that the commissioner leads or led.
+func lockDecision(ctx context.Context, tx *change.Tx, d *store.DecisionRow) error {
+	if d.PCNCode != "" {
+		return lockPCNs(ctx, tx, []string{d.PCNCode})
 	}
-	return []string{pcnLock(d.PCNCode)}
+	if err := tx.Lock(ctx, commissionerLock(d.CommissionerCode)); err != nil {
+		return err
+	}
+	pcns, err := store.LedPCNs(ctx, tx, d.CommissionerCode)
+	if err != nil {
+		return err
+	}
+	return lockPCNs(ctx, tx, pcns)
 }
 
 // readDecision reads a decision and refuses what its kind does not take.

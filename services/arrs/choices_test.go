@@ -1,8 +1,10 @@
 package arrs_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -10,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 )
@@ -193,5 +196,43 @@ func TestListDecisions_ShowsWhatTheCallerMaySee(t *testing.T) {
 		rest, err := s.arrs.ListDecisions(s.as(t, testkit.Auditor("*")), &arrsv1.ListDecisionsRequest{PageSize: 3, PageToken: page.GetNextPageToken()})
 		require.NoError(t, err)
 		require.Len(t, rest.GetDecisions(), 1)
+	})
+}
+
+// TestRecordDecision_IsOfWhenItHeldTheLocks holds that a decision which waits for a claim under way is later than the claim, so that its
+// approval notices it.
+func TestRecordDecision_IsOfWhenItHeldTheLocks(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		for kind, pcn := range map[arrsv1.DecisionKind]string{arrsv1.DecisionKind_EMPLOYED_WTE: "U1", arrsv1.DecisionKind_BASELINE_WTE: ""} {
+			done := make(chan error, 1)
+			before := s.number(t, `SELECT COUNT(*) FROM decisions`)
+			recording := func(ctx context.Context) {
+				_, err := s.arrs.RecordDecision(ctx, &arrsv1.RecordDecisionRequest{
+					RequestId: s.next(), CommissionerCode: "15N", Kind: kind, PcnCode: pcn, RoleCode: "CP", Value: "0", FromMonth: "2025-11", Reason: "counted",
+				})
+				done <- err
+			}
+			ctx := s.as(t, testkit.Preparer("15N"))
+			var released time.Time
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { // as a claim that is put forward does
+				if err := tx.Lock(t.Context(), "pcn/U1"); err != nil {
+					return err
+				}
+				go recording(ctx)
+				if s.db.Dialect() == sqldb.Postgres {
+					require.Eventually(t, func() bool {
+						return s.number(t, `SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`) > 0
+					}, 10*time.Second, 10*time.Millisecond)
+				}
+				s.clock.Advance(time.Minute)
+				released = s.clock.Now()
+				return nil
+			}))
+			require.NoError(t, <-done)
+			require.Equal(t, before+1, s.number(t, `SELECT COUNT(*) FROM decisions`))
+			require.GreaterOrEqual(t, s.number(t, `SELECT MAX(decided_at) FROM decisions`), sqldb.Micros(released), kind)
+		}
 	})
 }

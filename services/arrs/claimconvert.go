@@ -27,7 +27,7 @@ var words = map[string]string{
 	rules.ReasonRoleNotReimbursable:     "the role cannot be reimbursed on these days",
 	rules.ReasonRoleNotAgreed:           "the commissioner has not agreed to the post: ask it to record the decision ROLE_AGREED",
 	rules.ReasonOutsideEngagement:       "the engagement has no day in the month: it begins later, it ended, or a claim of an earlier month says that the person left",
-	rules.ReasonAlreadyClaimed:          "the same days of the engagement are claimed by another line",
+	rules.ReasonAlreadyClaimed:          "the month of the engagement is claimed by another line: correct that one, or record a second engagement for other days or hours",
 	rules.ReasonFeeNotAllowed:           "a supplier's fee is reimbursed for link workers only",
 	rules.ReasonFeeOverAllowance:        "the supplier's fee is above what is allowed for it",
 	rules.ReasonTrainingNotReimbursable: "time in this training is not reimbursed for the role",

@@ -275,7 +275,12 @@ func (s *Service) putFile(ctx context.Context, tx *change.Tx, file *claimFile, c
 		if err != nil {
 			return nil, err
 		}
-		if rows[i], _, err = s.put(ctx, tx, g, e); err != nil {
+		rows[i], _, err = s.put(ctx, tx, g, e)
+		if refused, ok := errors.AsType[formError](err); ok {
+			found.wrongClaim(found.claims[i], refused.bad)
+			return nil, found.refusal()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

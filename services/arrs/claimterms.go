@@ -211,7 +211,10 @@ func (s *Service) engageRow(ctx context.Context, tx *change.Tx, req *arrsv1.Reco
 	if err := withinContract(req); err != nil {
 		return nil, err
 	}
-	req.PersonReference = s.pseudonym(req.GetPersonReference())
+	var err error
+	if req.PersonReference, err = s.person(req.GetPersonReference()); err != nil {
+		return nil, err
+	}
 	return s.engageOne(ctx, tx, req)
 }
 

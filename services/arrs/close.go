@@ -76,6 +76,8 @@ type basis struct {
 	now          *picture
 	// then are the pictures of earlier months that something is due for.
 	then map[period.Month]*picture
+	// inForce tells of other bodies whether they owed anything in a month in which the commissioner led the PCN of what was put to them.
+	inForce map[debt]bool
 	// pcns are those of which something waited when the pictures were fetched, in order: approved claims, or lines without a payee that
 	// is recorded by now. What becomes due later waits for the next close.
 	pcns []string
@@ -97,7 +99,7 @@ type pcn struct {
 
 // gather fetches the picture of the month, and those of earlier months where they decide whose debt a claim is.
 func (s *Service) gather(ctx context.Context, commissioner string, month period.Month) (*basis, error) {
-	b := &basis{commissioner: commissioner, month: month, at: sqldb.Micros(s.db.Now()), then: make(map[period.Month]*picture)}
+	b := &basis{commissioner: commissioner, month: month, at: sqldb.Micros(s.db.Now()), then: make(map[period.Month]*picture), inForce: make(map[debt]bool)}
 	var err error
 	if b.now, err = s.picture(ctx, commissioner, month); err != nil {
 		return nil, err
@@ -127,6 +129,9 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 		return nil, err
 	}
 	if err := s.earlier(ctx, b, debts); err != nil {
+		return nil, err
+	}
+	if err := s.others(ctx, b, debts); err != nil {
 		return nil, err
 	}
 	held, err := b.held(unpaid)
@@ -261,17 +266,44 @@ func (s *Service) picture(ctx context.Context, commissioner string, month period
 	return out, nil
 }
 
+// others asks whether bodies owed anything in the months in which the commissioner led the PCNs of what was put to them. A body that had
+// ended left it to the commissioner, and one that had not owes it itself.
+func (s *Service) others(ctx context.Context, b *basis, debts []debt) error {
+	for _, of := range debts {
+		body := debt{commissioner: of.commissioner, month: of.month}
+		if _, asked := b.inForce[body]; asked || of.commissioner == b.commissioner || !b.picture(of.month).leads(of.pcn) {
+			continue
+		}
+		found, err := s.picture(ctx, of.commissioner, of.month)
+		if err := earlierOrFail(err); err != nil {
+			return err
+		}
+		b.inForce[body] = err == nil && found.pays()
+	}
+	return nil
+}
+
+// picture is that of a month, or nil where none was needed or there is none.
+func (b *basis) picture(month period.Month) *picture {
+	if month == b.month {
+		return b.now
+	}
+	return b.then[month]
+}
+
+func (p *picture) leads(pcn string) bool { return p != nil && p.pcns[pcn].leads }
+
 // owes tells whether something is the commissioner's to pay: it is the one's it was put to, or of a body whose debts of that month it has
-// taken over. What another body took on for a month in which the commissioner itself led is that body's.
+// taken over. What another body in force took on, for a month in which the commissioner itself led, is that body's.
 func (b *basis) owes(of debt) bool {
 	if of.commissioner == b.commissioner {
 		return true
 	}
-	picture := b.now
-	if of.month != b.month {
-		picture = b.then[of.month]
+	picture := b.picture(of.month)
+	if inForce, asked := b.inForce[debt{commissioner: of.commissioner, month: of.month}]; picture.leads(of.pcn) && (inForce || !asked) {
+		return false // what came up since the bodies were asked waits for the next close
 	}
-	return picture != nil && picture.pcns[of.pcn].owed && !picture.pcns[of.pcn].leads
+	return picture != nil && picture.pcns[of.pcn].owed
 }
 
 // network returns what is known of a PCN: by the picture of the month, else the newest one that has it, else as its year was fixed.

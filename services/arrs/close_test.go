@@ -722,3 +722,13 @@ func TestClose_LeavesALineToWhoOwedItsMonth(t *testing.T) {
 		require.Zero(t, paid.GetPayTotalPence(), "taken back, and given to the payee")
 	})
 }
+
+// TestClose_PaysWhatWasPutToABodyThatHadEnded holds for a claim of a month in which the ICB led, put to the CCG whose year it still was.
+func TestClose_PaysWhatWasPutToABodyThatHadEnded(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		s.register.icbFrom = "2022-07-01"
+		s.register.set(closePCN("U1", "15N", "QJK"))
+		s.put(t, heldClaim{id: "c1", pcn: "U1", commissioner: "15N", month: "2022-07", approved: []int64{100}})
+		require.Equal(t, int64(100), s.close(t, "QJK", "2022-07", "r1").GetPayTotalPence())
+	})
+}

@@ -3,6 +3,7 @@ package arrs
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -21,7 +22,8 @@ func (in *assessing) assessCorrection() (*assessed, error) {
 	replaced := make([]*approvedMonth, len(in.lines))
 	for i := range in.lines {
 		was := in.approved[in.lines[i].of()]
-		in.lines[i].line.Standing, replaced[i] = was.approved(), was
+		line := &in.lines[i].line
+		line.Standing, line.StandingPot, replaced[i] = was.approved(), was.pot(), was
 	}
 	out, err := in.assessTime(in.before(replaced...))
 	if err != nil {
@@ -30,10 +32,10 @@ func (in *assessing) assessCorrection() (*assessed, error) {
 	var bad []badField
 	for i := range out.lines {
 		line, was := &out.lines[i], replaced[i]
-		pot, _ := was.pot()
+		pot := was.pot()
 		line.Replaced, line.Assessment.ChangedTerms = was.approved(), changedTerms(was.time.Terms, line.Terms)
 		for _, test := range line.Assessment.GetTests() {
-			if test.GetOutcome() == arrsv1.Outcome_WAITING {
+			if test.GetOutcome() == arrsv1.Outcome_WAITING && line.Claimed > 0 { // of nothing, nothing is due whatever is missing
 				bad = append(bad, badField{i, "label", test.GetReason(), test.GetMessage() + ": until it is known nobody can tell what is due instead"})
 			}
 		}
@@ -74,8 +76,8 @@ func (in *assessing) replaceable() error {
 		case was == nil || lost:
 			refuse(reasonNothingToCorrect, "what was approved of %s for %s is past its time and erased, and nobody knows any more what it was", label, of.Month)
 		default:
-			if _, one := was.pot(); !one {
-				refuse(reasonCorrectionOfOtherPot, "several pots paid parts of %s for %s, which one correction cannot replace", label, of.Month)
+			if _, by := was.scheduled(); len(by) > 1 {
+				refuse(reasonCorrectionOfTwoBodies, "%s paid what was approved of %s for %s: they settle it between them", strings.Join(by, " and "), label, of.Month)
 			}
 		}
 		seen[of] = true
@@ -112,15 +114,12 @@ func (s *Service) replace(ctx context.Context, tx *change.Tx, row *store.ClaimRo
 			return fault.New(fault.Refused, reasonNothingToCorrect,
 				"what line %d replaces is not what it was when the correction was put forward: amend the correction, or reject it", line.Number)
 		}
-		paid, by, err := was.scheduled(ctx, tx)
-		if err != nil {
-			return err
-		}
+		paid, by := was.scheduled()
 		ids := make([]string, len(was.lines))
 		for n := range was.lines {
 			ids[n] = was.lines[n].ID
 		}
-		if err := store.Replace(ctx, tx.Tx, line.ID, paid, by, ids); err != nil {
+		if err := store.Replace(ctx, tx.Tx, line.ID, paid, strings.Join(by, " "), ids); err != nil {
 			return err
 		}
 	}

@@ -270,8 +270,12 @@ func TestCorrection_KeepsOtherClaimsOfTheMonthOut(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.put(t, network("manager", "U1"), entry("U1", "2025-10", costing("CC 1", 500_00)))
 		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_WAITS")
+		_, err = s.importFile(t, testkit.Preparer("15N"), &arrsv1.ClaimsHeader{RequestId: s.next(), Declared: true}, claimsHeader+"U1,2025-10,CC 1,,,500,0,0,,\n")
+		require.Contains(t, fields(err), "line 2, label CORRECTION_WAITS")
 		_, err = s.decide(t, correction, true, "")
 		require.NoError(t, err)
+		second := s.submit(t, entry("U1", "2025-10", costing("CC 1", 500_00)))
+		require.Equal(t, "ALREADY_CLAIMED", second.GetLines()[0].GetParts()[0].GetReason(), "a month of an engagement is claimed once, whatever its days")
 	})
 }
 
@@ -415,6 +419,174 @@ func TestCorrection_ReplacesTheUpliftToo(t *testing.T) {
 		_, err = s.decide(t, correction, true, "")
 		require.NoError(t, err)
 		require.Equal(t, int64(2_900_00-3_012_50), s.closes(t, "2025-09").GetPayTotalPence())
+	})
+}
+
+// by16C has a claim put forward and approved by people of 16C.
+func (s *claimSuite) by16C(t *testing.T, in *arrsv1.ClaimEntry) *arrsv1.Claim {
+	t.Helper()
+	in.CommissionerCode = "16C"
+	claim, err := s.put(t, testkit.Preparer("16C"), in)
+	require.NoError(t, err, fields(err))
+	out, err := s.arrs.DecideClaim(s.as(t, testkit.Approver("16C")), &arrsv1.DecideClaimRequest{
+		RequestId: s.next(), ClaimId: claim.GetClaimId(), Etag: claim.GetEtag(), Approve: true,
+	})
+	require.NoError(t, err)
+	return out
+}
+
+// closeOf closes a month of a body and returns what its newest schedule comes to.
+func (s *claimSuite) closeOf(t *testing.T, code, month string) int64 {
+	t.Helper()
+	out, err := s.arrs.CloseMonth(s.as(t, testkit.Preparer(code)), &arrsv1.CloseMonthRequest{RequestId: s.next(), CommissionerCode: code, Month: month})
+	require.NoError(t, err, code)
+	return out.GetPayTotalPence()
+}
+
+// TestCorrection_OfLinesThatTwoBodiesPaid holds that each body takes up its own line of one claim.
+func TestCorrection_OfLinesThatTwoBodiesPaid(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
+		s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
+		s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "16C"}
+		s.by16C(t, entry("U1", "2025-10", costing("CC 2", 300_00)))
+		s.by16C(t, correcting("U1", "2025-10", costing("CC 1", 900_00), costing("CC 2", 350_00)))
+		require.Equal(t, int64(-100_00), s.closeOf(t, "15N", "2025-12"))
+		require.Equal(t, int64(350_00), s.closeOf(t, "16C", "2025-12"))
+	})
+}
+
+// TestCorrection_ToNothingWaitsForNothing holds that 0 needs no fact.
+func TestCorrection_ToNothingWaitsForNothing(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2024, 1, map[rules.Pot]money.Pence{rules.MainPot: 50_000_00, rules.GPPot: 50_000_00})
+		s.clock.Set(day(2025, 3, 10))
+		facts := &arrsv1.EngagementFacts{TrainedOn: "2024-08-01", SubstantiveGpBefore: arrsv1.Answer_NO, Temporary: arrsv1.Answer_NO, SalariedElsewhere: arrsv1.Answer_NO, ModelTerms: arrsv1.Answer_YES}
+		was := s.engage(t, "U1", "X", func(r *arrsv1.RecordEngagementRequest) {
+			r.Terms.StartDate, r.Terms.RoleCode, r.Terms.PerWeek, r.Terms.Facts = "2024-10-01", "GP", "9", facts
+		})
+		s.approved(t, entry("U1", "2025-01", costing("X", 1_000_00)))
+		facts.SalariedElsewhere = arrsv1.Answer_ANSWER_UNSPECIFIED
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{RoleCode: "GP", PerWeek: "9", StartDate: "2024-10-01", Facts: facts},
+		})
+		require.NoError(t, err)
+		_, err = s.put(t, network("manager", "U1"), correcting("U1", "2025-01", costing("X", 0)))
+		require.NoError(t, err, fields(err))
+	})
+}
+
+// TestClaims_GoOnWithWhoCameBack holds for an engagement whose start was stated anew after the person had left.
+func TestClaims_GoOnWithWhoCameBack(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		was := s.engage(t, "U1", "CC 1")
+		part := costing("CC 1", 1_000_00)
+		part.LeftDate = "2025-10-15"
+		s.approved(t, entry("U1", "2025-10", part))
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{RoleCode: "CC", PerWeek: "18.75", StartDate: "2025-10-16"},
+		})
+		require.NoError(t, err)
+		later := s.submit(t, entry("U1", "2025-11", costing("CC 1", 1_000_00)))
+		require.Equal(t, int64(1_000_00), later.GetLines()[0].GetPayablePence(), later.GetLines()[0].GetParts())
+	})
+}
+
+// TestCorrection_LendsNoMoneyToAnotherPot holds where the role of what is corrected to 0 has changed pot.
+func TestCorrection_LendsNoMoneyToAnotherPot(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2024, 1, map[rules.Pot]money.Pence{rules.MainPot: 50_000_00, rules.GPPot: 1_500_00})
+		s.clock.Set(day(2025, 3, 10))
+		facts := &arrsv1.EngagementFacts{TrainedOn: "2024-08-01", SubstantiveGpBefore: arrsv1.Answer_NO, Temporary: arrsv1.Answer_NO, SalariedElsewhere: arrsv1.Answer_NO, ModelTerms: arrsv1.Answer_YES}
+		was := s.engage(t, "U1", "X", func(r *arrsv1.RecordEngagementRequest) { r.Terms.StartDate = "2024-10-01" })
+		s.engage(t, "U1", "G", func(r *arrsv1.RecordEngagementRequest) {
+			r.Terms.StartDate, r.Terms.RoleCode, r.Terms.PerWeek, r.Terms.Facts = "2024-10-01", "GP", "9", facts
+		})
+		s.approved(t, entry("U1", "2025-01", costing("X", 1_000_00), costing("G", 1_500_00)))
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(), Terms: &arrsv1.EngagementTerms{RoleCode: "GP", PerWeek: "9", StartDate: "2024-10-01", Facts: facts},
+		})
+		require.NoError(t, err)
+		both := s.submit(t, correcting("U1", "2025-01", costing("X", 0), costing("G", 2_400_00)))
+		require.Equal(t, int64(1_500_00), both.GetLines()[1].GetPayablePence(), "the GP pot holds £1,500")
+	})
+}
+
+// TestCorrection_OfACorrectionKeepsTheLastDay holds for its days, and for the months after it.
+func TestCorrection_OfACorrectionKeepsTheLastDay(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		left := costing("CC 1", 1_000_00)
+		left.LeftDate = "2025-10-15"
+		s.approved(t, entry("U1", "2025-10", left))
+		first := s.approved(t, correcting("U1", "2025-10", costing("CC 1", 1_100_00)))
+		require.Equal(t, "15", first.GetLines()[0].GetTests()[0].GetNumbers()["days claimed"])
+		second := s.approved(t, correcting("U1", "2025-10", costing("CC 1", 3_000_00)))
+		later := s.submit(t, entry("U1", "2025-11", costing("CC 1", 2_000_00)))
+		require.Equal(t, "15", second.GetLines()[0].GetTests()[0].GetNumbers()["days claimed"])
+		require.Zero(t, later.GetLines()[0].GetPayablePence())
+	})
+}
+
+// TestUpliftClaim_OfACorrectionKeepsTheLastDay holds for the days that an uplift is of.
+func TestUpliftClaim_OfACorrectionKeepsTheLastDay(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.clock.Set(day(2025, 7, 10))
+		left := costing("CC 1", 1_600_00)
+		left.LeftDate = "2025-06-15"
+		s.approved(t, entry("U1", "2025-06", left))
+		s.approved(t, correcting("U1", "2025-06", costing("CC 1", 1_600_00)))
+		s.clock.Set(day(2025, 9, 10))
+		up, err := s.put(t, network("manager", "U1"), uplifting("U1", "2025-08", "2025-06", 3_200_00))
+		require.NoError(t, err)
+		require.Less(t, up.GetLines()[0].GetPayablePence(), int64(200_00))
+	})
+}
+
+// TestCorrection_ToNothingStillEndsWithWhoLeft holds though nothing of the line is payable.
+func TestCorrection_ToNothingStillEndsWithWhoLeft(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+		left := costing("CC 1", 0)
+		left.LeftDate = "2025-10-01"
+		s.approved(t, correcting("U1", "2025-10", left))
+		later := s.submit(t, entry("U1", "2025-11", costing("CC 1", 2_000_00)))
+		require.Zero(t, later.GetLines()[0].GetPayablePence())
+	})
+}
+
+// TestCorrection_LeavesWhatTwoBodiesPaidToThem holds for a month that one body paid, and its uplift that another did.
+func TestCorrection_LeavesWhatTwoBodiesPaidToThem(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.clock.Set(day(2025, 7, 10))
+		s.approved(t, entry("U1", "2025-06", costing("CC 1", 3_050_00)))
+		require.Equal(t, int64(3_012_50), s.closes(t, "2025-06").GetPayTotalPence())
+		s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
+		s.register.movedFrom, s.register.moved = "2025-07-01", map[string]string{"U1": "16C"}
+		s.clock.Set(day(2025, 9, 10))
+		s.by16C(t, uplifting("U1", "2025-08", "2025-06", 3_200_00))
+		up := s.closeOf(t, "16C", "2025-08")
+		require.Positive(t, up)
+		_, err := s.put(t, testkit.Preparer("16C"), func() *arrsv1.ClaimEntry {
+			in := correcting("U1", "2025-06", costing("CC 1", 0))
+			in.CommissionerCode = "16C"
+			return in
+		}())
+		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_OF_TWO_BODIES 15N and 16C paid")
 	})
 }
 

@@ -52,10 +52,14 @@ func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimReques
 			return nil, fault.New(fault.Refused, reasonMonthNotStarted, "%s has not started, and nobody has worked in it: today is %s", row.Month, today).
 				With("month", row.Month).With("today", today)
 		}
-		if err := s.current(ctx, tx, &row, req); err != nil {
+		lines, err := store.Lines(ctx, tx, row.ID, row.Revision)
+		if err != nil {
 			return nil, err
 		}
-		approved, err := s.approve(ctx, tx, &row, req)
+		if err := current(ctx, tx, &row, lines, req); err != nil {
+			return nil, err
+		}
+		approved, err := s.approve(ctx, tx, &row, lines, req)
 		if err != nil {
 			return nil, err
 		}
@@ -65,15 +69,11 @@ func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimReques
 
 // current refuses to approve a claim on which a decision bears that was recorded after the claim was assessed: what was seen is not what it
 // would come to now.
-func (s *Service) current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, req *arrsv1.DecideClaimRequest) error {
+func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []store.LineRow, req *arrsv1.DecideClaimRequest) error {
 	if !req.GetApprove() {
 		return nil
 	}
 	decisions, err := store.DecisionsOn(ctx, q, row.CommissionerCode, row.PCNCode)
-	if err != nil {
-		return err
-	}
-	lines, err := store.Lines(ctx, q, row.ID, row.Revision)
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,11 @@ func (s *Service) current(ctx context.Context, q sqldb.Querier, row *store.Claim
 }
 
 // approve writes what is approved of each line and returns what that comes to by pot.
-func (s *Service) approve(ctx context.Context, tx *change.Tx, row *store.ClaimRow, req *arrsv1.DecideClaimRequest) (map[rules.Pot]money.Pence, error) {
+func (s *Service) approve(
+	ctx context.Context, tx *change.Tx, row *store.ClaimRow, lines []store.LineRow, req *arrsv1.DecideClaimRequest,
+) (map[rules.Pot]money.Pence, error) {
 	if !req.GetApprove() {
 		return nil, store.RetireLines(ctx, tx.Tx, row.ID)
-	}
-	lines, err := store.Lines(ctx, tx, row.ID, row.Revision)
-	if err != nil {
-		return nil, err
 	}
 	lowered, err := loweredLines(lines, req.GetLines())
 	if err != nil {

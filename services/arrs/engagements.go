@@ -46,6 +46,15 @@ func (s *Service) pseudonym(reference string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// person is the pseudonym of a reference, which has letters or digits to tell persons apart by.
+func (s *Service) person(reference string) (string, error) {
+	pseudonym := s.pseudonym(reference)
+	if pseudonym == "" && strings.TrimSpace(reference) != "" {
+		return "", fault.New(fault.Invalid, reasonEngagementInvalid, "the reference of the person holds no letter or digit").At("person_reference", "letters or digits")
+	}
+	return pseudonym, nil
+}
+
 // RecordEngagement records that a person works for a PCN in a role.
 func (s *Service) RecordEngagement(ctx context.Context, req *arrsv1.RecordEngagementRequest) (*arrsv1.Engagement, error) {
 	by, pcn := caller(ctx), req.GetPcnCode()
@@ -54,7 +63,10 @@ func (s *Service) RecordEngagement(ctx context.Context, req *arrsv1.RecordEngage
 	}
 	// The pseudonym takes the place of the reference before anything of the request is kept, its fingerprint included.
 	req = proto.CloneOf(req)
-	req.PersonReference = s.pseudonym(req.GetPersonReference())
+	var err error
+	if req.PersonReference, err = s.person(req.GetPersonReference()); err != nil {
+		return nil, err
+	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Engagement, error) {
 		if err := tx.Lock(ctx, pcnLock(pcn)); err != nil {
 			return nil, err
@@ -128,7 +140,10 @@ func (s *Service) led(ctx context.Context, q sqldb.Querier, by auth.Principal, c
 // ChangeEngagement states the terms of an engagement anew.
 func (s *Service) ChangeEngagement(ctx context.Context, req *arrsv1.ChangeEngagementRequest) (*arrsv1.Engagement, error) {
 	req = proto.CloneOf(req)
-	req.PersonReference = s.pseudonym(req.GetPersonReference())
+	var err error
+	if req.PersonReference, err = s.person(req.GetPersonReference()); err != nil {
+		return nil, err
+	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Engagement, error) {
 		before, err := visibleEngagement(ctx, tx, tx.By, req.GetEngagementId())
 		if err != nil {
@@ -403,6 +418,6 @@ func engagementToProto(e *store.EngagementRow) *arrsv1.Engagement {
 	return &arrsv1.Engagement{
 		EngagementId: e.ID, PcnCode: e.PCNCode, CommissionerCode: e.CommissionerCode, Label: e.Label, Terms: e.Terms, PersonKnown: e.Pseudonym != "",
 		RecordedBy: e.RecordedBy, RecordedAt: timestamppb.New(sqldb.FromMicros(e.RecordedAt)), ChangedBy: e.ChangedBy,
-		ChangedAt: timestamppb.New(sqldb.FromMicros(e.ChangedAt)), Etag: versionTag(e.Version),
+		ChangedAt: timestamppb.New(sqldb.FromMicros(e.ChangedAt)), Etag: versionTag(e.Version), EndsOn: e.End.String(),
 	}
 }

@@ -134,7 +134,7 @@ func (f *form) line(kind store.ClaimKind, month period.Month, entry *arrsv1.Line
 		// takes no other hours or days than were claimed unless it says so.
 		perWeek = cmp.Or(out.entry.GetPerWeek(), was.time.Terms.GetPerWeek())
 		if !out.entry.GetStayed() {
-			left = cmp.Or(left, was.time.Entry.GetLeftDate())
+			left = cmp.Or(left, was.time.Left)
 		}
 		if kind == store.Uplift {
 			terms, person = was.time.Terms, was.time.Person
@@ -263,6 +263,15 @@ func answerOf(in arrsv1.Answer) rules.Answer {
 	}
 }
 
+// formError is the refusal of a claim, with the fields that are wrong as a file names them by its own rows.
+type formError struct {
+	*fault.Fault
+	bad []badField
+}
+
+// Unwrap returns the refusal as others read it.
+func (r formError) Unwrap() error { return r.Fault }
+
 // refuseForm names every bad field of a claim. No description repeats pay.
 func refuseForm(bad []badField) error {
 	if len(bad) == 0 {
@@ -276,5 +285,5 @@ func refuseForm(bad []badField) error {
 		}
 		refused.Violations = append(refused.Violations, fault.Violation{Field: field, Reason: b.reason, Description: b.description})
 	}
-	return refused
+	return formError{refused, bad}
 }

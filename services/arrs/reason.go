@@ -48,6 +48,7 @@ const (
 	reasonUpliftMonthInvalid    = "UPLIFT_MONTH_INVALID"
 	reasonNothingToCorrect      = "NOTHING_TO_CORRECT"
 	reasonCorrectionWaits       = "CORRECTION_WAITS"
+	reasonCorrectionOfTwoBodies = "CORRECTION_OF_TWO_BODIES"
 	reasonCorrectionOfOtherPot  = "CORRECTION_OF_OTHER_POT"
 
 	// Closes of months and their schedules.

@@ -189,20 +189,24 @@ func (s *Service) write(ctx context.Context, tx *change.Tx, b *basis, d *decisio
 
 // takeUp notes the schedule with the lines of its claims and moves the pots. What the lines of claims come to is what the schedule does.
 func takeUp(ctx context.Context, tx *sqldb.Tx, row store.ScheduleRow, d *decision) error {
-	var claims []string
-	var lines int64
+	claims := make(map[string][]string) // by the body that owed them
+	var lines, marked int64
 	due := row.PayTotal
 	for i := range d.claims {
-		claims = append(claims, d.claims[i].ClaimID)
+		owed := d.claims[i].CommissionerCode
+		claims[owed] = append(claims[owed], d.claims[i].ClaimID)
 		lines += int64(d.claims[i].Lines)
 		due -= d.claims[i].Amount
 	}
 	if due != 0 {
 		return fault.Bug("%s does not come to what its claims come to", row.ID)
 	}
-	marked, err := store.MarkScheduled(ctx, tx, row.ID, sorted(claims))
-	if err != nil {
-		return err
+	for _, owed := range slices.Sorted(maps.Keys(claims)) {
+		n, err := store.MarkScheduled(ctx, tx, row.ID, row.CommissionerCode, owed, sorted(claims[owed]))
+		if err != nil {
+			return err
+		}
+		marked += n
 	}
 	if marked != lines {
 		return fault.Bug("%s takes up %d lines of claims, not %d", row.ID, marked, lines)

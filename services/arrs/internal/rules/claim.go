@@ -37,8 +37,10 @@ type ClaimLine struct {
 	Training      string
 	TrainingShare *big.Rat
 	Facts         Facts
-	// Standing is what was approved before of what a correction replaces. The year's sum takes none of it, though it was lowered since.
-	Standing money.Pence
+	// Standing is what was approved before, out of StandingPot, of what a correction replaces. The year's sum takes none of it, though it
+	// was lowered since.
+	Standing    money.Pence
+	StandingPot Pot
 	// Known is the day whose knowledge of figures decides the line: that of its submission, or of a later decision to assess it
 	// anew. No day takes the context's.
 	Known period.Date

@@ -533,14 +533,17 @@ func (w *walk) testYearSum() error {
 		return w.fail(TestYearSum, state.Refused)
 	}
 	w.note(TestYearSum, "left of the year's sum", state.Left.GBP(), gbp)
-	within := w.pence
+	within, standing := w.pence, w.l.Standing
+	if pot != w.l.StandingPot {
+		standing = 0
+	}
 	left := w.steps.Input("left of the year's sum", state.Left.GBP(), gbp,
 		working.Origin{Kind: working.FromLine, Source: "the pot after the lines before this one", Confidence: state.Confidence})
-	if w.l.Standing > 0 {
-		standing := w.steps.Input("approved before", w.l.Standing.GBP(), gbp, working.Origin{Kind: working.FromLine, Ref: w.l.ID, Source: "what the line replaces"})
-		left = w.steps.Step("left with what was approved before", working.Add, gbp, "ARRS: what was approved stands, though the sum was lowered since", left, standing)
+	if standing > 0 {
+		before := w.steps.Input("approved before", standing.GBP(), gbp, working.Origin{Kind: working.FromLine, Ref: w.l.ID, Source: "what the line replaces"})
+		left = w.steps.Step("left with what was approved before", working.Add, gbp, "ARRS: what was approved stands, though the sum was lowered since", left, before)
 	}
-	payable := min(within, state.Left+w.l.Standing)
+	payable := min(within, state.Left+standing)
 	final := w.steps.Step("payable", working.Minimum, gbp, "ARRS: no more than the year's sum, in claim order", w.left, left)
 	if payable < within {
 		if err := w.cutPence(TestYearSum, ReasonOverYearSum, payable, nil); err != nil {
@@ -550,7 +553,7 @@ func (w *walk) testYearSum() error {
 	if final.Value.Cmp(payable.GBP()) != 0 {
 		return fault.Bug("line %s: the working does not give what is payable", w.l.ID)
 	}
-	state.take(payable - w.l.Standing)
+	state.take(payable - standing)
 	state.Unfunded += within - payable
 	w.out.Payable, w.out.Working, w.out.Confidence = payable, w.steps.Done(), w.steps.Done().Confidence()
 	return nil

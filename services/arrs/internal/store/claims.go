@@ -74,7 +74,7 @@ type LineRow struct {
 	PCNCode      string
 	Month        period.Month // whose cost it is
 	EngagementID string
-	Left         string // last day of the person's work, if the line says that it was the last; it is not read back
+	Left         string // last day of the person's work, if the line says that it was the last
 	Kind         ClaimKind
 	Live         bool
 	Role, Person string
@@ -325,14 +325,14 @@ func texts(months []period.Month) []string {
 	return out
 }
 
-const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
+const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, left_date, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
 	approved_pence, confidence, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	var month, pot string
 	var held, terms, entry, assessment []byte
 	var confidence int64
-	if err := rows.Scan(&l.ID, &l.ClaimID, &l.Revision, &l.Number, &l.PCNCode, &month, &l.EngagementID, &l.Kind, &l.Live, &l.Role, &l.Person, &pot, &held, &l.Claimed,
+	if err := rows.Scan(&l.ID, &l.ClaimID, &l.Revision, &l.Number, &l.PCNCode, &month, &l.EngagementID, &l.Left, &l.Kind, &l.Live, &l.Role, &l.Person, &pot, &held, &l.Claimed,
 		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Replaced, &l.Paid, &l.PaidBy, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
 		return l, err
 	}

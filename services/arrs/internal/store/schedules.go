@@ -218,7 +218,7 @@ func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition s
 }
 
 // DueClaim is what of a claim waits for a close, with the commissioner that owes it: the one it was put forward to, or that paid what a
-// correction replaces. The lines of a correction can come to nothing in sum.
+// correction replaces.
 type DueClaim struct {
 	rules.DueClaim
 	CommissionerCode string
@@ -264,22 +264,26 @@ func scanDue(rows *sql.Rows) (d DueClaim, err error) {
 	return d, p.err
 }
 
-// ClaimingPCNs returns the PCNs that ever put a claim forward to a commissioner, in order.
+// ClaimingPCNs returns the PCNs that ever put a claim forward to a commissioner, or of which it paid what a correction that waits for a close
+// replaces, in order.
 func ClaimingPCNs(ctx context.Context, q sqldb.Querier, commissioner string) ([]string, error) {
-	codes, err := sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT pcn_code FROM claims WHERE commissioner_code = $1 ORDER BY pcn_code`, commissioner)
+	codes, err := sqldb.Collect(ctx, q, sqldb.Text, `SELECT pcn_code FROM claims WHERE commissioner_code = $1
+		UNION SELECT l.pcn_code FROM claim_lines l WHERE l.paid_by = $1 AND `+waiting+` ORDER BY pcn_code`, commissioner)
 	if err != nil {
 		return nil, fmt.Errorf("load PCNs with claims: %w", err)
 	}
 	return codes, nil
 }
 
-// MarkScheduled notes the schedule of the lines of claims that wait for one, and returns how many lines they are.
-func MarkScheduled(ctx context.Context, tx *sqldb.Tx, scheduleID string, claims []string) (marked int64, err error) {
+// MarkScheduled notes the schedule of the lines of claims that wait for one and that a body owes, and by whom they are now paid. It returns
+// how many lines they are.
+func MarkScheduled(ctx context.Context, tx *sqldb.Tx, scheduleID, paidBy, owedBy string, claims []string) (marked int64, err error) {
 	err = sqldb.InBatches(claims, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("l.claim_id", batch)
-		schedule := f.Arg(scheduleID)
-		result, err := tx.Exec(ctx, `UPDATE claim_lines AS l SET schedule_id = `+schedule+f.String()+` AND `+waiting, f.Args()...)
+		f.Where(strings.ReplaceAll(owing, "c.commissioner_code", "(SELECT c.commissioner_code FROM claims c WHERE c.claim_id = l.claim_id)")+" = ?", owedBy)
+		schedule, by := f.Arg(scheduleID), f.Arg(paidBy)
+		result, err := tx.Exec(ctx, `UPDATE claim_lines AS l SET schedule_id = `+schedule+`, paid_by = `+by+f.String()+` AND `+waiting, f.Args()...)
 		if err != nil {
 			return fmt.Errorf("note %s with lines of claims: %w", scheduleID, err)
 		}

@@ -158,6 +158,11 @@ type PotRow struct {
 	GivenUp, Awarded, Submitted, Approved, Scheduled money.Pence
 }
 
+// LedPCNs returns the PCNs of which a commissioner ever had a year fixed, in order.
+func LedPCNs(ctx context.Context, q sqldb.Querier, commissioner string) ([]string, error) {
+	return sqldb.Collect(ctx, q, sqldb.Text, `SELECT DISTINCT pcn_code FROM years WHERE commissioner_code = $1 ORDER BY pcn_code`, commissioner)
+}
+
 // Pots returns the running totals of some PCNs in a year; a pot that nothing has touched is absent.
 func Pots(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]PotRow, error) {
 	var out []PotRow

@@ -168,7 +168,9 @@ type Engagement struct {
 	// When.
 	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// Tag for ChangeEngagement.
-	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Last day, YYYY-MM-DD, by its terms or by a claim that says that the person has left; empty while it lasts.
+	EndsOn        string `protobuf:"bytes,12,opt,name=ends_on,json=endsOn,proto3" json:"ends_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +278,13 @@ func (x *Engagement) GetChangedAt() *timestamppb.Timestamp {
 func (x *Engagement) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *Engagement) GetEndsOn() string {
+	if x != nil {
+		return x.EndsOn
 	}
 	return ""
 }
@@ -1151,7 +1160,7 @@ var File_pcnfunding_arrs_v1_engagement_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_engagement_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/arrs/v1/engagement.proto\x12\x12pcnfunding.arrs.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x03\n" +
+	"#pcnfunding/arrs/v1/engagement.proto\x12\x12pcnfunding.arrs.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x03\n" +
 	"\n" +
 	"Engagement\x12#\n" +
 	"\rengagement_id\x18\x01 \x01(\tR\fengagementId\x12\x19\n" +
@@ -1169,7 +1178,8 @@ const file_pcnfunding_arrs_v1_engagement_proto_rawDesc = "" +
 	"\n" +
 	"changed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\xcc\x04\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\x12\x17\n" +
+	"\aends_on\x18\f \x01(\tR\x06endsOn\"\xcc\x04\n" +
 	"\x0fEngagementTerms\x12&\n" +
 	"\trole_code\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\fR\broleCode\x12\x1b\n" +
 	"\x04band\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x04band\x12)\n" +

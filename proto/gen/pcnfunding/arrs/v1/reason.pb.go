@@ -287,6 +287,8 @@ const (
 	Reason_FACTS_CHANGED Reason = 164
 	// One person counts for no more than the ceiling of WTE, and other lines have used it.
 	Reason_OVER_WTE_CEILING Reason = 165
+	// Two bodies, of which neither has taken over the other's debts, paid what a correction would replace.
+	Reason_CORRECTION_OF_TWO_BODIES Reason = 166
 )
 
 // Enum value maps for Reason.
@@ -423,6 +425,7 @@ var (
 		163: "APPROVED_BELOW_REPLACED",
 		164: "FACTS_CHANGED",
 		165: "OVER_WTE_CEILING",
+		166: "CORRECTION_OF_TWO_BODIES",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -556,6 +559,7 @@ var (
 		"APPROVED_BELOW_REPLACED":    163,
 		"FACTS_CHANGED":              164,
 		"OVER_WTE_CEILING":           165,
+		"CORRECTION_OF_TWO_BODIES":   166,
 	}
 )
 
@@ -590,7 +594,7 @@ var File_pcnfunding_arrs_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xbd\x17\n" +
+	"\x1fpcnfunding/arrs/v1/reason.proto\x12\x12pcnfunding.arrs.v1*\xdc\x17\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -726,7 +730,8 @@ const file_pcnfunding_arrs_v1_reason_proto_rawDesc = "" +
 	"\x17CORRECTION_OF_OTHER_POT\x10\xa2\x01\x12\x1c\n" +
 	"\x17APPROVED_BELOW_REPLACED\x10\xa3\x01\x12\x12\n" +
 	"\rFACTS_CHANGED\x10\xa4\x01\x12\x15\n" +
-	"\x10OVER_WTE_CEILING\x10\xa5\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
+	"\x10OVER_WTE_CEILING\x10\xa5\x01\x12\x1d\n" +
+	"\x18CORRECTION_OF_TWO_BODIES\x10\xa6\x01BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1;arrsv1b\x06proto3"
 
 var (
 	file_pcnfunding_arrs_v1_reason_proto_rawDescOnce sync.Once

@@ -196,9 +196,10 @@ CREATE TABLE claim_lines (
     -- Least confidence among the figures that the payable amount rests on, so that a close need not read pay.
     confidence       BIGINT NOT NULL DEFAULT 0 CHECK (confidence BETWEEN 0 AND 5),
     schedule_id      TEXT NOT NULL DEFAULT '',
-    -- Of a correction: what was approved of the lines it replaces, what of that is in schedules, and whose those are. The difference is due.
+    -- Of a correction: what was approved of the lines it replaces, and what of that is in schedules. The difference is due, by whom those are.
     replaced_pence   BIGINT NOT NULL DEFAULT 0 CHECK (replaced_pence >= 0),
     paid_pence       BIGINT NOT NULL DEFAULT 0 CHECK (paid_pence >= 0),
+    -- The body whose schedule the line is in, or that of what a correction replaces.
     paid_by          TEXT NOT NULL DEFAULT '',
     replaced_by      TEXT NOT NULL DEFAULT '',
     decision_reason  TEXT NOT NULL DEFAULT '',
@@ -208,7 +209,7 @@ CREATE TABLE claim_lines (
     assessment       BYTEA NOT NULL
 );
 CREATE INDEX claim_lines_by_claim ON claim_lines (claim_id, revision, number);
-CREATE INDEX claim_lines_left ON claim_lines (engagement_id) WHERE live AND left_date <> '';
+CREATE INDEX claim_lines_left ON claim_lines (engagement_id) WHERE left_date <> '';
 CREATE INDEX claim_lines_by_month ON claim_lines (pcn_code, month) WHERE live;
 -- Corrections that wait for a decision.
 CREATE INDEX claims_correcting ON claims (pcn_code) WHERE kind = 3 AND state IN (1, 2);
