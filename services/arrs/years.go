@@ -36,13 +36,13 @@ const fixAttempts = 5
 var errInputsMoved = errors.New("another fix of the year came between")
 
 // membershipDay is the day whose PCNs and leaders count for a year: its first or, within it, the first of the month that runs. PCNs began
-// on 1 July 2019.
+// on 1 July 2019, and the register's open on 1 October, when they were given codes.
 func membershipDay(year period.FinancialYear, today period.Date) period.Date {
 	if month := today.Month(); month.FinancialYear() == year {
 		return month.First()
 	}
 	if year == firstYear {
-		return year.First().Add(3).First()
+		return year.First().Add(6).First()
 	}
 	return year.First().First()
 }

@@ -188,7 +188,7 @@ func TestFixYear_HasTwoPotsIn2024AndOffersIn2019(t *testing.T) {
 		require.Equal(t, int64(5212065), gp.GetEntitlementPence(), "1.303 × 40,000.5")
 		require.Equal(t, "2024-10", gp.GetFromMonth())
 		offers := s.fix(t, "QJK", "2019-20")
-		require.Equal(t, "2019-07-01", s.register.asked[len(s.register.asked)-1].GetMembershipDate(), "the day on which PCNs began")
+		require.Equal(t, "2019-10-01", s.register.asked[len(s.register.asked)-1].GetMembershipDate(), "the day on which PCNs were given codes")
 		require.Len(t, offers.GetTotals(), 2)
 		require.Equal(t, int64(2835750), s.pot(t, "U1", "2019-20", arrsv1.Pot_OFFER_CLINICAL_PHARMACIST).GetEntitlementPence(), "37,810 × 9 ÷ 12")
 		require.Equal(t, int64(2*2835750), s.pot(t, "U2", "2019-20", arrsv1.Pot_OFFER_CLINICAL_PHARMACIST).GetEntitlementPence())
