@@ -334,28 +334,12 @@ func TestCorrection_IsOfTheBodyThatPaid(t *testing.T) {
 	for _, order := range [][]string{{"15N", "16C"}, {"16C", "15N"}} {
 		t.Run(order[0]+" first", func(t *testing.T) {
 			eachClaims(t, func(t *testing.T, s *claimSuite) {
-				s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
-				s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
-				s.engage(t, "U1", "CC 1")
-				s.engage(t, "U1", "CC 2")
-				s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
-				require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
-				s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
-				s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "16C"}
-				for _, in := range []*arrsv1.ClaimEntry{correcting("U1", "2025-10", costing("CC 1", 0)), entry("U1", "2025-10", costing("CC 2", 300_00))} {
-					in.CommissionerCode = "16C"
-					claim, err := s.put(t, testkit.Preparer("16C"), in)
-					require.NoError(t, err)
-					_, err = s.arrs.DecideClaim(s.as(t, testkit.Approver("16C")), &arrsv1.DecideClaimRequest{
-						RequestId: s.next(), ClaimId: claim.GetClaimId(), Etag: claim.GetEtag(), Approve: true,
-					})
-					require.NoError(t, err)
-				}
+				s.paidBefore16C(t)
+				s.by16C(t, correcting("U1", "2025-10", costing("CC 1", 0)))
+				s.by16C(t, entry("U1", "2025-10", costing("CC 2", 300_00)))
 				due := make(map[string]int64)
 				for _, code := range order {
-					out, err := s.arrs.CloseMonth(s.as(t, testkit.Preparer(code)), &arrsv1.CloseMonthRequest{RequestId: s.next(), CommissionerCode: code, Month: "2025-12"})
-					require.NoError(t, err)
-					due[code] = out.GetPayTotalPence()
+					due[code] = s.closeOf(t, code, "2025-12")
 				}
 				require.Equal(t, map[string]int64{"15N": -1_000_00, "16C": 300_00}, due)
 			})
@@ -422,6 +406,19 @@ func TestCorrection_ReplacesTheUpliftToo(t *testing.T) {
 	})
 }
 
+// paidBefore16C has 15N pay £1,000 for October of CC 1, before the PCN goes to 16C, which takes over no debt.
+func (s *claimSuite) paidBefore16C(t *testing.T) {
+	t.Helper()
+	s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
+	s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+	s.engage(t, "U1", "CC 1")
+	s.engage(t, "U1", "CC 2")
+	s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
+	require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
+	s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
+	s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "16C"}
+}
+
 // by16C has a claim put forward and approved by people of 16C.
 func (s *claimSuite) by16C(t *testing.T, in *arrsv1.ClaimEntry) *arrsv1.Claim {
 	t.Helper()
@@ -446,14 +443,7 @@ func (s *claimSuite) closeOf(t *testing.T, code, month string) int64 {
 // TestCorrection_OfLinesThatTwoBodiesPaid holds that each body takes up its own line of one claim.
 func TestCorrection_OfLinesThatTwoBodiesPaid(t *testing.T) {
 	eachClaims(t, func(t *testing.T, s *claimSuite) {
-		s.register.set(closePCN("U1", "15N", ""), closePCN("U2", "16C", ""), closePCN("U3", "15N", ""))
-		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
-		s.engage(t, "U1", "CC 1")
-		s.engage(t, "U1", "CC 2")
-		s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00)))
-		require.Equal(t, int64(1_000_00), s.closes(t, "2025-10").GetPayTotalPence())
-		s.fix(t, "U1", "16C", 2025, 2, single(100_000_00))
-		s.register.movedFrom, s.register.moved = "2025-11-01", map[string]string{"U1": "16C"}
+		s.paidBefore16C(t)
 		s.by16C(t, entry("U1", "2025-10", costing("CC 2", 300_00)))
 		s.by16C(t, correcting("U1", "2025-10", costing("CC 1", 900_00), costing("CC 2", 350_00)))
 		require.Equal(t, int64(-100_00), s.closeOf(t, "15N", "2025-12"))
