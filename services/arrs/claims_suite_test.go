@@ -192,7 +192,16 @@ func (s *claimSuite) submit(t testing.TB, in *arrsv1.ClaimEntry) *arrsv1.Claim {
 	out, err := s.arrs.SubmitClaim(s.as(t, network("manager", in.GetPcnCode())), &arrsv1.SubmitClaimRequest{RequestId: s.next(), Claim: in})
 	require.NoError(t, err, fields(err))
 	s.balanced(t)
+	s.shows(t, out)
 	return out
+}
+
+// shows holds that a call answered what the claim is read as afterwards.
+func (s *claimSuite) shows(t testing.TB, answered *arrsv1.Claim) {
+	t.Helper()
+	read, err := s.arrs.GetClaim(testkit.As(t.Context(), network("manager", answered.GetPcnCode())), &arrsv1.GetClaimRequest{ClaimId: answered.GetClaimId()})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(read, answered), "read %v\nanswered %v", read, answered)
 }
 
 func (s *claimSuite) amend(t testing.TB, claim *arrsv1.Claim, in *arrsv1.ClaimEntry) (*arrsv1.Claim, error) {
@@ -201,6 +210,9 @@ func (s *claimSuite) amend(t testing.TB, claim *arrsv1.Claim, in *arrsv1.ClaimEn
 		RequestId: s.next(), ClaimId: claim.GetClaimId(), Etag: claim.GetEtag(), Claim: in,
 	})
 	s.balanced(t)
+	if err == nil {
+		s.shows(t, out)
+	}
 	return out, err
 }
 
