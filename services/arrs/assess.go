@@ -124,7 +124,7 @@ func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *ent
 	}
 	for i := range e.lines {
 		line := &e.lines[i].line
-		line.ID, line.Region = newID(), g.regions[line.Month].region
+		line.ID, line.Region, line.Known = newID(), g.regions[line.Month].region, g.today
 		if !slices.Contains(in.months, line.Month) {
 			in.months = append(in.months, line.Month)
 		}
@@ -192,17 +192,33 @@ func (in *assessing) assessMonthly() (*assessed, error) {
 
 // assessTime decides lines of working time, after those that hold something.
 func (in *assessing) assessTime(before []rules.Held) (*assessed, error) {
+	// Lines that take off come first, so that what they free is there for the others; the rest keep their order.
+	order := make([]int, len(in.lines))
+	for i := range order {
+		order[i] = i
+	}
+	takesOff := func(i int) int {
+		if cost, err := in.lines[i].line.Cost(); err == nil && cost < in.lines[i].line.Standing {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(takesOff(i), takesOff(j)) })
 	lines := make([]rules.ClaimLine, len(in.lines))
-	for i := range in.lines {
-		lines[i] = in.lines[i].line
+	for n, i := range order {
+		lines[n] = in.lines[i].line
 	}
 	year, err := rules.AssessYear(in.contextFor(before, in.own), lines)
 	if err != nil {
 		return nil, err
 	}
 	out := new(assessed)
-	for i := range year.Lines {
-		out.add(in, i, &year.Lines[i])
+	came := make([]int, len(order))
+	for n, i := range order {
+		came[i] = n
+	}
+	for i := range in.lines {
+		out.add(in, i, &year.Lines[came[i]])
 	}
 	return out, nil
 }
@@ -214,7 +230,7 @@ func (a *assessed) add(in *assessing, i int, of *rules.Assessed) {
 	a.lines = append(a.lines, store.LineRow{
 		ID: line.line.ID, Number: i + 1, PCNCode: line.engagement.PCNCode, Month: line.month, EngagementID: line.engagement.ID, Left: line.left, Kind: in.kind,
 		Live: in.kind != store.Correction, Role: of.Role, Person: line.line.Person, Pot: of.Pot, Held: of.Held, Claimed: of.Claimed, Payable: of.Payable,
-		Confidence: of.Confidence, Terms: line.terms, Entry: line.entry, Assessment: shown,
+		Confidence: of.Confidence, Known: line.line.Known, Terms: line.terms, Entry: line.entry, Assessment: shown,
 	})
 }
 

@@ -753,6 +753,30 @@ func TestClaims_EndWithWhoLeft(t *testing.T) {
 	})
 }
 
+// TestClaims_GoOnOnceALeaveIsTakenBack holds that of a month the last line speaks, also after it was corrected to nothing and claimed anew, and
+// that a leave which becomes known stops the approval of later months.
+func TestClaims_GoOnOnceALeaveIsTakenBack(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		later := s.submit(t, entry("U1", "2025-11", costing("CC 1", 2_000_00)))
+		left := costing("CC 1", 1_000_00)
+		left.LeftDate = "2025-10-15"
+		s.approved(t, entry("U1", "2025-10", left))
+		_, err := s.decide(t, later, true, "")
+		require.Equal(t, "FACTS_CHANGED", claimReason(err))
+		require.ErrorContains(t, err, "ended on 2025-10-15")
+		_, err = s.decide(t, later, false, "left in October")
+		require.NoError(t, err)
+		s.approved(t, correcting("U1", "2025-10", costing("CC 1", 0)))
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 2_000_00)))
+		require.Equal(t, int64(2_000_00), s.approved(t, entry("U1", "2025-11", costing("CC 1", 2_000_00))).GetLines()[0].GetApprovedPence())
+		list, err := s.arrs.ListEngagements(s.as(t, network("manager", "U1")), &arrsv1.ListEngagementsRequest{})
+		require.NoError(t, err)
+		require.Empty(t, list.GetEngagements()[0].GetEndsOn())
+	})
+}
+
 // TestDecideClaim_ApprovesWhatItWouldComeToNow holds that nothing is approved for a month that has not begun, nor on facts that were decided
 // otherwise since.
 func TestDecideClaim_ApprovesWhatItWouldComeToNow(t *testing.T) {

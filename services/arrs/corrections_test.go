@@ -320,12 +320,15 @@ func TestCorrection_StandsWhereTheSumWasLowered(t *testing.T) {
 		approved := s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00), costing("CC 2", 1_000_00)))
 		require.Equal(t, int64(2_000_00), approved.GetTotals()[0].GetApprovedPence())
 		s.fix(t, "U1", "15N", 2025, 2, single(1_500_00))
+		one, err := s.arrs.CheckClaim(s.as(t, network("manager", "U1")), &arrsv1.CheckClaimRequest{Claim: correcting("U1", "2025-10", costing("CC 2", 1_010_00))})
+		require.NoError(t, err)
+		require.Equal(t, int64(1_000_00), one.GetLines()[0].GetPayablePence(), "what stood goes no higher by itself")
 		less, err := s.arrs.SubmitClaim(s.as(t, network("manager", "U1")), &arrsv1.SubmitClaimRequest{
 			RequestId: s.next(), Claim: correcting("U1", "2025-10", costing("CC 1", 990_00), costing("CC 2", 1_010_00)),
 		})
 		require.NoError(t, err)
 		require.Equal(t, int64(990_00), less.GetLines()[0].GetPayablePence(), "no more is taken off than it says")
-		require.Equal(t, int64(1_000_00), less.GetLines()[1].GetPayablePence(), "and what stood goes no higher")
+		require.Equal(t, int64(1_010_00), less.GetLines()[1].GetPayablePence(), "and what one line frees is there for the other")
 	})
 }
 
@@ -577,6 +580,65 @@ func TestCorrection_LeavesWhatTwoBodiesPaidToThem(t *testing.T) {
 			return in
 		}())
 		require.Contains(t, fields(err), "claim.lines[0].label CORRECTION_OF_TWO_BODIES 15N and 16C paid")
+	})
+}
+
+// TestCorrection_OfSeveralLinesKeepsWhatStoodTogether holds for pay entered under each other's names, whatever the order of the lines and
+// whatever is left of the sum.
+func TestCorrection_OfSeveralLinesKeepsWhatStoodTogether(t *testing.T) {
+	for name, sum := range map[string]money.Pence{"used up": 3_000_00, "lowered": 2_500_00} {
+		t.Run(name, func(t *testing.T) {
+			eachClaims(t, func(t *testing.T, s *claimSuite) {
+				s.fix(t, "U1", "15N", 2025, 1, single(3_000_00))
+				s.engage(t, "U1", "CC 1")
+				s.engage(t, "U1", "CC 2")
+				s.approved(t, entry("U1", "2025-10", costing("CC 1", 1_000_00), costing("CC 2", 2_000_00)))
+				s.fix(t, "U1", "15N", 2025, 2, single(sum))
+				for _, lines := range [][]*arrsv1.LineEntry{
+					{costing("CC 1", 2_000_00), costing("CC 2", 1_000_00)}, {costing("CC 2", 1_000_00), costing("CC 1", 2_000_00)}, {costing("CC 1", 3_000_00), costing("CC 2", 0)},
+				} {
+					checked, err := s.arrs.CheckClaim(s.as(t, network("manager", "U1")), &arrsv1.CheckClaimRequest{Claim: correcting("U1", "2025-10", lines...)})
+					require.NoError(t, err, fields(err))
+					require.Equal(t, int64(3_000_00), checked.GetTotals()[0].GetPayablePence())
+					require.Equal(t, lines[0].GetLabel(), checked.GetLines()[0].GetLabel(), "in the order in which they were entered")
+				}
+			})
+		})
+	}
+}
+
+// TestCorrection_ToNothingLeavesWorkingTimeToOthers holds for two engagements of one person, of which one should never have been claimed.
+func TestCorrection_ToNothingLeavesWorkingTimeToOthers(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		person := func(r *arrsv1.RecordEngagementRequest) { r.PersonReference, r.Terms.PerWeek = "A1", "30" }
+		s.engage(t, "U1", "CC 1", person)
+		s.engage(t, "U1", "CC 2", person)
+		s.approved(t, entry("U1", "2025-10", costing("CC 1", 2_000_00), costing("CC 2", 2_000_00)))
+		for _, lines := range [][]*arrsv1.LineEntry{{costing("CC 1", 0), costing("CC 2", 2_000_00)}, {costing("CC 2", 2_000_00), costing("CC 1", 0)}} {
+			checked, err := s.arrs.CheckClaim(s.as(t, network("manager", "U1")), &arrsv1.CheckClaimRequest{Claim: correcting("U1", "2025-10", lines...)})
+			require.NoError(t, err, fields(err))
+			require.Equal(t, int64(2_000_00), checked.GetTotals()[0].GetPayablePence(), "0.8 WTE is within the one that the person may count for")
+		}
+	})
+}
+
+// TestCorrection_GoesByThePriceThatWasKnown holds that a price which was replaced since is paid by an uplift, where it was passed on, and not
+// by the way of a correction.
+func TestCorrection_GoesByThePriceThatWasKnown(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		s.engage(t, "U1", "CC 1")
+		s.clock.Set(day(2025, 7, 10))
+		s.approved(t, entry("U1", "2025-06", costing("CC 1", 3_200_00)))
+		s.clock.Set(day(2025, 9, 10))
+		first := s.approved(t, correcting("U1", "2025-06", costing("CC 1", 3_199_99)))
+		require.Equal(t, int64(3_012_50), first.GetLines()[0].GetPayablePence())
+		second := s.approved(t, correcting("U1", "2025-06", costing("CC 1", 3_200_00)))
+		require.Equal(t, int64(3_012_50), second.GetLines()[0].GetPayablePence(), "as known when the month was claimed")
+		s.approved(t, uplifting("U1", "2025-08", "2025-06", 3_200_00))
+		third := s.submit(t, correcting("U1", "2025-06", costing("CC 1", 3_200_00)))
+		require.Equal(t, int64(coordinator), third.GetLines()[0].GetPayablePence(), "the uplift was passed on")
 	})
 }
 

@@ -67,8 +67,8 @@ func (s *Service) DecideClaim(ctx context.Context, req *arrsv1.DecideClaimReques
 	})
 }
 
-// current refuses to approve a claim on which a decision bears that was recorded after the claim was assessed: what was seen is not what it
-// would come to now.
+// current refuses to approve a claim on which a decision bears that was recorded after the claim was assessed, or of an engagement that has
+// ended before its month by now: what was seen is not what it would come to.
 func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []store.LineRow, req *arrsv1.DecideClaimRequest) error {
 	if !req.GetApprove() {
 		return nil
@@ -76,6 +76,20 @@ func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []
 	decisions, err := store.DecisionsOn(ctx, q, row.CommissionerCode, row.PCNCode)
 	if err != nil {
 		return err
+	}
+	for i := range lines {
+		line := &lines[i]
+		if row.Kind == store.Uplift || line.Payable == 0 {
+			continue
+		}
+		engagement, err := store.Engagement(ctx, q, line.EngagementID)
+		if err != nil {
+			return err
+		}
+		if end := engagement.End; !end.IsZero() && end.Before(line.Month.First()) {
+			return fault.New(fault.Refused, reasonFactsChanged, "line %d: the engagement ended on %s, as is known since the claim was assessed: have it amended, which assesses it anew",
+				line.Number, end).With("line_id", line.ID).With("ended_on", end)
+		}
 	}
 	for i := range decisions {
 		d := &decisions[i]
@@ -85,7 +99,7 @@ func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []
 		if bears && d.DecidedAt > row.AssessedAt {
 			kind := arrsv1.DecisionKind(d.Kind) //nolint:gosec // enum
 			return fault.New(fault.Refused, reasonFactsChanged,
-				"%s was recorded on %s, after the claim was assessed: query the claim, and have it amended, which assesses it anew", kind, period.DateOf(sqldb.FromMicros(d.DecidedAt))).
+				"%s was recorded on %s, after the claim was assessed: have it amended, which assesses it anew", kind, period.DateOf(sqldb.FromMicros(d.DecidedAt))).
 				With("decision_id", d.ID).With("decision", kind)
 		}
 	}

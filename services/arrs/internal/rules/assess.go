@@ -155,14 +155,27 @@ type PotState struct {
 	Unfunded money.Pence
 	// Overdrawn is what was paid before beyond the usable sum, as after the sum was lowered.
 	Overdrawn money.Pence
+	freed     money.Pence
 }
 
-// take takes what a line is paid, above what was paid before for what it replaces; what is below that goes back, first to what is overdrawn.
+// take takes what a line is paid, above what was paid before for what it replaces. What is below that is freed for the lines after it: they
+// are of one correction, which takes off no more than it says.
 func (p *PotState) take(paid money.Pence) {
 	p.Paid += paid
-	back := min(max(-paid, 0), p.Overdrawn)
+	if paid < 0 {
+		p.freed -= paid
+		return
+	}
+	freed := min(paid, p.freed)
+	p.freed -= freed
+	p.Left -= paid - freed
+}
+
+// settle gives what was freed and not used back, first to what is overdrawn.
+func (p *PotState) settle() {
+	back := min(p.freed, p.Overdrawn)
 	p.Overdrawn -= back
-	p.Left -= paid + back
+	p.Left, p.freed = p.Left+p.freed-back, 0
 }
 
 // Year is a network's year, assessed.
@@ -282,6 +295,7 @@ func (a *assessor) check(lines []ClaimLine) error {
 func (a *assessor) states() ([]PotState, error) {
 	out := make([]PotState, 0, len(a.pots))
 	for _, state := range a.pots {
+		state.settle()
 		if state.Refused == nil && state.PaidBefore+state.Paid+state.Left-state.Overdrawn != state.Usable {
 			return nil, fault.Bug("pot %s: paid and left do not make up its sum", state.Pot)
 		}

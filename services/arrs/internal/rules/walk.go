@@ -381,6 +381,9 @@ func (w *walk) aboveBaseline(baseline *Baseline) error {
 // count takes the working time that passed up in the state, for the lines that follow. A line that waits for a price or a sum
 // keeps its place.
 func (w *walk) count() {
+	if w.out.Claimed == 0 && w.l.Standing > 0 {
+		return // what is corrected to nothing leaves its working time to others
+	}
 	w.a.occupy(w.l.Person, w.l.Role, w.l.Month, w.admitted)
 	for _, s := range w.admitted {
 		w.out.Held.Admitted = append(w.out.Held.Admitted, HeldTime{s.from, s.to, s.wte})
@@ -537,13 +540,13 @@ func (w *walk) testYearSum() error {
 	if pot != w.l.StandingPot {
 		standing = 0
 	}
-	left := w.steps.Input("left of the year's sum", state.Left.GBP(), gbp,
+	left := w.steps.Input("left of the year's sum", (state.Left + state.freed).GBP(), gbp,
 		working.Origin{Kind: working.FromLine, Source: "the pot after the lines before this one", Confidence: state.Confidence})
 	if standing > 0 {
 		before := w.steps.Input("approved before", standing.GBP(), gbp, working.Origin{Kind: working.FromLine, Ref: w.l.ID, Source: "what the line replaces"})
 		left = w.steps.Step("left with what was approved before", working.Add, gbp, "ARRS: what was approved stands, though the sum was lowered since", left, before)
 	}
-	payable := min(within, state.Left+standing)
+	payable := min(within, state.Left+state.freed+standing)
 	final := w.steps.Step("payable", working.Minimum, gbp, "ARRS: no more than the year's sum, in claim order", w.left, left)
 	if payable < within {
 		if err := w.cutPence(TestYearSum, ReasonOverYearSum, payable, nil); err != nil {

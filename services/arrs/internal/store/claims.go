@@ -84,6 +84,7 @@ type LineRow struct {
 	Payable      money.Pence
 	Approved     money.Pence
 	Confidence   working.Confidence // the least of the figures that the payable amount rests on
+	Known        period.Date        // the day whose knowledge of figures decided
 	ScheduleID   string
 	// Replaced is what was approved before of the engagement and month that a correction is of, Paid what of it is in schedules and PaidBy
 	// whose those are, and ReplacedBy the line of the correction that took the place of this one.
@@ -188,7 +189,7 @@ func Claims(ctx context.Context, q sqldb.Querier, by ClaimFilter) ([]ClaimRow, e
 func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 	_, err := tx.BulkInsert(ctx, "claim_lines", []string{
 		"line_id", "claim_id", "revision", "number", "pcn_code", "month", "engagement_id", "left_date", "kind", "live", "role_code", "person", "pot", "held", "claimed_pence",
-		"payable_pence", "replaced_pence", "confidence", "terms", "entry", "assessment",
+		"payable_pence", "replaced_pence", "confidence", "known_on", "terms", "entry", "assessment",
 	}, rowsOf(lines, func(l LineRow) ([]any, error) {
 		held, err := heldBytes(l.Held)
 		if err != nil {
@@ -208,7 +209,7 @@ func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 		}
 		return []any{
 			l.ID, l.ClaimID, int64(l.Revision), int64(l.Number), l.PCNCode, l.Month.String(), l.EngagementID, l.Left, int64(l.Kind), l.Live, l.Role, l.Person, string(l.Pot), held,
-			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), terms, entry, assessment,
+			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), l.Known.String(), terms, entry, assessment,
 		}, nil
 	}))
 	if err != nil {
@@ -326,18 +327,18 @@ func texts(months []period.Month) []string {
 }
 
 const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, left_date, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
-	approved_pence, confidence, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
+	approved_pence, confidence, known_on, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
-	var month, pot string
+	var month, pot, known string
 	var held, terms, entry, assessment []byte
 	var confidence int64
 	if err := rows.Scan(&l.ID, &l.ClaimID, &l.Revision, &l.Number, &l.PCNCode, &month, &l.EngagementID, &l.Left, &l.Kind, &l.Live, &l.Role, &l.Person, &pot, &held, &l.Claimed,
-		&l.Payable, &l.Approved, &confidence, &l.ScheduleID, &l.Replaced, &l.Paid, &l.PaidBy, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
+		&l.Payable, &l.Approved, &confidence, &known, &l.ScheduleID, &l.Replaced, &l.Paid, &l.PaidBy, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
 		return l, err
 	}
 	var p parser
-	l.Month, l.Pot, l.Confidence = p.month(month), rules.Pot(pot), working.Confidence(confidence)
+	l.Month, l.Pot, l.Confidence, l.Known = p.month(month), rules.Pot(pot), working.Confidence(confidence), p.date(known)
 	if p.err != nil {
 		return l, p.err
 	}

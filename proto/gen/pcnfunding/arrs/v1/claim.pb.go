@@ -1021,8 +1021,9 @@ type ClaimEntry struct {
 	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
 	// Commissioner that leads the PCN.
 	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
-	// Month claimed for, YYYY-MM. From a PCN it lies within the months that the national form lists, counted from the day of submission;
-	// a month longer past is entered by a finance preparer of the commissioner, with ImportClaims. An amendment keeps the month it has.
+	// Month claimed for, YYYY-MM. From a PCN it lies within the months that the national form lists, counted from the day of submission,
+	// but for a correction, which can be of any; a month longer past is entered by a finance preparer of the commissioner. An amendment
+	// keeps the month it has.
 	Month string `protobuf:"bytes,3,opt,name=month,proto3" json:"month,omitempty"`
 	// What it asks for; MONTHLY by default.
 	Kind ClaimKind `protobuf:"varint,4,opt,name=kind,proto3,enum=pcnfunding.arrs.v1.ClaimKind" json:"kind,omitempty"`

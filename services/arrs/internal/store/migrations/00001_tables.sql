@@ -195,6 +195,8 @@ CREATE TABLE claim_lines (
     approved_pence   BIGINT NOT NULL DEFAULT 0 CHECK (approved_pence BETWEEN 0 AND payable_pence),
     -- Least confidence among the figures that the payable amount rests on, so that a close need not read pay.
     confidence       BIGINT NOT NULL DEFAULT 0 CHECK (confidence BETWEEN 0 AND 5),
+    -- The day whose knowledge of figures decided.
+    known_on         TEXT NOT NULL DEFAULT '',
     schedule_id      TEXT NOT NULL DEFAULT '',
     -- Of a correction: what was approved of the lines it replaces, and what of that is in schedules. The difference is due, by whom those are.
     replaced_pence   BIGINT NOT NULL DEFAULT 0 CHECK (replaced_pence >= 0),
@@ -210,6 +212,7 @@ CREATE TABLE claim_lines (
 );
 CREATE INDEX claim_lines_by_claim ON claim_lines (claim_id, revision, number);
 CREATE INDEX claim_lines_left ON claim_lines (engagement_id) WHERE left_date <> '';
+CREATE INDEX claim_lines_by_engagement ON claim_lines (engagement_id, month);
 CREATE INDEX claim_lines_by_month ON claim_lines (pcn_code, month) WHERE live;
 -- Corrections that wait for a decision.
 CREATE INDEX claims_correcting ON claims (pcn_code) WHERE kind = 3 AND state IN (1, 2);
