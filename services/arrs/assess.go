@@ -124,7 +124,7 @@ func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *ent
 	}
 	for i := range e.lines {
 		line := &e.lines[i].line
-		line.ID, line.Region, line.Known = newID(), g.regions[line.Month].region, g.today
+		line.ID, line.Region, line.PriceKnown = newID(), g.regions[line.Month].region, g.today
 		if !slices.Contains(in.months, line.Month) {
 			in.months = append(in.months, line.Month)
 		}
@@ -190,37 +190,55 @@ func (in *assessing) assessMonthly() (*assessed, error) {
 	return out, out.sum()
 }
 
-// assessTime decides lines of working time, after those that hold something.
+// assessTime decides lines of working time, after those that hold something. Lines of a correction that take off come first, so that what
+// they free is there for the others: which do is seen from what they cost, and then from what they come to.
 func (in *assessing) assessTime(before []rules.Held) (*assessed, error) {
-	// Lines that take off come first, so that what they free is there for the others; the rest keep their order.
-	order := make([]int, len(in.lines))
-	for i := range order {
-		order[i] = i
-	}
-	takesOff := func(i int) int {
-		if cost, err := in.lines[i].line.Cost(); err == nil && cost < in.lines[i].line.Standing {
-			return 0
+	comes := make([]money.Pence, len(in.lines))
+	for i := range in.lines {
+		cost, err := in.lines[i].line.Cost()
+		if err != nil {
+			return nil, err
 		}
-		return 1
+		comes[i] = cost
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(takesOff(i), takesOff(j)) })
-	lines := make([]rules.ClaimLine, len(in.lines))
-	for n, i := range order {
-		lines[n] = in.lines[i].line
-	}
-	year, err := rules.AssessYear(in.contextFor(before, in.own), lines)
-	if err != nil {
-		return nil, err
+	order := in.takingOffFirst(comes)
+	decided := make([]*rules.Assessed, len(in.lines))
+	for again := in.kind == store.Correction; ; again = false {
+		lines := make([]rules.ClaimLine, len(order))
+		for n, i := range order {
+			lines[n] = in.lines[i].line
+		}
+		year, err := rules.AssessYear(in.contextFor(before, in.own), lines)
+		if err != nil {
+			return nil, err
+		}
+		for n, i := range order {
+			decided[i], comes[i] = &year.Lines[n], year.Lines[n].WithinMaximum
+		}
+		next := in.takingOffFirst(comes)
+		if !again || slices.Equal(next, order) {
+			break
+		}
+		order = next
 	}
 	out := new(assessed)
-	came := make([]int, len(order))
-	for n, i := range order {
-		came[i] = n
-	}
-	for i := range in.lines {
-		out.add(in, i, &year.Lines[came[i]])
+	for i := range decided {
+		out.add(in, i, decided[i])
 	}
 	return out, nil
+}
+
+// takingOffFirst orders the lines by whether they come to less than what they replace, and otherwise as they were entered.
+func (in *assessing) takingOffFirst(comes []money.Pence) []int {
+	var order, others []int
+	for i := range in.lines {
+		if comes[i] < in.lines[i].line.Standing {
+			order = append(order, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	return append(order, others...)
 }
 
 // add keeps what a line comes to.
@@ -230,7 +248,7 @@ func (a *assessed) add(in *assessing, i int, of *rules.Assessed) {
 	a.lines = append(a.lines, store.LineRow{
 		ID: line.line.ID, Number: i + 1, PCNCode: line.engagement.PCNCode, Month: line.month, EngagementID: line.engagement.ID, Left: line.left, Kind: in.kind,
 		Live: in.kind != store.Correction, Role: of.Role, Person: line.line.Person, Pot: of.Pot, Held: of.Held, Claimed: of.Claimed, Payable: of.Payable,
-		Confidence: of.Confidence, Known: line.line.Known, Terms: line.terms, Entry: line.entry, Assessment: shown,
+		Confidence: of.Confidence, PriceKnown: line.line.PriceKnown, Terms: line.terms, Entry: line.entry, Assessment: shown,
 	})
 }
 

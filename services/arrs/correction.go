@@ -24,8 +24,8 @@ func (in *assessing) assessCorrection() (*assessed, error) {
 		was := in.approved[in.lines[i].of()]
 		line := &in.lines[i].line
 		line.Standing, line.StandingPot, replaced[i] = was.approved(), was.pot(), was
-		if len(was.lines) == 1 {
-			line.Known = was.time.Known // a new price is an uplift's to pay, where it was passed on
+		if len(was.lines) == 1 && line.Standing > 0 {
+			line.PriceKnown = was.time.PriceKnown // a new price is an uplift's to pay, where it was passed on
 		}
 	}
 	out, err := in.assessTime(in.before(replaced...))

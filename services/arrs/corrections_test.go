@@ -607,6 +607,37 @@ func TestCorrection_OfSeveralLinesKeepsWhatStoodTogether(t *testing.T) {
 	}
 }
 
+// TestCorrection_FreesWhatItCameTo holds for money that is taken off otherwise than by a lower cost: fewer hours over the maximum, or an
+// engagement that by now had ended before.
+func TestCorrection_FreesWhatItCameTo(t *testing.T) {
+	eachClaims(t, func(t *testing.T, s *claimSuite) {
+		s.fix(t, "U1", "15N", 2025, 1, single(100_000_00))
+		was := s.engage(t, "U1", "CC 1")
+		s.engage(t, "U1", "CC 2")
+		full := s.approved(t, entry("U1", "2025-10", costing("CC 1", 5_000_00), costing("CC 2", 1_000_00))).GetTotals()[0].GetApprovedPence()
+		s.fix(t, "U1", "15N", 2025, 2, single(money.Pence(full)))
+		check := func(lines ...*arrsv1.LineEntry) *arrsv1.Claim {
+			checked, err := s.arrs.CheckClaim(s.as(t, network("manager", "U1")), &arrsv1.CheckClaimRequest{Claim: correcting("U1", "2025-10", lines...)})
+			require.NoError(t, err, fields(err))
+			return checked
+		}
+		half := costing("CC 1", 5_000_00)
+		half.PerWeek = "18.75"
+		first, last := check(half, costing("CC 2", 2_000_00)), check(costing("CC 2", 2_000_00), half)
+		require.Equal(t, int64(2_000_00), first.GetLines()[1].GetPayablePence())
+		require.Equal(t, int64(2_000_00), last.GetLines()[0].GetPayablePence())
+		require.Equal(t, first.GetTotals()[0].GetPayablePence(), last.GetTotals()[0].GetPayablePence())
+
+		_, err := s.arrs.ChangeEngagement(s.as(t, network("manager", "U1")), &arrsv1.ChangeEngagementRequest{
+			RequestId: s.next(), EngagementId: was.GetEngagementId(), Etag: was.GetEtag(),
+			Terms: &arrsv1.EngagementTerms{RoleCode: "CC", PerWeek: "37.5", StartDate: "2025-04-01", EndDate: "2025-09-30"},
+		})
+		require.NoError(t, err)
+		gone := check(costing("CC 1", 0), costing("CC 2", 2_000_00))
+		require.Equal(t, int64(2_000_00), gone.GetLines()[1].GetPayablePence(), "what was paid outside the engagement is there for others")
+	})
+}
+
 // TestCorrection_ToNothingLeavesWorkingTimeToOthers holds for two engagements of one person, of which one should never have been claimed.
 func TestCorrection_ToNothingLeavesWorkingTimeToOthers(t *testing.T) {
 	eachClaims(t, func(t *testing.T, s *claimSuite) {

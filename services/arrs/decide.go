@@ -3,6 +3,7 @@ package arrs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/change"
@@ -77,18 +78,9 @@ func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []
 	if err != nil {
 		return err
 	}
-	for i := range lines {
-		line := &lines[i]
-		if row.Kind == store.Uplift || line.Payable == 0 {
-			continue
-		}
-		engagement, err := store.Engagement(ctx, q, line.EngagementID)
-		if err != nil {
+	if row.Kind != store.Uplift {
+		if err := hasEnded(ctx, q, row.PCNCode, lines); err != nil {
 			return err
-		}
-		if end := engagement.End; !end.IsZero() && end.Before(line.Month.First()) {
-			return fault.New(fault.Refused, reasonFactsChanged, "line %d: the engagement ended on %s, as is known since the claim was assessed: have it amended, which assesses it anew",
-				line.Number, end).With("line_id", line.ID).With("ended_on", end)
 		}
 	}
 	for i := range decisions {
@@ -101,6 +93,28 @@ func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []
 			return fault.New(fault.Refused, reasonFactsChanged,
 				"%s was recorded on %s, after the claim was assessed: have it amended, which assesses it anew", kind, period.DateOf(sqldb.FromMicros(d.DecidedAt))).
 				With("decision_id", d.ID).With("decision", kind)
+		}
+	}
+	return nil
+}
+
+// hasEnded refuses to approve lines of engagements that have ended before their month by now, as another claim has said since.
+func hasEnded(ctx context.Context, q sqldb.Querier, pcn string, lines []store.LineRow) error {
+	months := make(map[string]store.LineRow)
+	for _, line := range lines {
+		if line.Payable > 0 {
+			months[line.EngagementID] = line
+		}
+	}
+	engagements, err := store.EngagementsNamed(ctx, q, pcn, slices.Sorted(maps.Keys(months)))
+	if err != nil {
+		return err
+	}
+	for i := range engagements {
+		line, end := months[engagements[i].ID], engagements[i].End
+		if !end.IsZero() && end.Before(line.Month.First()) {
+			return fault.New(fault.Refused, reasonFactsChanged, "line %d: the engagement ended on %s, as is known since the claim was assessed: have it amended, which assesses it anew",
+				line.Number, end).With("line_id", line.ID).With("ended_on", end)
 		}
 	}
 	return nil

@@ -342,6 +342,26 @@ func TestAssess_FollowsWhatWasKnown(t *testing.T) {
 	require.Equal(t, rules.ReasonPriceUnknown, reasonsOf(assess(t, c, line)), "the uplifted London price was not found")
 }
 
+// A price goes by its own day, so that a correction pays no backdated one, and sees every other figure as it is known by now.
+func TestAssess_TakesPricesAsKnownOnAnotherDay(t *testing.T) {
+	t.Parallel()
+	c := contextFor(t, 2025)
+	line := lineFor(t, rules.ClinicalPharmacist, "2025-05")
+	line.Salary, line.PriceKnown = 700_000, date(t, "2025-06-05")
+	require.Equal(t, "5581.00", assess(t, c, line).Payable.Plain(), "66,972 ÷ 12")
+
+	c = contextFor(t, 2020)
+	own := *c.Scheme
+	c.Scheme = &own
+	line = lineFor(t, "FCP", "2020-05")
+	line.PriceKnown = date(t, "2020-06-05")
+	require.Equal(t, rules.ReasonLimitUnknown, reasonsOf(assess(t, c, line)))
+	entered := rules.Limit{Role: "FCP", Months: rules.Months{From: c.Year.First(), To: c.Year.Last()}, ListTo: -1, Certain: big.NewRat(1, 1), Most: big.NewRat(1, 1)}
+	entered.ID, entered.CommissionerCode, entered.Confidence, entered.KnownFrom = "OWN", c.Commissioner, working.Official, date(t, "2026-01-10")
+	own.Limits = append(own.Limits, entered)
+	require.Empty(t, reasonsOf(assess(t, c, line)))
+}
+
 func TestAssess_TakesWhatACommissionerEntered(t *testing.T) {
 	t.Parallel()
 	c := contextFor(t, 2021)

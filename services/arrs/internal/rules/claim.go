@@ -44,6 +44,8 @@ type ClaimLine struct {
 	// Known is the day whose knowledge of figures decides the line: that of its submission, or of a later decision to assess it
 	// anew. No day takes the context's.
 	Known period.Date
+	// PriceKnown is the day whose knowledge of prices decides, where it is not that of the other figures.
+	PriceKnown period.Date
 }
 
 // Cost is everything that the line claims.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"math/big"
 	"slices"
 
@@ -455,7 +456,7 @@ func (w *walk) price() (*Price, *Decision, *fault.Fault) {
 	if key.Region == 0 {
 		return nil, nil, missing(ReasonFactMissing, "price region of the network", "record the commissioner's decision")
 	}
-	price, err := w.a.Scheme.Prices.At(key, w.a.Commissioner, w.l.Month, w.known)
+	price, err := w.a.Scheme.Prices.At(key, w.a.Commissioner, w.l.Month, cmp.Or(w.l.PriceKnown, w.known))
 	if refused, ok := fault.As(err); ok {
 		return nil, nil, refused
 	}
@@ -518,9 +519,17 @@ func (w *walk) wteDays() working.Term {
 	return w.steps.Step("WTE-days", working.Multiply, "WTE-days", clause, wte, days)
 }
 
+// free gives what a line replaces back to the pot that paid it, where nothing of it stands.
+func (w *walk) free() {
+	if state := w.a.pots[w.l.StandingPot]; w.l.Standing > 0 && state != nil && state.Refused == nil {
+		state.take(-w.l.Standing)
+	}
+}
+
 // testYearSum: what is left of the pot.
 func (w *walk) testYearSum() error {
 	if !w.begin(TestYearSum) {
+		w.free()
 		return nil
 	}
 	pot, found := PotOf(w.a.Scheme.SumRates, w.l.Role, w.l.Month)
@@ -535,9 +544,10 @@ func (w *walk) testYearSum() error {
 	if state.Refused != nil {
 		return w.fail(TestYearSum, state.Refused)
 	}
-	w.note(TestYearSum, "left of the year's sum", state.Left.GBP(), gbp)
+	w.note(TestYearSum, "left of the year's sum", (state.Left + state.freed).GBP(), gbp)
 	within, standing := w.pence, w.l.Standing
 	if pot != w.l.StandingPot {
+		w.free()
 		standing = 0
 	}
 	left := w.steps.Input("left of the year's sum", (state.Left + state.freed).GBP(), gbp,

@@ -84,7 +84,7 @@ type LineRow struct {
 	Payable      money.Pence
 	Approved     money.Pence
 	Confidence   working.Confidence // the least of the figures that the payable amount rests on
-	Known        period.Date        // the day whose knowledge of figures decided
+	PriceKnown   period.Date        // the day whose knowledge of prices decided
 	ScheduleID   string
 	// Replaced is what was approved before of the engagement and month that a correction is of, Paid what of it is in schedules and PaidBy
 	// whose those are, and ReplacedBy the line of the correction that took the place of this one.
@@ -189,7 +189,7 @@ func Claims(ctx context.Context, q sqldb.Querier, by ClaimFilter) ([]ClaimRow, e
 func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 	_, err := tx.BulkInsert(ctx, "claim_lines", []string{
 		"line_id", "claim_id", "revision", "number", "pcn_code", "month", "engagement_id", "left_date", "kind", "live", "role_code", "person", "pot", "held", "claimed_pence",
-		"payable_pence", "replaced_pence", "confidence", "known_on", "terms", "entry", "assessment",
+		"payable_pence", "replaced_pence", "confidence", "price_known_on", "terms", "entry", "assessment",
 	}, rowsOf(lines, func(l LineRow) ([]any, error) {
 		held, err := heldBytes(l.Held)
 		if err != nil {
@@ -209,7 +209,7 @@ func InsertLines(ctx context.Context, tx *sqldb.Tx, lines []LineRow) error {
 		}
 		return []any{
 			l.ID, l.ClaimID, int64(l.Revision), int64(l.Number), l.PCNCode, l.Month.String(), l.EngagementID, l.Left, int64(l.Kind), l.Live, l.Role, l.Person, string(l.Pot), held,
-			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), l.Known.String(), terms, entry, assessment,
+			int64(l.Claimed), int64(l.Payable), int64(l.Replaced), int64(l.Confidence), l.PriceKnown.String(), terms, entry, assessment,
 		}, nil
 	}))
 	if err != nil {
@@ -327,7 +327,7 @@ func texts(months []period.Month) []string {
 }
 
 const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, left_date, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
-	approved_pence, confidence, known_on, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
+	approved_pence, confidence, price_known_on, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
 
 func scanLine(rows *sql.Rows) (l LineRow, err error) {
 	var month, pot, known string
@@ -338,7 +338,7 @@ func scanLine(rows *sql.Rows) (l LineRow, err error) {
 		return l, err
 	}
 	var p parser
-	l.Month, l.Pot, l.Confidence, l.Known = p.month(month), rules.Pot(pot), working.Confidence(confidence), p.date(known)
+	l.Month, l.Pot, l.Confidence, l.PriceKnown = p.month(month), rules.Pot(pot), working.Confidence(confidence), p.date(known)
 	if p.err != nil {
 		return l, p.err
 	}

@@ -37,13 +37,13 @@ func (e *EngagementRow) Person() string {
 	return e.Pseudonym
 }
 
-// endOf is the day on which an engagement ends, by its terms or by a claim that says that the person has left since it began. Of a month the
-// last line speaks that waits or was decided; a correction speaks once it was decided.
+// endOf is the day on which an engagement ends, by its terms or by a claim that says that the person has left since it began: one whose line
+// counts, or of a month that was corrected and not claimed anew. A correction speaks once it was decided.
 const endOf = `COALESCE((SELECT MIN(x.left_date) FROM claim_lines x JOIN claims k ON k.claim_id = x.claim_id AND k.revision = x.revision
 	WHERE x.engagement_id = e.engagement_id AND x.left_date <> '' AND x.left_date >= e.start_date AND (e.end_date = '' OR x.left_date < e.end_date)
-	AND (k.state IN (4, 5) OR (k.state IN (1, 2) AND k.kind <> 3)) AND NOT EXISTS (SELECT 1 FROM claim_lines y
+	AND (k.state IN (4, 5) OR (k.state IN (1, 2) AND k.kind <> 3)) AND (x.live OR NOT EXISTS (SELECT 1 FROM claim_lines y
 		JOIN claims n ON n.claim_id = y.claim_id AND n.revision = y.revision WHERE y.engagement_id = x.engagement_id AND y.month = x.month
-		AND y.line_id > x.line_id AND y.kind <> 2 AND (n.state IN (4, 5) OR (n.state IN (1, 2) AND n.kind <> 3)))), e.end_date)`
+		AND y.line_id > x.line_id AND y.kind <> 2 AND (n.state IN (4, 5) OR (n.state IN (1, 2) AND n.kind <> 3))))), e.end_date)`
 
 const engagementColumns = `e.engagement_id, e.pcn_code, e.commissioner_code, e.label, e.role_code, e.start_date, ` + endOf + `, e.terms, e.pseudonym, e.recorded_by,
 	e.recorded_at, e.changed_by, e.changed_at, e.version`

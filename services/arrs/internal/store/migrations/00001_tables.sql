@@ -195,8 +195,8 @@ CREATE TABLE claim_lines (
     approved_pence   BIGINT NOT NULL DEFAULT 0 CHECK (approved_pence BETWEEN 0 AND payable_pence),
     -- Least confidence among the figures that the payable amount rests on, so that a close need not read pay.
     confidence       BIGINT NOT NULL DEFAULT 0 CHECK (confidence BETWEEN 0 AND 5),
-    -- The day whose knowledge of figures decided.
-    known_on         TEXT NOT NULL DEFAULT '',
+    -- The day whose knowledge of prices decided.
+    price_known_on   TEXT NOT NULL DEFAULT '',
     schedule_id      TEXT NOT NULL DEFAULT '',
     -- Of a correction: what was approved of the lines it replaces, and what of that is in schedules. The difference is due, by whom those are.
     replaced_pence   BIGINT NOT NULL DEFAULT 0 CHECK (replaced_pence >= 0),
