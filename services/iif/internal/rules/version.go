@@ -1,0 +1,210 @@
+package rules
+
+import (
+	"math/big"
+	"slices"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+)
+
+// Version is one version of the scheme within a year.
+type Version struct {
+	Figure
+	Year     period.FinancialYear
+	From, To period.Date
+	// Points is what the version offered as published; nil where nothing was. AtMost means that it was published as "up to".
+	Points           *big.Rat
+	PointsAtMost     bool
+	PointsConfidence working.Confidence
+	// NationalGBP is the published national value; it serves comparison only.
+	NationalGBP *big.Rat
+	// PayingIndicators is how many indicators the version pays, as published; 0 where that is not known.
+	PayingIndicators int
+	Rounding         Rounding
+}
+
+// Rounding is how a payment becomes pence. No official rule was found, so it is a policy of the version.
+type Rounding struct {
+	Mode money.Rounding
+	// PointsFirst rounds points to two decimals by the same mode before they are multiplied.
+	PointsFirst bool
+	// SettingIDs are the settings in force; none means the policy of the version.
+	SettingIDs []string
+}
+
+// Scheme is everything that was published of the fund, and what persons entered, as loaded.
+type Scheme struct {
+	Versions   []Version
+	Indicators []Indicator
+	Values     []Value
+	Overrides  []Override
+	Fields     []ExtractField
+	Calendar   []Run
+	Settings   []Setting
+}
+
+// Query asks for the terms of a year.
+type Query struct {
+	Year         period.FinancialYear
+	Commissioner string
+	// Known is the day as of which rows count; zero for all that is known.
+	Known period.Date
+	// On is the day whose version governs; zero for 31 March, which decides for the whole year.
+	On period.Date
+}
+
+// Terms is what governs a year for a commissioner, as known on a day.
+type Terms struct {
+	Query
+	Version Version
+	Price   Held
+	Average Held
+	// Indicators of the version in the order of the table.
+	Indicators []IndicatorTerms
+	// Incomplete says why the indicators may not be all of them; the year then has no total.
+	Incomplete *fault.Fault
+}
+
+// IndicatorTerms is an indicator with the figures that govern it.
+type IndicatorTerms struct {
+	Indicator
+	Points, Lower, Upper, Prevalent, National Held
+	Override                                  *Override
+}
+
+// Find returns the terms of an indicator.
+func (t *Terms) Find(code string) (*IndicatorTerms, bool) {
+	i := slices.IndexFunc(t.Indicators, func(it IndicatorTerms) bool { return it.Code == code })
+	if i < 0 {
+		return nil, false
+	}
+	return &t.Indicators[i], true
+}
+
+// TermsFor finds the version in force at 31 March, which judges the whole year, with its figures. That no text splits a year at
+// the day of a change is inferred. It refuses with SCHEME_VERSION_UNKNOWN where the year has none, or one without figures.
+func TermsFor(s *Scheme, q Query) (*Terms, error) {
+	if q.On.IsZero() {
+		q.On = q.Year.Last().Last()
+	}
+	version := s.version(q)
+	what := "version of the scheme in force on " + q.On.String()
+	if version == nil || !version.Confidence.Payable() {
+		return nil, missing(ReasonVersionUnknown, what, "enter the version and its indicators with their source")
+	}
+	t := &Terms{Query: q, Version: *version}
+	var err error
+	if t.Version.Rounding, err = roundingFor(s.Settings, q, version); err != nil {
+		return nil, err
+	}
+	values := s.values(q)
+	hold := func(k Key) Held { return Held{k, values[k]} }
+	t.Price = hold(Key{Year: q.Year, VersionID: version.ID, Field: PriceField})
+	t.Average = hold(Key{Year: q.Year, Field: AverageField})
+	active := 0
+	for _, indicator := range s.indicators(q, version.ID) {
+		of := func(field Field) Held { return hold(Key{q.Year, version.ID, indicator.Code, field}) }
+		t.Indicators = append(t.Indicators, IndicatorTerms{
+			Indicator: *indicator, Points: of(PointsField), Lower: of(LowerField), Upper: of(UpperField), Prevalent: of(PrevalentField),
+			National: hold(Key{Year: q.Year, Code: indicator.Code, Field: PrevalenceField}), Override: s.override(q, indicator.Code),
+		})
+		if indicator.Status == Active {
+			active++
+		}
+	}
+	if n := version.PayingIndicators; active == 0 || active < n {
+		t.Incomplete = missing(ReasonVersionIncomplete, "list of all paying indicators of "+version.ID, "enter the others with their source").
+			With("listed", active).With("published", n)
+	}
+	return t, nil
+}
+
+// governing returns the row that holds of those that match.
+func governing[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) bool) *R {
+	var best *R
+	for i := range rows {
+		row := &rows[i]
+		if matches(row) && figure(row).knownTo(q.Commissioner, q.Known) && (best == nil || figure(row).replaces(figure(best))) {
+			best = row
+		}
+	}
+	return best
+}
+
+// version finds the version that began last before or on the day.
+func (s *Scheme) version(q Query) *Version {
+	var from period.Date
+	for i := range s.Versions {
+		v := &s.Versions[i]
+		if v.Year == q.Year && !v.From.After(q.On) && v.From.After(from) && v.knownTo(q.Commissioner, q.Known) {
+			from = v.From
+		}
+	}
+	return governing(s.Versions, func(v *Version) *Figure { return &v.Figure }, q, func(v *Version) bool {
+		return v.Year == q.Year && v.From == from
+	})
+}
+
+// indicators returns the rows of a version that hold, in the order of the table.
+func (s *Scheme) indicators(q Query, versionID string) []*Indicator {
+	best := make(map[string]*Indicator)
+	var order []string
+	for i := range s.Indicators {
+		row := &s.Indicators[i]
+		if row.VersionID != versionID || !row.knownTo(q.Commissioner, q.Known) {
+			continue
+		}
+		held, seen := best[row.Code]
+		if !seen {
+			order = append(order, row.Code)
+		}
+		if !seen || row.replaces(&held.Figure) {
+			best[row.Code] = row
+		}
+	}
+	out := make([]*Indicator, len(order))
+	for i, code := range order {
+		row := *best[code]
+		for _, field := range s.Fields {
+			switch {
+			case field.Code != code:
+			case field.Role == Exclusion:
+				row.Exclusions = append(row.Exclusions, field.Name)
+			default:
+				row.Adjustments = append(row.Adjustments, field.Name)
+			}
+		}
+		out[i] = &row
+	}
+	return out
+}
+
+func (s *Scheme) values(q Query) map[Key]*Value {
+	out := make(map[Key]*Value)
+	for i := range s.Values {
+		row := &s.Values[i]
+		if row.Year != q.Year || !row.knownTo(q.Commissioner, q.Known) {
+			continue
+		}
+		if held := out[row.Key]; held == nil || row.replaces(&held.Figure) {
+			out[row.Key] = row
+		}
+	}
+	return out
+}
+
+func (s *Scheme) override(q Query, code string) *Override {
+	return governing(s.Overrides, func(o *Override) *Figure { return &o.Figure }, q, func(o *Override) bool {
+		return o.Year == q.Year && o.Code == code
+	})
+}
+
+// NationalValue is what a year was budgeted at: points × price × the share expected to be earned × networks, in pounds (example
+// IIF-004). The share is never applied to a network's payment.
+func NationalValue(points, gbpPerPoint, shareExpected *big.Rat, networks int64) *big.Rat {
+	out := new(big.Rat).Mul(points, gbpPerPoint)
+	return out.Mul(out.Mul(out, shareExpected), whole(networks))
+}

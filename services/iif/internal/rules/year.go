@@ -1,0 +1,130 @@
+package rules
+
+import (
+	"math/big"
+
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+)
+
+// IndicatorCounts are the counts of one indicator of a network.
+type IndicatorCounts struct {
+	Code   string
+	Counts Counts
+}
+
+// Year is what a year comes to for a network.
+type Year struct {
+	PCN       string
+	VersionID string
+	// Results of every indicator of the version, in its order.
+	Results []Result
+	// Due is the sum of the amounts due, Measured that of what the counts earned, and Points those due. They leave out what is
+	// refused: see Whole.
+	Due, Measured money.Pence
+	Points        *big.Rat
+	// Available are the points of the indicators that pay; of those whose points are known.
+	Available *big.Rat
+	// Missing are indicators that pay and have no counts; the year cannot be declared before they have.
+	Missing []string
+	// Refused names what is missing for amounts that are due.
+	Refused []Refusal
+	// Ignored are codes with counts that the version does not list.
+	Ignored    []string
+	Confidence working.Confidence
+}
+
+// Refusal is what could not be worked out, by indicator; no indicator for the version as a whole.
+type Refusal struct {
+	Code string
+	Why  *fault.Fault
+}
+
+// Whole tells whether the sums leave nothing out.
+func (y *Year) Whole() bool { return len(y.Missing) == 0 && len(y.Refused) == 0 }
+
+// Find returns the result of an indicator.
+func (y *Year) Find(code string) (*Result, bool) {
+	for i := range y.Results {
+		if y.Results[i].Code == code {
+			return &y.Results[i], true
+		}
+	}
+	return nil, false
+}
+
+// AssessYear works out every indicator of the version for a network; the year is the sum of the rounded amounts (example
+// IIF-031). It does not depend on the order of the counts. It fails on counts of one indicator that stand twice.
+func AssessYear(t *Terms, n *Network, counts []IndicatorCounts) (*Year, error) {
+	byCode := make(map[string]*Counts, len(counts))
+	for i := range counts {
+		if byCode[counts[i].Code] != nil {
+			return nil, fault.New(fault.Invalid, ReasonIndicatorTwice, "%s has counts twice", money.Clip(counts[i].Code)).With("code", money.Clip(counts[i].Code))
+		}
+		byCode[counts[i].Code] = &counts[i].Counts
+	}
+	y := &Year{
+		PCN: n.PCN, VersionID: t.Version.ID, Results: make([]Result, 0, len(t.Indicators)),
+		Points: new(big.Rat), Available: new(big.Rat),
+	}
+	if t.Incomplete != nil {
+		y.Refused = append(y.Refused, Refusal{Why: t.Incomplete})
+	}
+	for i := range t.Indicators {
+		it := &t.Indicators[i]
+		result, err := Assess(t, it, n, byCode[it.Code])
+		if err != nil {
+			return nil, err
+		}
+		delete(byCode, it.Code)
+		if err := y.add(it, result); err != nil {
+			return nil, err
+		}
+	}
+	y.Ignored = sortedKeys(byCode)
+	return y, y.holds()
+}
+
+func (y *Year) add(it *IndicatorTerms, r *Result) error {
+	y.Results = append(y.Results, *r)
+	pays := r.Status == Active || r.Status == Overridden
+	if pays && it.Points.Value != nil && it.Points.Value.Amount != nil && it.Points.Value.Confidence.Payable() {
+		y.Available.Add(y.Available, it.Points.Value.Amount)
+	}
+	if pays && it.Override == nil && r.Measured.Refused != nil && r.Measured.Refused.Reason == ReasonCountMissing {
+		y.Missing = append(y.Missing, r.Code)
+	}
+	if r.Measured.Refused == nil {
+		var err error
+		if y.Measured, err = y.Measured.Add(r.Measured.Amount); err != nil {
+			return err
+		}
+	}
+	if r.Due.Refused != nil {
+		y.Refused = append(y.Refused, Refusal{r.Code, r.Due.Refused})
+		return nil
+	}
+	y.Points.Add(y.Points, r.Due.Points)
+	y.Confidence = max(y.Confidence, r.Due.Confidence)
+	var err error
+	y.Due, err = y.Due.Add(r.Due.Amount)
+	return err
+}
+
+// holds asserts that the year is the sum of its indicators and earns no more than there is.
+func (y *Year) holds() error {
+	var sum money.Pence
+	for i := range y.Results {
+		if r := &y.Results[i]; r.Due.Refused == nil {
+			sum += r.Due.Amount
+		}
+	}
+	if sum != y.Due || y.Due < 0 {
+		return fault.Bug("the year of %s is not the sum of its indicators", y.PCN)
+	}
+	if y.Points.Cmp(y.Available) > 0 {
+		return fault.Bug("the year of %s earns more points than there are", y.PCN)
+	}
+	return nil
+}
