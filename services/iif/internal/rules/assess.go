@@ -95,6 +95,9 @@ type Payment struct {
 	Confidence working.Confidence
 }
 
+// Known tells whether the amount could be worked out.
+func (p *Payment) Known() bool { return p.Refused == nil }
+
 // Result is what one indicator comes to for a network.
 type Result struct {
 	Code        string
@@ -307,7 +310,7 @@ func (a *assessing) overrideRefused() *fault.Fault {
 // holds asserts what holds of every result: points within their bounds, and a working that gives the pence.
 func (a *assessing) holds() error {
 	for _, p := range []*Payment{&a.out.Measured, &a.out.Due} {
-		if p.Refused != nil {
+		if !p.Known() {
 			continue
 		}
 		if p.Points == nil || p.Points.Sign() < 0 || (p.Points.Sign() > 0 && p.Points.Cmp(a.it.Points.Value.Amount) > 0) {

@@ -270,8 +270,9 @@ func exampleCounts(t *testing.T, in inputs) *rules.Counts {
 	if in.has("exclusions") {
 		c.Exclusions = []rules.FieldCount{{Field: "GICANREF", Cell: in.cell(t, "exclusions")}}
 	}
-	for field := range in.group("personalised_care_adjustments_not_in_numerator") {
-		c.Adjustments = append(c.Adjustments, rules.FieldCount{Field: field, Cell: in.group("personalised_care_adjustments_not_in_numerator").cell(t, field)})
+	adjustments := in.group("personalised_care_adjustments_not_in_numerator")
+	for field := range adjustments {
+		c.Adjustments = append(c.Adjustments, rules.FieldCount{Field: field, Cell: adjustments.cell(t, field)})
 	}
 	if achieved, asks := in["achieved"].(bool); asks {
 		c.Answer = rules.No
@@ -426,7 +427,8 @@ func exampleReplaced(t *testing.T, in inputs) map[string]any {
 func exampleIdentity(t *testing.T, in inputs) map[string]any {
 	at := terms(t, "2021/22")
 	it, _ := at.Find("VI-01")
-	at.Average, it.National = stated(at.Average.Key, in.decimal(t, "national_average_list_size")), stated(it.National.Key, in.decimal(t, "national_prevalence_pct"))
+	at.Average = stated(at.Average.Key, in.decimal(t, "national_average_list_size"))
+	it.National = stated(it.National.Key, in.decimal(t, "national_prevalence_pct"))
 	register := in.cell(t, "pcn_register")
 	got, err := rules.Assess(at, it, exampleNetwork(t, in), &rules.Counts{Numerator: register, Denominator: register})
 	require.NoError(t, err)
@@ -549,7 +551,8 @@ func exampleStandardised(t *testing.T, in inputs) map[string]any {
 	var bands []rules.Band
 	for i, row := range in.list("bands") {
 		bands = append(bands, rules.Band{
-			Name: string(rune('a' + i)), Admissions: row.number(t, "admissions"), Patients: row.number(t, "pcn_population"), England: row.number(t, "england_population"),
+			Name: string(rune('a' + i)), Admissions: row.number(t, "admissions"), Patients: row.number(t, "pcn_population"),
+			England: row.number(t, "england_population"),
 		})
 	}
 	got, err := rules.Standardise(bands)

@@ -52,9 +52,6 @@ func (k Kind) Unit() string {
 	return ""
 }
 
-// quantitative tells whether two thresholds decide.
-func (k Kind) quantitative() bool { return k != Binary && k != Undefined }
-
 // Direction says which way is better. It is empty for a question of yes or no.
 type Direction string
 
@@ -88,7 +85,7 @@ func ParseStatus(text string) (Status, error) {
 	}
 }
 
-// Origin of counts: what feeds them.
+// Feed is where counts come from.
 type Feed string
 
 // The feeds.

@@ -112,7 +112,7 @@ func (m *measuring) quotient(prefix string, numerator, denominator working.Term)
 func (m *measuring) cell(name string, cell Cell, feed Feed) (working.Term, *fault.Fault) {
 	switch {
 	case cell.State == Suppressed:
-		return working.Term{}, fault.New(fault.Refused, ReasonCountSuppressed, "the %s of %s is suppressed in the publication, and hidden counts never pay", name, m.it.Code).
+		return working.Term{}, fault.New(fault.Refused, ReasonCountSuppressed, "the %s of %s is suppressed, and hidden counts never pay", name, m.it.Code).
 			With(metaMissing, name+" of "+m.it.Code).With(metaRemedy, "load the extract")
 	case cell.State == Absent && feed == Typed:
 		m.note(ReasonBedsNotEntered)

@@ -18,16 +18,14 @@ const (
 // pay turns points into pence. Points of nothing pay nothing whatever the adjustments, which then need not be known. Tests are
 // noted for what is due, not for a measured result that an override has replaced.
 func (a *assessing) pay(p *Payment, b *working.Builder, points working.Term, refused *fault.Fault, due bool) error {
-	if refused != nil {
-		p.Refused = refused
+	if p.Refused = refused; !p.Known() {
 		return nil
 	}
 	p.Points = points.Value
 	factors := []working.Term{points}
 	if points.Value.Sign() > 0 {
-		adjusted, refused := a.adjust(b, due)
-		if refused != nil {
-			p.Refused = refused
+		var adjusted []working.Term
+		if adjusted, p.Refused = a.adjust(b, due); !p.Known() {
 			return nil
 		}
 		factors = append(factors, adjusted...)

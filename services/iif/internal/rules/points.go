@@ -62,15 +62,16 @@ func (it *IndicatorTerms) earn(b *working.Builder, value working.Term, rounding 
 	share := b.Step("share of the points", working.Clamp, "", clausePoints, line, none, all)
 	available := it.Points.input(b, "points")
 	points := b.Step(pointsEarned, working.Multiply, "points", clausePoints, available, share)
-	return rounding.points(b, points), nil
+	return rounding.points(b, points, available), nil
 }
 
-// points rounds points where the policy does so before they are multiplied.
-func (r Rounding) points(b *working.Builder, points working.Term) working.Term {
+// points rounds points where the policy does so before they are multiplied, to no more than are available.
+func (r Rounding) points(b *working.Builder, points, available working.Term) working.Term {
 	if !r.PointsFirst {
 		return points
 	}
-	return b.Round("points rounded", r.Mode, pointsPlaces, "points", clauseRoundingPoints, points)
+	rounded := b.Round("points rounded", r.Mode, pointsPlaces, "points", clauseRoundingPoints, points)
+	return b.Step("points counted", working.Minimum, "points", clauseRoundingPoints, rounded, available)
 }
 
 // given notes a share of the points that is given and not measured: an answer, or a national override.
@@ -80,5 +81,5 @@ func (it *IndicatorTerms) given(b *working.Builder, name, clause string, share G
 	}
 	part := b.Input(name, share.Value, "", share.Origin)
 	available := it.Points.input(b, "points")
-	return rounding.points(b, b.Step(pointsEarned, working.Multiply, "points", clause, available, part)), nil
+	return rounding.points(b, b.Step(pointsEarned, working.Multiply, "points", clause, available, part), available), nil
 }

@@ -24,6 +24,9 @@ type Distance struct {
 	Refused *fault.Fault
 }
 
+// Known tells whether the distance could be counted.
+func (d *Distance) Known() bool { return d.Refused == nil }
+
 // Distances tells, for every indicator that pays, how far it stands from its thresholds in whole patients and what they are worth.
 // Patients are taken to be in the denominator already, which stays as it is; where the denominator runs out, or the numerator
 // would fall below nothing, the distance is not counted. A question of yes or no is one answer away.
@@ -54,7 +57,7 @@ func distance(t *Terms, it *IndicatorTerms, n *Network, c *Counts) (*Distance, e
 	if err != nil {
 		return nil, err
 	}
-	if d.Refused = now.Due.Refused; d.Refused != nil {
+	if d.Refused = now.Due.Refused; !d.Known() {
 		return d, nil
 	}
 	if it.Kind == Binary {
@@ -63,7 +66,7 @@ func distance(t *Terms, it *IndicatorTerms, n *Network, c *Counts) (*Distance, e
 		}
 		return d, d.price(t, it, n, c, now)
 	}
-	if d.Refused = d.count(it, &now.Measure, c); d.Refused != nil {
+	if d.Refused = d.count(it, &now.Measure, c); !d.Known() {
 		return d, nil
 	}
 	return d, d.price(t, it, n, c, now)

@@ -20,8 +20,8 @@ type Year struct {
 	VersionID string
 	// Results of every indicator of the version, in its order.
 	Results []Result
-	// Due is the sum of the amounts due, Measured that of what the counts earned, and Points those due. They leave out what is
-	// refused: see Whole.
+	// Due is the sum of the amounts due, Measured that of what the counts earned, and Points those due, also where their amount is
+	// not known. They leave out what is refused: see Whole.
 	Due, Measured money.Pence
 	Points        *big.Rat
 	// Available are the points of the indicators that pay; of those whose points are known.
@@ -95,17 +95,19 @@ func (y *Year) add(it *IndicatorTerms, r *Result) error {
 	if pays && it.Override == nil && r.Measured.Refused != nil && r.Measured.Refused.Reason == ReasonCountMissing {
 		y.Missing = append(y.Missing, r.Code)
 	}
-	if r.Measured.Refused == nil {
+	if r.Measured.Known() {
 		var err error
 		if y.Measured, err = y.Measured.Add(r.Measured.Amount); err != nil {
 			return err
 		}
 	}
-	if r.Due.Refused != nil {
+	if r.Due.Points != nil {
+		y.Points.Add(y.Points, r.Due.Points)
+	}
+	if !r.Due.Known() {
 		y.Refused = append(y.Refused, Refusal{r.Code, r.Due.Refused})
 		return nil
 	}
-	y.Points.Add(y.Points, r.Due.Points)
 	y.Confidence = max(y.Confidence, r.Due.Confidence)
 	var err error
 	y.Due, err = y.Due.Add(r.Due.Amount)
@@ -116,7 +118,7 @@ func (y *Year) add(it *IndicatorTerms, r *Result) error {
 func (y *Year) holds() error {
 	var sum money.Pence
 	for i := range y.Results {
-		if r := &y.Results[i]; r.Due.Refused == nil {
+		if r := &y.Results[i]; r.Due.Known() {
 			sum += r.Due.Amount
 		}
 	}
