@@ -182,7 +182,7 @@ const (
 
 // missing refuses by name what cannot be decided for want of a figure or a fact.
 func missing(reason, what, remedy string) *fault.Fault {
-	return fault.New(fault.Refused, reason, "the %s is missing: %s", what, remedy).With(metaMissing, what).With(metaRemedy, remedy)
+	return fault.New(fault.Refused, reason, "%s missing: %s", what, remedy).With(metaMissing, what).With(metaRemedy, remedy)
 }
 
 // Given is a quantity that the caller states, with where it came from.

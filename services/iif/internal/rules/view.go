@@ -189,12 +189,18 @@ func WhatIf(t *Terms, n *Network, counts, instead []IndicatorCounts) (effects []
 		if e.Refused == nil {
 			e.Refused = was.Refused
 		}
-		same := was.Points != nil && is.Points != nil && was.Points.Cmp(is.Points) == 0
-		if was.Amount != is.Amount || !same || (was.Refused == nil) != (is.Refused == nil) {
+		if was.Amount != is.Amount || was.Known() != is.Known() || !samePoints(was.Points, is.Points) {
 			effects = append(effects, e)
 		}
 	}
 	return effects, before, after, nil
+}
+
+func samePoints(a, b *big.Rat) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Cmp(b) == 0
 }
 
 // Ranked is the place of a network among others by what it achieved.
