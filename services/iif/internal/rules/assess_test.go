@@ -132,6 +132,23 @@ func TestAssess_CandidatesNeverPayUntilConfirmed(t *testing.T) {
 	require.Equal(t, rules.ReasonPointsNotConfirmed, reason(entered(t, value(theirs, "VI-02", rules.PointsField, 113)), "2024-06-01"), "another's")
 	require.Equal(t, rules.ReasonPointsNotConfirmed, reason(entered(t, value(guess, "VI-02", rules.PointsField, 113)), "2024-06-01"))
 	require.Equal(t, rules.ReasonThresholdNotConfirmed, reason(entered(t, value(mine, "VI-02", rules.PointsField, 113)), "2024-06-01"))
+
+	confirmed := *scheme(t)
+	confirmed.Values = append([]rules.Value{}, confirmed.Values...)
+	for field, amount := range map[rules.Field]int64{rules.PointsField: 113, rules.LowerField: 72, rules.UpperField: 90} {
+		confirmed.Values = append(confirmed.Values, value(mine, "VI-02", field, amount))
+	}
+	for key, amount := range map[rules.Key]int64{
+		{Year: 2023, Field: rules.AverageField}: 50_000, {Year: 2023, Code: "VI-02", Field: rules.PrevalenceField}: 20,
+	} {
+		confirmed.Values = append(confirmed.Values, rules.Value{Figure: mine, Key: key, Amount: big.NewRat(amount, 1)})
+	}
+	at, err := rules.TermsFor(&confirmed, rules.Query{Year: 2023, Commissioner: "QX"})
+	require.NoError(t, err)
+	it, _ := at.Find("VI-02")
+	got := assess(t, at, it, counts(8_100, 10_000))
+	require.Equal(t, "11187.00", got.Due.Amount.Plain())
+	require.Equal(t, working.Inferred, got.Due.Confidence, "the price of the year is inferred")
 }
 
 func TestAssess_RefusesByNameWhatIsNotKnown(t *testing.T) {
@@ -627,4 +644,41 @@ func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {
 	require.Equal(t, "2026-08-31", day.String())
 	_, found = rules.DeadlineOf(scheme(t).Calendar, 2023)
 	require.False(t, found)
+}
+
+// A candidate is refused wherever it stands, with its own name to confirm it by.
+func TestAssess_RefusesEachCandidateByName(t *testing.T) {
+	t.Parallel()
+	for reason, of := range map[string]func(*rules.Terms, *rules.IndicatorTerms) *rules.Held{
+		rules.ReasonPriceNotConfirmed:         func(at *rules.Terms, _ *rules.IndicatorTerms) *rules.Held { return &at.Price },
+		rules.ReasonAverageNotConfirmed:       func(at *rules.Terms, _ *rules.IndicatorTerms) *rules.Held { return &at.Average },
+		rules.ReasonPrevalenceNotConfirmed:    func(_ *rules.Terms, it *rules.IndicatorTerms) *rules.Held { return &it.National },
+		rules.ReasonPrevalenceRuleUnconfirmed: func(_ *rules.Terms, it *rules.IndicatorTerms) *rules.Held { return &it.Prevalent },
+		rules.ReasonPointsNotConfirmed:        func(_ *rules.Terms, it *rules.IndicatorTerms) *rules.Held { return &it.Points },
+		rules.ReasonThresholdNotConfirmed:     func(_ *rules.Terms, it *rules.IndicatorTerms) *rules.Held { return &it.Lower },
+	} {
+		at, it := unadjusted(t, 2021, "VI-01")
+		it.Prevalent, it.National = stated(it.Prevalent.Key, big.NewRat(1, 1)), stated(it.National.Key, big.NewRat(20, 1))
+		require.True(t, assess(t, at, it, counts(90, 100)).Due.Known())
+		held := of(at, it)
+		guess := *held.Value
+		guess.ID, guess.Confidence = "C1", working.Candidate
+		held.Value = &guess
+		refused := assess(t, at, it, counts(90, 100)).Due.Refused
+		require.Equal(t, reason, refused.Reason)
+		require.Contains(t, refused.Meta["remedy"], "confirm candidate C1")
+	}
+}
+
+func TestAssess_NotesWhatTheCommissionerShouldSee(t *testing.T) {
+	t.Parallel()
+	at, it := unadjusted(t, 2021, "COV-01")
+	got := assess(t, at, it, nil)
+	require.Equal(t, []string{rules.ReasonNotAnswered}, got.Notes)
+	require.Equal(t, []string{rules.ReasonAnsweredNo}, got.Tests[rules.TestPoints-1].Reasons)
+	at, it = unadjusted(t, 2023, "ACC-08")
+	got = assess(t, at, it, &rules.Counts{Numerator: rules.Count(9)})
+	require.Equal(t, []string{rules.ReasonLoadedAsNothing, rules.ReasonNoPercentage}, got.Notes)
+	require.Equal(t, []string{rules.ReasonNationalOverride}, got.Tests[rules.TestOverride-1].Reasons)
+	require.Zero(t, got.Measured.Points.Sign(), "the measured result stands beside the override")
 }

@@ -195,7 +195,8 @@ type NetworkCounts struct {
 
 // SumPractices sums the counts of an indicator by network; a practice percentage earns nothing of its own. A suppressed count
 // hides the sum. A practice that a central feed has no rows for counts as nothing, and one that the extract has none for makes the
-// network incomplete. Practices outside any network are returned by code.
+// network incomplete. Practices outside any network are returned by code. Questions of yes or no are the network's own and are not
+// summed.
 func SumPractices(i *Indicator, rows []PracticeCounts, origin working.Origin) (sums []NetworkCounts, dropped []string, err error) {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b PracticeCounts) int {
 		return cmp.Or(cmp.Compare(a.PCN, b.PCN), cmp.Compare(a.Practice, b.Practice))

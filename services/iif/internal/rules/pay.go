@@ -139,7 +139,9 @@ func (a *assessing) prevalence(b *working.Builder, list working.Term) (working.T
 // payNothing pays nothing for an indicator that the version does not assess.
 func (a *assessing) payNothing(p *Payment, reason string) error {
 	b := new(working.Builder)
-	points := b.Input("points", nothing, "points", working.Origin{Kind: working.FromRate, Ref: a.it.ID, Source: reason, Confidence: a.it.Confidence})
+	points := b.Input("points", nothing, "points", working.Origin{
+		Kind: working.FromRate, Ref: a.it.ID, Source: reason + ", " + a.t.Version.Source, Confidence: a.t.Version.Confidence,
+	})
 	if err := a.pay(p, b, points, nil, true); err != nil {
 		return err
 	}

@@ -130,6 +130,10 @@ func TestAssessYear_AddsUpWithinItsPoints(t *testing.T) {
 		}
 		require.Equal(t, year.Due, due)
 		require.Equal(t, year.Measured, measured)
+		if year.Working != nil {
+			requireGives(t, year.Working, year.Due)
+			require.Equal(t, year.Confidence, year.Working.Confidence())
+		}
 		require.Zero(t, points.Cmp(year.Points))
 		require.LessOrEqual(t, points.Cmp(year.Available), 0)
 

@@ -32,13 +32,15 @@ func Standardise(bands []Band) (*StandardisedCount, error) {
 	const clause = "AC-02: direct standardisation by age and sex"
 	b := new(working.Builder)
 	var england, patients int64
-	terms := make([]working.Term, 0, len(bands))
+	terms, everyone, list := make([]working.Term, 0, len(bands)), make([]working.Term, 0, len(bands)), make([]working.Term, 0, len(bands))
 	for _, band := range bands {
 		if band.Admissions < 0 || band.Patients < 0 || band.England < 0 {
 			return nil, fault.New(fault.Invalid, ReasonCountMalformed, "band %s has a negative count", money.Clip(band.Name))
 		}
 		england += band.England
 		patients += band.Patients
+		all := b.Input("England "+band.Name, whole(band.England), unitPatients, band.Origin)
+		everyone = append(everyone, all)
 		if band.Patients == 0 {
 			if band.Admissions > 0 {
 				return nil, fault.New(fault.Refused, ReasonBandWithoutPeople, "band %s has %d admissions and no patients", money.Clip(band.Name), band.Admissions)
@@ -46,8 +48,8 @@ func Standardise(bands []Band) (*StandardisedCount, error) {
 			continue
 		}
 		admissions := b.Input("admissions "+band.Name, whole(band.Admissions), "admissions", band.Origin)
-		own := b.Input("patients "+band.Name, whole(band.Patients), "patients", band.Origin)
-		all := b.Input("England "+band.Name, whole(band.England), "patients", band.Origin)
+		own := b.Input("patients "+band.Name, whole(band.Patients), unitPatients, band.Origin)
+		list = append(list, own)
 		expected := b.Step("admissions by England "+band.Name, working.Multiply, "admissions", clause, admissions, all)
 		terms = append(terms, b.Step("expected "+band.Name, working.Divide, "admissions", clause, expected, own))
 	}
@@ -55,10 +57,10 @@ func Standardise(bands []Band) (*StandardisedCount, error) {
 		return nil, missing(ReasonCountMissing, "population by band of age and sex", "load the populations")
 	}
 	sum := b.Step("expected in England", working.Add, "admissions", clause, terms...)
-	total := b.Input("England", whole(england), "patients", contract())
+	total := b.Step("England", working.Add, unitPatients, clause, everyone...)
 	rate := b.Step("standardised rate", working.Divide, "", clause, sum, total)
-	list := b.Input("patients", whole(patients), "patients", contract())
-	exact := b.Step("standardised admissions", working.Multiply, "admissions", clause, rate, list)
+	own := b.Step("patients", working.Add, unitPatients, clause, list...)
+	exact := b.Step("standardised admissions", working.Multiply, "admissions", clause, rate, own)
 	rounded := b.Round("standardised numerator", money.HalfUp, 0, "admissions", clause, exact)
 	if !rounded.Value.Num().IsInt64() {
 		return nil, fault.New(fault.Invalid, ReasonCountMalformed, "the standardised numerator is beyond a count")

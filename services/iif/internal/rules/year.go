@@ -24,6 +24,8 @@ type Year struct {
 	// not known. They leave out what is refused: see Whole.
 	Due, Measured money.Pence
 	Points        *big.Rat
+	// Working adds up Due; nil where nothing could be worked out.
+	Working *working.Working
 	// Available are the points of the indicators that pay; of those whose points are known.
 	Available *big.Rat
 	// Missing are indicators that pay and have no counts; the year cannot be declared before they have.
@@ -55,7 +57,8 @@ func (y *Year) Find(code string) (*Result, bool) {
 }
 
 // AssessYear works out every indicator of the version for a network; the year is the sum of the rounded amounts (example
-// IIF-031). It does not depend on the order of the counts. It fails on counts of one indicator that stand twice.
+// IIF-031). With cumulative counts it tells what the year would come to if it ended now. It does not depend on the order of the
+// counts. It fails on counts of one indicator that stand twice.
 func AssessYear(t *Terms, n *Network, counts []IndicatorCounts) (*Year, error) {
 	byCode := make(map[string]*Counts, len(counts))
 	for i := range counts {
@@ -83,6 +86,7 @@ func AssessYear(t *Terms, n *Network, counts []IndicatorCounts) (*Year, error) {
 		}
 	}
 	y.Ignored = sortedKeys(byCode)
+	y.total()
 	return y, y.holds()
 }
 
@@ -114,6 +118,24 @@ func (y *Year) add(it *IndicatorTerms, r *Result) error {
 	return err
 }
 
+// total notes how the amounts due add up.
+func (y *Year) total() {
+	b := new(working.Builder)
+	b.Grow(len(y.Results), 1)
+	terms := make([]working.Term, 0, len(y.Results))
+	for i := range y.Results {
+		if r := &y.Results[i]; r.Due.Known() {
+			origin := working.Origin{Kind: working.FromLine, Ref: r.IndicatorID, Confidence: r.Due.Confidence}
+			terms = append(terms, b.Input("payment "+r.Code, r.Due.Amount.GBP(), unitGBP, origin))
+		}
+	}
+	if len(terms) == 0 {
+		return
+	}
+	b.Step("payment of the year", working.Add, unitGBP, "IIF: the year is the sum of its indicators", terms...)
+	y.Working = b.Done()
+}
+
 // holds asserts that the year is the sum of its indicators and earns no more than there is.
 func (y *Year) holds() error {
 	var sum money.Pence
@@ -122,7 +144,7 @@ func (y *Year) holds() error {
 			sum += r.Due.Amount
 		}
 	}
-	if sum != y.Due || y.Due < 0 {
+	if sum != y.Due || y.Due < 0 || (y.Working != nil && y.Working.Result().Cmp(y.Due.GBP()) != 0) {
 		return fault.Bug("the year of %s is not the sum of its indicators", y.PCN)
 	}
 	if y.Points.Cmp(y.Available) > 0 {
