@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -415,7 +416,9 @@ func TestRounding_IsAPolicyOfTheVersion(t *testing.T) {
 		{145, 200, 50_125, "2026-04-01", nil, "2183.45", nil},
 		{145, 200, 50_125, "2026-04-01", []rules.Setting{other}, "2183.45", nil},
 		{145, 200, 50_125, "2026-04-01", []rules.Setting{even}, "2183.44", []string{even.ID}},
-		{145, 200, 50_125, "2026-04-01", []rules.Setting{down, even}, "2183.44", []string{down.ID}},
+		{145, 200, 50_126, "2026-04-01", []rules.Setting{down, even}, "2183.48", []string{down.ID}},
+		{145, 200, 50_126, "2026-04-01", []rules.Setting{even, down}, "2183.48", []string{down.ID}},
+		{145, 200, 50_126, "2026-04-01", []rules.Setting{even}, "2183.49", []string{even.ID}},
 		{145, 200, 50_125, "2025-12-31", []rules.Setting{even}, "2183.45", nil},
 		{41, 60, 50_000, "2026-04-01", nil, "968.00", nil},
 		{41, 60, 50_000, "2026-04-01", []rules.Setting{places}, "968.22", []string{places.ID}},
@@ -472,14 +475,15 @@ func TestSumPractices_HidesAndDropsAsTheFeedSays(t *testing.T) {
 		{Practice: "A", PCN: "U1", Counts: rules.Counts{}},
 		{Practice: "C", Counts: *counts(5, 9)},
 		{Practice: "D", PCN: "U2", Counts: rules.Counts{Numerator: rules.Count(1), Denominator: hidden}},
-		{Practice: "E", PCN: "U2", Counts: *counts(2, 2)},
+		{Practice: "E", PCN: "U2", Counts: rules.Counts{Numerator: hidden, Denominator: rules.Count(2)}},
 	}
 	sums, dropped, err := rules.SumPractices(&extract.Indicator, rows, working.Origin{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"C"}, dropped)
 	require.Equal(t, []string{"A"}, sums[0].Incomplete)
 	require.Equal(t, rules.Absent, sums[0].Counts.Numerator.State, "what a practice did not submit leaves the network without")
-	require.Equal(t, hidden, sums[1].Counts.Denominator)
+	require.Equal(t, hidden, sums[1].Counts.Denominator, "a hidden count before a stated one")
+	require.Equal(t, hidden, sums[1].Counts.Numerator, "and after one")
 
 	sums, _, err = rules.SumPractices(&central.Indicator, rows, working.Origin{})
 	require.NoError(t, err)
@@ -635,6 +639,17 @@ func TestCorrect_TakesBackWhatTheYearNoLongerHas(t *testing.T) {
 	year.Missing = []string{"HI-03"}
 	_, err = rules.Correct(year, nil)
 	requireReason(t, err, rules.ReasonResultIncomplete)
+}
+
+func TestRunFor_TakesTheFirstInTime(t *testing.T) {
+	t.Parallel()
+	backwards := slices.Clone(scheme(t).Calendar)
+	slices.Reverse(backwards)
+	for approved, want := range map[string]string{"2024-05-01": "2024-06-20", "2024-06-05": "2024-06-20", "2024-06-06": "2024-07-19"} {
+		run, err := rules.RunFor(backwards, 2023, date(t, approved))
+		require.NoError(t, err)
+		require.Equal(t, want, run.PayOn.String(), approved)
+	}
 }
 
 func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {
