@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"math"
 	"math/big"
 	"slices"
 	"testing"
@@ -463,6 +464,19 @@ func TestAssessYear_NamesWhatIsMissing(t *testing.T) {
 	require.Equal(t, rules.ReasonVersionIncomplete, year.Refused[0].Why.Reason)
 }
 
+// of returns counts of a practice.
+func of(practice string, c *rules.Counts) rules.PracticeCounts {
+	return rules.PracticeCounts{Practice: practice, Counts: *c}
+}
+
+func members(pcn string, practices ...string) []rules.Member {
+	var out []rules.Member
+	for _, practice := range practices {
+		out = append(out, rules.Member{Practice: practice, PCN: pcn})
+	}
+	return out
+}
+
 func TestSumPractices_HidesAndDropsAsTheFeedSays(t *testing.T) {
 	t.Parallel()
 	at := fullTerms(t, 2022)
@@ -470,22 +484,20 @@ func TestSumPractices_HidesAndDropsAsTheFeedSays(t *testing.T) {
 	central, _ := at.Find("ACC-08")
 	beds, _ := at.Find("EHCH-01")
 	hidden := rules.Cell{State: rules.Suppressed}
+	both := slices.Concat(members("U2", "E", "D"), members("U1", "B", "A"))
 	rows := []rules.PracticeCounts{
-		{Practice: "B", PCN: "U1", Counts: *counts(8, 10)},
-		{Practice: "A", PCN: "U1", Counts: rules.Counts{}},
-		{Practice: "C", Counts: *counts(5, 9)},
-		{Practice: "D", PCN: "U2", Counts: rules.Counts{Numerator: rules.Count(1), Denominator: hidden}},
-		{Practice: "E", PCN: "U2", Counts: rules.Counts{Numerator: hidden, Denominator: rules.Count(2)}},
+		of("B", counts(8, 10)), of("A", &rules.Counts{}), of("C", counts(5, 9)),
+		of("D", &rules.Counts{Numerator: rules.Count(1), Denominator: hidden}), of("E", &rules.Counts{Numerator: hidden, Denominator: rules.Count(2)}),
 	}
-	sums, dropped, err := rules.SumPractices(&extract.Indicator, rows, working.Origin{})
+	sums, dropped, err := rules.SumPractices(&extract.Indicator, both, rows, working.Origin{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"C"}, dropped)
 	require.Equal(t, []string{"A"}, sums[0].Incomplete)
-	require.Equal(t, rules.Absent, sums[0].Counts.Numerator.State, "what a practice did not submit leaves the network without")
+	require.Equal(t, rules.Counts{}, sums[0].Counts, "what a practice did not submit leaves the network without")
 	require.Equal(t, hidden, sums[1].Counts.Denominator, "a hidden count before a stated one")
 	require.Equal(t, hidden, sums[1].Counts.Numerator, "and after one")
 
-	sums, _, err = rules.SumPractices(&central.Indicator, rows, working.Origin{})
+	sums, _, err = rules.SumPractices(&central.Indicator, both, rows, working.Origin{})
 	require.NoError(t, err)
 	require.Empty(t, sums[0].Incomplete)
 	require.Equal(t, rules.Count(8), sums[0].Counts.Numerator, "a practice that a central feed does not know counts as nothing")
@@ -493,12 +505,114 @@ func TestSumPractices_HidesAndDropsAsTheFeedSays(t *testing.T) {
 		rules.CompareCounts(&sums[0].Counts, counts(9, 10)))
 	require.Empty(t, rules.CompareCounts(&sums[1].Counts, counts(3, 99)), "hidden counts are not compared")
 
-	unentered := []rules.PracticeCounts{{Practice: "A", PCN: "U1", Counts: rules.Counts{Numerator: rules.Count(5)}}}
-	sums, _, err = rules.SumPractices(&beds.Indicator, unentered, working.Origin{})
+	unentered := []rules.PracticeCounts{of("A", &rules.Counts{Numerator: rules.Count(5)})}
+	sums, _, err = rules.SumPractices(&beds.Indicator, members("U1", "A"), unentered, working.Origin{})
 	require.NoError(t, err)
 	require.Empty(t, sums[0].Incomplete)
-	_, _, err = rules.SumPractices(&beds.Indicator, append(rows, rows[0]), working.Origin{})
-	requireReason(t, err, rules.ReasonPracticeTwice)
+}
+
+func TestSumPractices_TakesEveryMemberIntoAccount(t *testing.T) {
+	t.Parallel()
+	at := fullTerms(t, 2022)
+	extract, _ := at.Find("VI-01")
+	central, _ := at.Find("ACC-08")
+	rows := []rules.PracticeCounts{of("A", counts(8, 10))}
+	sums, _, err := rules.SumPractices(&extract.Indicator, members("U1", "A", "B"), rows, working.Origin{})
+	require.NoError(t, err)
+	require.Equal(t, []rules.NetworkCounts{{PCN: "U1", Practices: []string{"A", "B"}, Incomplete: []string{"B"}}}, sums)
+	sums, _, err = rules.SumPractices(&central.Indicator, members("U1", "A", "B"), rows, working.Origin{})
+	require.NoError(t, err)
+	require.Equal(t, []rules.NetworkCounts{{PCN: "U1", Practices: []string{"A", "B"}, Counts: *counts(8, 10)}}, sums)
+}
+
+func TestSumPractices_BringsPracticesToOneForm(t *testing.T) {
+	t.Parallel()
+	at := fullTerms(t, 2022)
+	it, _ := at.Find("CVD-05")
+	field := func(n int64) []rules.FieldCount { return []rules.FieldCount{{Field: "F", Cell: rules.Count(n)}} }
+	register := func(numerator, register, adjusted int64) *rules.Counts {
+		return &rules.Counts{Numerator: rules.Count(numerator), Register: rules.Count(register), Adjustments: field(adjusted)}
+	}
+	add := func(rows ...rules.PracticeCounts) rules.NetworkCounts {
+		sums, _, err := rules.SumPractices(&it.Indicator, members("U1", "A", "B"), rows, working.Origin{})
+		require.NoError(t, err)
+		return sums[0]
+	}
+	require.Equal(t, *counts(80, 190), add(of("A", register(40, 100, 10)), of("B", counts(40, 100))).Counts, "one register covers one practice")
+	alike := add(of("A", register(40, 100, 10)), of("B", register(40, 100, 5))).Counts
+	require.Equal(t, rules.Counts{
+		Numerator: rules.Count(80), Denominator: rules.Count(185), Register: rules.Count(200), Adjustments: field(15),
+	}, alike)
+	absent := register(40, 150, 0)
+	absent.Adjustments[0].Cell = rules.Cell{}
+	require.Equal(t, []string{"B"}, add(of("A", register(40, 100, 0)), of("B", absent)).Incomplete)
+	absent.Adjustments[0].Cell.State = rules.Suppressed
+	require.Equal(t, rules.Suppressed, add(of("A", register(40, 100, 0)), of("B", absent)).Counts.Denominator.State)
+}
+
+func TestSumPractices_WantsBaselinesLikeOtherCounts(t *testing.T) {
+	t.Parallel()
+	at := fullTerms(t, 2022)
+	rise, _ := at.Find("CVD-02")
+	admissions, _ := at.Find("AC-02")
+	with := counts(1_000, 10_000)
+	with.BaselineNumerator, with.BaselineDenominator = rules.Count(900), rules.Count(10_000)
+	rows := []rules.PracticeCounts{of("A", with), of("B", counts(2_000, 10_000))}
+	sums, _, err := rules.SumPractices(&rise.Indicator, members("U1", "A", "B"), rows, working.Origin{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"B"}, sums[0].Incomplete)
+	require.Equal(t, rules.Counts{}, sums[0].Counts)
+	sums, _, err = rules.SumPractices(&admissions.Indicator, members("U1", "A", "B"), rows, working.Origin{})
+	require.NoError(t, err)
+	require.Equal(t, rules.Count(900), sums[0].Counts.BaselineNumerator, "a central feed without rows is nothing")
+
+	at, admissions = unadjusted(t, 2022, "AC-02")
+	got := assess(t, at, admissions, &rules.Counts{Numerator: rules.Count(1), Denominator: rules.Count(9), BaselineDenominator: rules.Count(9)})
+	require.Equal(t, []string{rules.ReasonLoadedAsNothing}, got.Notes, "nor does a network without a baseline numerator wait")
+}
+
+func TestSumPractices_RefusesCountsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	at := fullTerms(t, 2021)
+	it, _ := at.Find("VI-01")
+	twice := []rules.FieldCount{{Field: "F", Cell: rules.Count(2)}, {Field: "F", Cell: rules.Count(2)}}
+	whole := counts(math.MaxInt64, math.MaxInt64)
+	for name, c := range map[string]struct {
+		members []rules.Member
+		rows    []rules.PracticeCounts
+		reason  string
+	}{
+		"rows twice":    {members("U1", "A"), []rules.PracticeCounts{of("A", counts(1, 2)), of("A", counts(1, 2))}, rules.ReasonPracticeTwice},
+		"a member of 2": {slices.Concat(members("U1", "A"), members("U2", "A")), nil, rules.ReasonPracticeTwice},
+		"negative":      {members("U1", "A", "B"), []rules.PracticeCounts{of("A", counts(-50, 100)), of("B", counts(50, 100))}, rules.ReasonCountMalformed},
+		"a field twice": {
+			members("U1", "A"),
+			[]rules.PracticeCounts{of("A", &rules.Counts{Numerator: rules.Count(1), Register: rules.Count(9), Adjustments: twice})},
+			rules.ReasonFieldMisplaced,
+		},
+		"a field misplaced": {
+			members("U1", "A"),
+			[]rules.PracticeCounts{of("A", &rules.Counts{Exclusions: []rules.FieldCount{{Field: "FLUDEC_DAT", Cell: rules.Count(1)}}})},
+			rules.ReasonFieldMisplaced,
+		},
+		"more leave than there are": {
+			members("U1", "A"),
+			[]rules.PracticeCounts{of("A", &rules.Counts{Numerator: rules.Count(0), Register: rules.Count(1), Exclusions: twice[:1]})},
+			rules.ReasonCountsDisagree,
+		},
+		"another denominator": {
+			members("U1", "A"),
+			[]rules.PracticeCounts{of("A", &rules.Counts{Numerator: rules.Count(0), Register: rules.Count(3), Denominator: rules.Count(2)})},
+			rules.ReasonCountsDisagree,
+		},
+		"more met than are left": {
+			members("U1", "A"), []rules.PracticeCounts{of("A", &rules.Counts{Numerator: rules.Count(4), Register: rules.Count(3)})}, rules.ReasonCountsDisagree,
+		},
+		"beyond a count": {members("U1", "A", "B"), []rules.PracticeCounts{of("A", whole), of("B", whole)}, rules.ReasonCountMalformed},
+	} {
+		_, _, err := rules.SumPractices(&it.Indicator, c.members, c.rows, working.Origin{})
+		require.Equal(t, c.reason, fault.ReasonOf(err), name)
+	}
 }
 
 func TestPublish_HidesWhatCouldNameSomeone(t *testing.T) {

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -62,17 +64,19 @@ func (c Cell) String() string {
 	return ""
 }
 
-// plus adds cells: a suppressed part hides the sum, and an absent one adds nothing.
-func (c Cell) plus(d Cell) Cell {
+// plus adds cells: a suppressed part hides the sum, and an absent one adds nothing. It refuses a sum beyond a count.
+func (c Cell) plus(d Cell) (Cell, *fault.Fault) {
 	switch {
 	case c.State == Suppressed || d.State == Suppressed:
-		return Cell{State: Suppressed}
+		return Cell{State: Suppressed}, nil
 	case c.State == Absent:
-		return d
+		return d, nil
 	case d.State == Absent:
-		return c
+		return c, nil
+	case c.N > math.MaxInt64-d.N:
+		return c, fault.New(fault.Invalid, ReasonCountMalformed, "a sum of counts is beyond a count")
 	}
-	return Count(c.N + d.N)
+	return Count(c.N + d.N), nil
 }
 
 // FieldCount is the count of one field of the extract.
@@ -175,79 +179,200 @@ func fieldCounts(byField map[string]int64) []FieldCount {
 	return out
 }
 
+// Member is a practice with its network on the day that counts.
+type Member struct{ Practice, PCN string }
+
 // PracticeCounts are the counts of one indicator of one practice.
 type PracticeCounts struct {
 	Practice string
-	// PCN is the network of the practice on the day that counts; empty for a practice outside any, which is dropped.
-	PCN    string
-	Counts Counts
+	Counts   Counts
 }
 
 // NetworkCounts are the counts of a network, summed over its practices.
 type NetworkCounts struct {
 	PCN    string
 	Counts Counts
-	// Practices are those that were summed, in order of code.
+	// Practices are the members, in order of code, with or without counts.
 	Practices []string
-	// Incomplete are practices without a count that the feed should have brought; the sum then stays absent.
+	// Incomplete are members without a count that the feed should have brought; no count of the network is then stated, so that
+	// none covers other practices than the rest.
 	Incomplete []string
 }
 
-// SumPractices sums the counts of an indicator by network; a practice percentage earns nothing of its own. A suppressed count
-// hides the sum. A practice that a central feed has no rows for counts as nothing, and one that the extract has none for makes the
-// network incomplete. Practices outside any network are returned by code. Questions of yes or no are the network's own and are not
-// summed.
-func SumPractices(i *Indicator, rows []PracticeCounts, origin working.Origin) (sums []NetworkCounts, dropped []string, err error) {
-	rows = slices.SortedFunc(slices.Values(rows), func(a, b PracticeCounts) int {
+// SumPractices sums the counts of an indicator by network, over all its members; a practice percentage earns nothing of its own.
+// Each practice is brought to a numerator and a denominator first, because one may state its register and another what is left of
+// it; register and fields are kept where every member states its register, or none does. A suppressed count hides the sum. A
+// member that a central feed has no rows for counts as nothing, and one that the extract has none for makes the network
+// incomplete. Practices outside any network are returned by code. It fails on a practice that stands twice, and on counts of one
+// that contradict each other. Questions of yes or no are the network's own and are not summed.
+func SumPractices(i *Indicator, members []Member, rows []PracticeCounts, origin working.Origin) (sums []NetworkCounts, dropped []string, err error) {
+	given := make(map[string]*Counts, len(rows))
+	for n := range rows {
+		if given[rows[n].Practice] != nil {
+			return nil, nil, practiceTwice(i, rows[n].Practice)
+		}
+		given[rows[n].Practice] = &rows[n].Counts
+	}
+	members = slices.SortedFunc(slices.Values(members), func(a, b Member) int {
 		return cmp.Or(cmp.Compare(a.PCN, b.PCN), cmp.Compare(a.Practice, b.Practice))
 	})
-	seen := make(map[string]bool, len(rows))
-	for n := range rows {
-		row := &rows[n]
-		if seen[row.Practice] {
-			return nil, nil, fault.New(fault.Invalid, ReasonPracticeTwice, "practice %s has counts of %s twice", money.Clip(row.Practice), i.Code)
+	seen := make(map[string]bool, len(members))
+	for n := 0; n < len(members); {
+		of := NetworkCounts{PCN: members[n].PCN}
+		var parts []Counts
+		for ; n < len(members) && members[n].PCN == of.PCN; n++ {
+			practice := members[n].Practice
+			if seen[practice] {
+				return nil, nil, practiceTwice(i, practice)
+			}
+			seen[practice] = true
+			part, refused := i.reduce(given[practice])
+			if refused != nil {
+				return nil, nil, fmt.Errorf("practice %s: %w", money.Clip(practice), refused)
+			}
+			delete(given, practice)
+			of.Practices, parts = append(of.Practices, practice), append(parts, part)
+			if i.lacks(&part) {
+				of.Incomplete = append(of.Incomplete, practice)
+			}
 		}
-		seen[row.Practice] = true
-		if row.PCN == "" {
-			dropped = append(dropped, row.Practice)
-			continue
+		if len(of.Incomplete) == 0 {
+			var refused *fault.Fault
+			if of.Counts, refused = sum(parts); refused != nil {
+				return nil, nil, fmt.Errorf("network %s: %w", money.Clip(of.PCN), refused)
+			}
 		}
-		if len(sums) == 0 || sums[len(sums)-1].PCN != row.PCN {
-			sums = append(sums, NetworkCounts{PCN: row.PCN, Counts: Counts{Origin: origin}})
-		}
-		sums[len(sums)-1].add(i, row)
+		of.Counts.Origin = origin
+		sums = append(sums, of)
 	}
-	for n := range sums {
-		if len(sums[n].Incomplete) > 0 {
-			sums[n].Counts.Numerator, sums[n].Counts.Denominator = Cell{}, Cell{}
-		}
-	}
-	return sums, dropped, nil
+	return sums, sortedKeys(given), nil
 }
 
-func (n *NetworkCounts) add(i *Indicator, row *PracticeCounts) {
-	n.Practices = append(n.Practices, row.Practice)
-	c, d := &n.Counts, &row.Counts
-	lacks := func(cell Cell, feed Feed) bool { return cell.State == Absent && !feed.absentIsNothing() }
-	if lacks(d.Numerator, i.NumeratorFrom) || (d.Register.State == Absent && lacks(d.Denominator, i.DenominatorFrom)) {
-		n.Incomplete = append(n.Incomplete, row.Practice)
-	}
-	c.Numerator, c.Denominator = c.Numerator.plus(d.Numerator), c.Denominator.plus(d.Denominator)
-	c.Register = c.Register.plus(d.Register)
-	c.BaselineNumerator, c.BaselineDenominator = c.BaselineNumerator.plus(d.BaselineNumerator), c.BaselineDenominator.plus(d.BaselineDenominator)
-	c.Exclusions, c.Adjustments = plusFields(c.Exclusions, d.Exclusions), plusFields(c.Adjustments, d.Adjustments)
+func practiceTwice(i *Indicator, practice string) *fault.Fault {
+	return fault.New(fault.Invalid, ReasonPracticeTwice, "practice %s stands twice for %s", money.Clip(practice), i.Code)
 }
 
-func plusFields(sum, part []FieldCount) []FieldCount {
+// reduce checks the counts of a practice, nil where it has none, and works out the denominator from the register where that is given.
+func (i *Indicator) reduce(given *Counts) (Counts, *fault.Fault) {
+	if given == nil {
+		return Counts{}, nil
+	}
+	for _, c := range given.cells() {
+		if c.cell.State == Stated && c.cell.N < 0 {
+			return Counts{}, fault.New(fault.Invalid, ReasonCountMalformed, "the %s of %s is negative", c.name, i.Code)
+		}
+	}
+	if refused := i.fields(given); refused != nil {
+		return Counts{}, refused
+	}
+	out := Counts{
+		Numerator: given.Numerator, Denominator: given.Denominator, Register: given.Register,
+		Exclusions: given.Exclusions, Adjustments: given.Adjustments,
+	}
+	if i.Kind == Change || i.Kind == Standardised {
+		out.BaselineNumerator, out.BaselineDenominator = given.BaselineNumerator, given.BaselineDenominator
+	}
+	if out.Register.State == Absent {
+		return out, nil
+	}
+	left := out.left()
+	both := left.State == Stated && out.Denominator.State == Stated
+	short := i.Kind == Percentage && left.State == Stated && out.Numerator.State == Stated && out.Numerator.N > left.N
+	if (left.State == Stated && left.N < 0) || (both && left.N != out.Denominator.N) || short {
+		return out, fault.New(fault.Refused, ReasonCountsDisagree, "register, exclusions and adjustments of %s leave a denominator of %d", i.Code, left.N).
+			With("numerator", out.Numerator.String()).With("denominator", out.Denominator.String())
+	}
+	out.Denominator = left
+	return out, nil
+}
+
+// left is what exclusions and adjustments leave of the register: hidden where a part is, and absent where a field has no count.
+func (c *Counts) left() Cell {
+	left := c.Register
+	for _, f := range slices.Concat(c.Exclusions, c.Adjustments) {
+		switch {
+		case left.State == Suppressed || f.Cell.State == Suppressed:
+			left = Cell{State: Suppressed}
+		case left.State == Absent || f.Cell.State == Absent:
+			left = Cell{}
+		case left.N < 0: // more left than there were; no need to go on, where it could wrap
+		default:
+			left.N -= f.Cell.N
+		}
+	}
+	return left
+}
+
+// lacks tells whether a count did not come that the feed should have brought.
+func (i *Indicator) lacks(c *Counts) bool {
+	lacks := func(numerator, denominator Cell) bool {
+		return (numerator.State == Absent && !i.NumeratorFrom.absentIsNothing()) || (denominator.State == Absent && !i.DenominatorFrom.absentIsNothing())
+	}
+	if lacks(c.Numerator, c.Denominator) {
+		return true
+	}
+	return (i.Kind == Change || i.Kind == Standardised) && lacks(c.BaselineNumerator, c.BaselineDenominator)
+}
+
+// sum adds the counts of practices that were reduced.
+func sum(parts []Counts) (Counts, *fault.Fault) {
+	var out Counts
+	registers := 0
+	for n := range parts {
+		if parts[n].Register.State != Absent {
+			registers++
+		}
+	}
+	alike := registers == 0 || registers == len(parts)
+	for n := range parts {
+		part := parts[n]
+		if !alike {
+			part.Register, part.Exclusions, part.Adjustments = Cell{}, nil, nil
+		}
+		if refused := out.plus(&part); refused != nil {
+			return out, refused
+		}
+	}
+	return out, nil
+}
+
+func (c *Counts) plus(d *Counts) *fault.Fault {
+	for _, pair := range []struct {
+		sum  *Cell
+		part Cell
+	}{
+		{&c.Numerator, d.Numerator},
+		{&c.Denominator, d.Denominator},
+		{&c.Register, d.Register},
+		{&c.BaselineNumerator, d.BaselineNumerator},
+		{&c.BaselineDenominator, d.BaselineDenominator},
+	} {
+		var refused *fault.Fault
+		if *pair.sum, refused = pair.sum.plus(pair.part); refused != nil {
+			return refused
+		}
+	}
+	var refused *fault.Fault
+	if c.Exclusions, refused = plusFields(c.Exclusions, d.Exclusions); refused != nil {
+		return refused
+	}
+	c.Adjustments, refused = plusFields(c.Adjustments, d.Adjustments)
+	return refused
+}
+
+func plusFields(sum, part []FieldCount) ([]FieldCount, *fault.Fault) {
 	for _, f := range part {
 		i, found := slices.BinarySearchFunc(sum, f.Field, func(have FieldCount, field string) int { return cmp.Compare(have.Field, field) })
 		if !found {
 			sum = slices.Insert(sum, i, f)
 			continue
 		}
-		sum[i].Cell = sum[i].Cell.plus(f.Cell)
+		var refused *fault.Fault
+		if sum[i].Cell, refused = sum[i].Cell.plus(f.Cell); refused != nil {
+			return sum, refused
+		}
 	}
-	return sum
+	return sum, nil
 }
 
 // CountDifference is a count that two feeds give differently.

@@ -48,7 +48,7 @@ func (m *measuring) measure() (working.Term, *fault.Fault) {
 		}
 		return working.Term{}, nil
 	}
-	if refused := m.fields(); refused != nil {
+	if refused := m.it.fields(m.c); refused != nil {
 		return working.Term{}, refused
 	}
 	numerator, denominator, refused := m.counts()
@@ -75,11 +75,11 @@ func (m *measuring) note(reason string) { m.notes = append(m.notes, reason) }
 
 // change takes the baseline off.
 func (m *measuring) change(now working.Term) (working.Term, *fault.Fault) {
-	numerator, refused := m.cell("baseline numerator", m.c.BaselineNumerator, Extract)
+	numerator, refused := m.cell("baseline numerator", m.c.BaselineNumerator, m.it.NumeratorFrom)
 	if refused != nil {
 		return now, refused
 	}
-	denominator, refused := m.cell("baseline denominator", m.c.BaselineDenominator, Extract)
+	denominator, refused := m.cell("baseline denominator", m.c.BaselineDenominator, m.it.DenominatorFrom)
 	if refused != nil {
 		return now, refused
 	}
@@ -186,15 +186,15 @@ func (m *measuring) fromRegister() (working.Term, *fault.Fault) {
 }
 
 // fields holds that no field stands twice, and none that the indicator knows stands under the other role.
-func (m *measuring) fields() *fault.Fault {
+func (i *Indicator) fields(c *Counts) *fault.Fault {
 	seen := make(map[string]bool)
 	for _, part := range []struct {
 		counts []FieldCount
 		other  []string
-	}{{m.c.Exclusions, m.it.Adjustments}, {m.c.Adjustments, m.it.Exclusions}} {
+	}{{c.Exclusions, i.Adjustments}, {c.Adjustments, i.Exclusions}} {
 		for _, f := range part.counts {
 			if seen[f.Field] || slices.Contains(part.other, f.Field) {
-				return fault.New(fault.Invalid, ReasonFieldMisplaced, "field %s of %s stands twice, or among the other kind of fields", f.Field, m.it.Code)
+				return fault.New(fault.Invalid, ReasonFieldMisplaced, "field %s of %s stands twice, or among the other kind of fields", f.Field, i.Code)
 			}
 			seen[f.Field] = true
 		}

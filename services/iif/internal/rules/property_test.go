@@ -231,28 +231,38 @@ func TestSumPractices_DoesNotDependOnTheOrder(t *testing.T) {
 	it, _ := at.Find("VI-01")
 	rapid.Check(t, func(t *rapid.T) {
 		rows := make([]rules.PracticeCounts, rapid.IntRange(0, 12).Draw(t, "practices"))
-		var all int64
+		var members []rules.Member
+		var met, left int64
 		for i := range rows {
 			rows[i] = rules.PracticeCounts{
-				Practice: string(rune('A' + i)), PCN: rapid.SampledFrom([]string{"", "U1", "U2"}).Draw(t, "network"),
-				Counts: rules.Counts{Numerator: rules.Count(rapid.Int64Range(0, 99).Draw(t, "numerator")), Denominator: rules.Count(100)},
+				Practice: string(rune('A' + i)),
+				Counts:   rules.Counts{Numerator: rules.Count(rapid.Int64Range(0, 99).Draw(t, "numerator")), Denominator: rules.Count(100)},
 			}
 			rows[i].Counts.Adjustments = []rules.FieldCount{{Field: rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "field"), Cell: rules.Count(1)}}
-			if rows[i].PCN != "" {
-				all += rows[i].Counts.Numerator.N
+			if rapid.Bool().Draw(t, "of a register") {
+				rows[i].Counts.Denominator, rows[i].Counts.Register = rules.Cell{}, rules.Count(101)
+			}
+			if pcn := rapid.SampledFrom([]string{"", "U1", "U2"}).Draw(t, "network"); pcn != "" {
+				members = append(members, rules.Member{Practice: rows[i].Practice, PCN: pcn})
+				met, left = met+rows[i].Counts.Numerator.N, left+100
 			}
 		}
-		sums, dropped, err := rules.SumPractices(&it.Indicator, rows, working.Origin{})
+		sums, dropped, err := rules.SumPractices(&it.Indicator, members, rows, working.Origin{})
 		require.NoError(t, err)
 		n := len(dropped)
 		for _, sum := range sums {
-			all -= sum.Counts.Numerator.N
+			met, left = met-sum.Counts.Numerator.N, left-sum.Counts.Denominator.N
 			n += len(sum.Practices)
-			require.EqualValues(t, 100*len(sum.Practices), sum.Counts.Denominator.N)
+			require.Empty(t, sum.Incomplete)
+			got, err := rules.Assess(at, it, &rules.Network{}, &sum.Counts)
+			require.NoError(t, err)
+			require.Equal(t, sum.Counts.Denominator.N, got.Measure.Denominator.Num().Int64(), "register and fields cover the same practices")
 		}
-		require.Zero(t, all, "no count is lost or made")
+		require.Zero(t, met, "no count is lost or made")
+		require.Zero(t, left)
 		require.Equal(t, len(rows), n)
-		again, alsoDropped, err := rules.SumPractices(&it.Indicator, rapid.Permutation(rows).Draw(t, "another order"), working.Origin{})
+		again, alsoDropped, err := rules.SumPractices(&it.Indicator, rapid.Permutation(members).Draw(t, "another order"),
+			rapid.Permutation(rows).Draw(t, "and of rows"), working.Origin{})
 		require.NoError(t, err)
 		require.Equal(t, sums, again)
 		require.Equal(t, dropped, alsoDropped)
