@@ -145,8 +145,10 @@ type Course struct {
 	Missing, Waiting []string
 	// Provider, Commissioner and Financial are empty while nobody has declared or approved.
 	Provider, Commissioner, Financial Declaration
-	// Makers entered figures or counts by hand; none of them approves the money.
-	Makers     []string
+	// Makers entered figures, overrides, settings or counts by hand; none of them approves the money.
+	Makers []string
+	// LastOn is the day of the last step; none is taken on a day before it.
+	LastOn     period.Date
 	Commitment *Commitment
 	Appeals    []Appeal
 	// FellBack counts how often a change of data brought the course back to the start.
@@ -162,7 +164,10 @@ type Event struct {
 	ResultID string
 	// Missing and Waiting come with a result.
 	Missing, Waiting []string
-	Cause            Cause
+	// Makers come with a result too: everyone who entered or changed what it rests on, values, overrides, settings and counts. The
+	// service gathers them; who takes the step is added.
+	Makers []string
+	Cause  Cause
 	// Reason comes with an appeal and its decision.
 	Reason     string
 	Verdict    Verdict
@@ -181,8 +186,7 @@ func Advance(c Course, e Event) (Course, error) {
 	var refused *fault.Fault
 	switch e.Step {
 	case Aggregated:
-		next.worked(&e)
-		next.State = AwaitingProvider
+		refused = next.aggregate(&e)
 	case DataChanged:
 		refused = next.change(&e)
 	case ProviderDeclares:
@@ -201,6 +205,7 @@ func Advance(c Course, e Event) (Course, error) {
 	if refused != nil {
 		return c, refused
 	}
+	next.LastOn = e.On
 	return next, nil
 }
 
@@ -237,14 +242,35 @@ func (c *Course) permits(e *Event) *fault.Fault {
 		return fault.New(fault.Denied, ReasonRoleNotAllowed, "%s is not for the role %s", e.Step, e.By.Role).With("role", e.By.Role)
 	case e.By.Role != RoleSystem && e.By.Person == "":
 		return fault.New(fault.Invalid, ReasonPersonRequired, "%s names who takes the step", e.Step)
+	case e.On.IsZero() || e.On.Before(c.LastOn):
+		return fault.New(fault.Invalid, ReasonDayInvalid, "%s has a day, not before the last step's, %s", e.Step, c.LastOn).With("on", e.On)
 	}
 	return nil
 }
 
-// worked takes a new result; what was declared of the old one is void.
-func (c *Course) worked(e *Event) {
+// aggregate takes the first result after year end. Before it the counts are not those of the year, and nobody may declare them.
+func (c *Course) aggregate(e *Event) *fault.Fault {
+	if last := c.Year.Last().Last(); !e.On.After(last) {
+		return fault.New(fault.Refused, ReasonYearNotOver, "the year %s is worked out after its last day, %s", c.Year, last).With("on", e.On)
+	}
+	c.State = AwaitingProvider
+	return c.worked(e)
+}
+
+// worked takes a new result; what was declared of the old one is void. The new result has a name of its own, or who read the old
+// one could declare and approve the new one unseen. Who made it is remembered, whatever the role.
+func (c *Course) worked(e *Event) *fault.Fault {
+	if e.ResultID == "" || e.ResultID == c.ResultID {
+		return fault.New(fault.Invalid, ReasonResultUnnamed, "%s has a result of its own name, not %q", e.Step, e.ResultID)
+	}
+	for _, maker := range append(slices.Clone(e.Makers), e.By.Person) {
+		if maker != "" && !slices.Contains(c.Makers, maker) {
+			c.Makers = append(c.Makers, maker)
+		}
+	}
 	c.ResultID, c.Missing, c.Waiting = e.ResultID, slices.Clone(e.Missing), slices.Clone(e.Waiting)
 	c.Provider, c.Commissioner, c.Financial = Declaration{}, Declaration{}, Declaration{}
+	return nil
 }
 
 // change brings the course back to the start. One that is open, or under appeal, stays so.
@@ -254,9 +280,8 @@ func (c *Course) change(e *Event) *fault.Fault {
 	default:
 		return fault.New(fault.Invalid, ReasonReasonRequired, "a change of data says what changed").With("cause", e.Cause)
 	}
-	c.worked(e)
-	if e.By.Role != RoleSystem && !slices.Contains(c.Makers, e.By.Person) {
-		c.Makers = append(c.Makers, e.By.Person)
+	if refused := c.worked(e); refused != nil {
+		return refused
 	}
 	if c.State == AwaitingCommissioner || c.State == AwaitingFinancial {
 		c.State = AwaitingProvider
@@ -304,9 +329,12 @@ func (c *Course) approve(e *Event) *fault.Fault {
 		return refused
 	}
 	made := append([]string{c.Provider.Person, c.Commissioner.Person}, c.Makers...)
+	for _, a := range c.Appeals {
+		made = append(made, a.Person, a.DecidedBy)
+	}
 	switch {
 	case slices.Contains(made, e.By.Person):
-		return isMaker("who declared the year or entered its figures does not approve its money")
+		return isMaker("who declared the year, entered its figures or decided its appeal does not approve its money")
 	case len(c.Waiting) > 0:
 		return fault.New(fault.Refused, ReasonFiguresMissing, "the amounts are not all known").
 			With(metaMissing, strings.Join(c.Waiting, ", ")).With(metaRemedy, "enter or confirm the figures with their source")
@@ -343,6 +371,9 @@ func (c *Course) appeal(e *Event) *fault.Fault {
 
 // decide ends the appeal. Dismissed, the network declares the result as it stands or appeals again; upheld, it is worked out again.
 func (c *Course) decide(e *Event) *fault.Fault {
+	if len(c.Appeals) == 0 || c.Appeals[len(c.Appeals)-1].Verdict != "" {
+		return fault.New(fault.Refused, ReasonStepOutOfOrder, "%s is not a step without an open appeal", e.Step).With("state", c.State)
+	}
 	last := &c.Appeals[len(c.Appeals)-1]
 	switch {
 	case e.Verdict != Upheld && e.Verdict != Dismissed:

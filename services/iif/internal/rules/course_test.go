@@ -2,10 +2,12 @@ package rules_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
@@ -20,8 +22,13 @@ func take(t *testing.T, c rules.Course, events ...rules.Event) rules.Course {
 	return c
 }
 
+// step is one on 1 June after the year; a change of data brings the result 2 in place of 1.
 func step(s rules.Step, by rules.Actor) rules.Event {
-	return rules.Event{Step: s, By: by, ResultID: "1", Reason: "because", Cause: rules.DataAmended}
+	e := rules.Event{Step: s, By: by, ResultID: "1", Reason: "because", Cause: rules.DataAmended, On: period.NewDate(2026, time.June, 1)}
+	if s == rules.DataChanged {
+		e.ResultID = "2"
+	}
+	return e
 }
 
 func TestAdvance_RefusesByName(t *testing.T) {
@@ -54,6 +61,33 @@ func TestAdvance_RefusesByName(t *testing.T) {
 		{"worked out twice", provider, step(rules.Aggregated, theSystem), rules.ReasonStepOutOfOrder, fault.Refused},
 		{"no known step", open, step("JUMP", theSystem), rules.ReasonStepOutOfOrder, fault.Refused},
 		{"appealed after declaring", commissioner, step(rules.Appeals, declarer), rules.ReasonStepOutOfOrder, fault.Refused},
+		{"no appeal to decide", rules.Course{Year: 2025, State: rules.Appealed}, decided, rules.ReasonStepOutOfOrder, fault.Refused},
+		{
+			"on no day", provider,
+			event(step(rules.ProviderDeclares, declarer), func(e *rules.Event) { e.On = period.Date{} }),
+			rules.ReasonDayInvalid, fault.Invalid,
+		},
+		{
+			"on a day before the last step", commissioner,
+			event(step(rules.CommissionerDeclares, preparer), func(e *rules.Event) { e.On = e.On.AddDays(-1) }),
+			rules.ReasonDayInvalid, fault.Invalid,
+		},
+		{
+			"worked out on the last day of the year",
+			rules.Course{Year: 2025, State: rules.Open},
+			event(step(rules.Aggregated, theSystem), func(e *rules.Event) { e.On = period.NewDate(2026, time.March, 31) }),
+			rules.ReasonYearNotOver, fault.Refused,
+		},
+		{
+			"a result without a name", open,
+			event(step(rules.Aggregated, theSystem), func(e *rules.Event) { e.ResultID = "" }),
+			rules.ReasonResultUnnamed, fault.Invalid,
+		},
+		{
+			"a change under the old result's name", provider,
+			event(step(rules.DataChanged, theSystem), func(e *rules.Event) { e.ResultID = "1" }),
+			rules.ReasonResultUnnamed, fault.Invalid,
+		},
 		{"no known state", rules.Course{}, step(rules.Aggregated, theSystem), rules.ReasonStepOutOfOrder, fault.Refused},
 		{"a commissioner for the network", provider, step(rules.ProviderDeclares, preparer), rules.ReasonRoleNotAllowed, fault.Denied},
 		{"a preparer approves money", financial, step(rules.FinanciallyApproves, preparer), rules.ReasonRoleNotAllowed, fault.Denied},
@@ -146,14 +180,15 @@ func TestAdvance_RefusesByName(t *testing.T) {
 func TestAdvance_FallsBackWhenDataChange(t *testing.T) {
 	t.Parallel()
 	c := take(t, committed(t), step(rules.Aggregated, theSystem), step(rules.ProviderDeclares, declarer), step(rules.CommissionerDeclares, preparer))
-	amended := rules.Event{Step: rules.DataChanged, By: preparer, Cause: rules.AnswerChanged, ResultID: "2", Missing: []string{"HI-03"}}
+	amended := step(rules.DataChanged, preparer)
+	amended.Cause, amended.Missing = rules.AnswerChanged, []string{"HI-03"}
 	c = take(t, c, amended)
 	require.Equal(t, rules.AwaitingProvider, c.State)
 	require.Empty(t, c.Provider.Person+c.Commissioner.Person)
 	require.Equal(t, []string{"preparer"}, c.Makers)
 	require.Equal(t, 1, c.FellBack)
 	require.NotNil(t, c.Commitment)
-	_, err := rules.Advance(c, rules.Event{Step: rules.ProviderDeclares, By: declarer, ResultID: "2"})
+	_, err := rules.Advance(c, rules.Event{Step: rules.ProviderDeclares, By: declarer, On: amended.On, ResultID: "2"})
 	requireReason(t, err, rules.ReasonIndicatorsMissing)
 	amended.ResultID, amended.Missing = "3", nil
 	c = take(t, c, amended)
@@ -184,4 +219,59 @@ func TestAdvance_DecidesAppealsWithGrounds(t *testing.T) {
 		require.NotEmpty(t, s.Words())
 	}
 	require.Empty(t, rules.State("").Words())
+}
+
+// A change that arrives while an approver reads is never approved unseen: the step is out of order, and once the year was declared
+// anew the approver still speaks of the result that was read.
+func TestAdvance_ChangeBetweenReadingAndApproval(t *testing.T) {
+	t.Parallel()
+	read := take(t, committed(t), step(rules.Aggregated, theSystem), step(rules.ProviderDeclares, declarer), step(rules.CommissionerDeclares, preparer))
+	approval := step(rules.FinanciallyApproves, approver)
+	changed := take(t, read, step(rules.DataChanged, theSystem))
+	_, err := rules.Advance(changed, approval)
+	requireReason(t, err, rules.ReasonStepOutOfOrder)
+	again := func(s rules.Step, by rules.Actor) rules.Event {
+		e := step(s, by)
+		e.ResultID = "2"
+		return e
+	}
+	declared := take(t, changed, again(rules.ProviderDeclares, declarer), again(rules.CommissionerDeclares, preparer))
+	_, err = rules.Advance(declared, approval)
+	requireReason(t, err, rules.ReasonResultChanged)
+	require.Equal(t, rules.Approved, take(t, declared, again(rules.FinanciallyApproves, approver)).State)
+}
+
+// Whoever had a hand in the result does not approve its money, whatever the role and however it came to be known.
+func TestAdvance_MakersDoNotApprove(t *testing.T) {
+	t.Parallel()
+	second := rules.Actor{Person: "second", Role: rules.RoleApprover}
+	path := func(first rules.Event, rest ...rules.Event) rules.Course {
+		c := take(t, committed(t), append([]rules.Event{first}, rest...)...)
+		declares := []rules.Event{step(rules.ProviderDeclares, declarer), step(rules.CommissionerDeclares, preparer)}
+		for i := range declares {
+			declares[i].ResultID = c.ResultID
+		}
+		return take(t, c, declares...)
+	}
+	entered := step(rules.Aggregated, theSystem)
+	entered.Makers = []string{"", approver.Person}
+	asSystem := step(rules.Aggregated, rules.Actor{Person: approver.Person, Role: rules.RoleSystem})
+	override := step(rules.DataChanged, theSystem)
+	override.Makers = []string{approver.Person, approver.Person}
+	dismissed := step(rules.AppealDecided, approver)
+	dismissed.Verdict = rules.Dismissed
+	for name, c := range map[string]rules.Course{
+		"entered what was worked out":   path(entered),
+		"ran it as the system":          path(asSystem),
+		"changed it through the system": path(step(rules.Aggregated, theSystem), override),
+		"decided the appeal":            path(step(rules.Aggregated, theSystem), step(rules.Appeals, declarer), dismissed),
+	} {
+		approval := step(rules.FinanciallyApproves, approver)
+		approval.ResultID = c.ResultID
+		_, err := rules.Advance(c, approval)
+		require.Equal(t, rules.ReasonApproverIsMaker, fault.ReasonOf(err), name)
+		require.LessOrEqual(t, len(c.Makers), 1, name)
+		approval.By = second
+		require.Equal(t, rules.Approved, take(t, c, approval).State, name)
+	}
 }

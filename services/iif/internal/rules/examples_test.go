@@ -474,6 +474,7 @@ func exampleCourse(t *testing.T, in inputs) map[string]any {
 	for _, name := range in.texts("events") {
 		event, known := events[name]
 		require.True(t, known, name)
+		event.On = date(t, "2026-06-01")
 		var err error
 		c, err = rules.Advance(c, event)
 		require.NoError(t, err)
@@ -483,7 +484,7 @@ func exampleCourse(t *testing.T, in inputs) map[string]any {
 }
 
 func committed(t require.TestingT) rules.Course {
-	c, err := rules.Advance(rules.Course{Year: 2025, State: rules.Open}, rules.Event{Step: rules.Commits, By: declarer, Commitment: rules.Commitment{
+	c, err := rules.Advance(rules.Course{Year: 2025, State: rules.Open}, rules.Event{Step: rules.Commits, By: declarer, On: date(t, "2026-05-01"), Commitment: rules.Commitment{
 		Person: declarer.Person, On: date(t, "2026-05-01"), Year: 2025, Text: "more clinics",
 	}})
 	require.NoError(t, err)
