@@ -167,6 +167,11 @@ func (a *assessing) number(t Test, name string, value *big.Rat, unit string) {
 }
 
 func (a *assessing) run() error {
+	if refused := a.unconfirmed(); refused != nil {
+		a.decide(TestStatus, Waits, refused.Reason)
+		a.out.Measured.Refused, a.out.Due.Refused = refused, refused
+		return nil
+	}
 	measured := new(working.Builder)
 	measured.Grow(15, 12)
 	earned, refused := a.achieve(measured)
@@ -186,6 +191,17 @@ func (a *assessing) run() error {
 		return err
 	}
 	return a.override()
+}
+
+// unconfirmed refuses an indicator whose definition and status nobody has confirmed, whatever its figures: it says neither what is
+// measured nor which way is better. One of which no definition was found is refused as undefined where the version assesses it, and
+// where it does not, nothing rests on the definition.
+func (a *assessing) unconfirmed() *fault.Fault {
+	if a.it.Confidence.Payable() || a.it.Kind == Undefined {
+		return nil
+	}
+	return missing(ReasonIndicatorNotConfirmed, "confirmation of indicator "+a.it.Code+" in "+a.it.VersionID,
+		"confirm candidate "+a.it.ID+", or enter the indicator with its source")
 }
 
 // stopped tells why the version does not assess the indicator.

@@ -30,6 +30,9 @@ func (a *assessing) pay(p *Payment, b *working.Builder, points working.Term, ref
 		}
 		factors = append(factors, adjusted...)
 	}
+	if a.it.Confidence.Payable() { // all but an undefined one that the version does not assess
+		b.Input("definition of the indicator", one, "", a.it.origin())
+	}
 	exact := b.Step("payment before rounding", working.Multiply, unitGBP, clausePayment, factors...)
 	rounded := b.Round("payment", a.t.Version.Rounding.Mode, pencePlaces, unitGBP, clauseRounding, exact)
 	amount, err := toPence(rounded.Value)

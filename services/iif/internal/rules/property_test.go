@@ -29,7 +29,7 @@ func fullTerms(t require.TestingT, year period.FinancialYear) *rules.Terms {
 	for i := range at.Indicators {
 		it := &at.Indicators[i]
 		if it.Kind == rules.Undefined {
-			it.Kind, it.Direction = rules.Percentage, rules.LowerBetter
+			it.Kind, it.Direction, it.Confidence = rules.Percentage, rules.LowerBetter, working.Secondary
 		}
 		lower, upper := int64(40), int64(80)
 		if it.Kind == rules.Standardised {

@@ -19,16 +19,17 @@ const (
 	ReasonFigureInvalid             = "FIGURE_INVALID"
 
 	// Versions and indicators.
-	ReasonVersionUnknown      = "SCHEME_VERSION_UNKNOWN"
-	ReasonVersionIncomplete   = "SCHEME_VERSION_INCOMPLETE"
-	ReasonIndicatorUndefined  = "INDICATOR_UNDEFINED"
-	ReasonIndicatorSuspended  = "INDICATOR_SUSPENDED"
-	ReasonIndicatorDeferred   = "INDICATOR_DEFERRED"
-	ReasonIndicatorRetired    = "INDICATOR_RETIRED"
-	ReasonIndicatorReplaced   = "INDICATOR_REPLACED"
-	ReasonNationalOverride    = "NATIONAL_OVERRIDE"
-	ReasonIndicatorTwice      = "INDICATOR_TWICE"
-	ReasonOverrideUnconfirmed = "OVERRIDE_NOT_CONFIRMED"
+	ReasonVersionUnknown        = "SCHEME_VERSION_UNKNOWN"
+	ReasonVersionIncomplete     = "SCHEME_VERSION_INCOMPLETE"
+	ReasonIndicatorUndefined    = "INDICATOR_UNDEFINED"
+	ReasonIndicatorNotConfirmed = "INDICATOR_NOT_CONFIRMED"
+	ReasonIndicatorSuspended    = "INDICATOR_SUSPENDED"
+	ReasonIndicatorDeferred     = "INDICATOR_DEFERRED"
+	ReasonIndicatorRetired      = "INDICATOR_RETIRED"
+	ReasonIndicatorReplaced     = "INDICATOR_REPLACED"
+	ReasonNationalOverride      = "NATIONAL_OVERRIDE"
+	ReasonIndicatorTwice        = "INDICATOR_TWICE"
+	ReasonOverrideUnconfirmed   = "OVERRIDE_NOT_CONFIRMED"
 
 	// Counts.
 	ReasonCountMalformed     = "COUNT_MALFORMED"

@@ -21,7 +21,8 @@ type Version struct {
 	PointsConfidence working.Confidence
 	// NationalGBP is the published national value; it serves comparison only.
 	NationalGBP *big.Rat
-	// PayingIndicators is how many indicators the version pays, as published; 0 where that is not known.
+	// PayingIndicators is how many indicators the version pays, as published; 0 where that is not known, and the list of them then
+	// never complete.
 	PayingIndicators int
 	Rounding         Rounding
 }
@@ -111,13 +112,13 @@ func TermsFor(s *Scheme, q Query) (*Terms, error) {
 			Indicator: *indicator, Points: of(PointsField), Lower: of(LowerField), Upper: of(UpperField), Prevalent: of(PrevalentField),
 			National: hold(Key{Year: q.Year, Code: indicator.Code, Field: PrevalenceField}), Override: s.override(q, indicator.Code),
 		})
-		if indicator.Status == Active {
+		if indicator.Status == Active && indicator.Confidence.Payable() {
 			active++
 		}
 	}
-	if n := version.PayingIndicators; active == 0 || active < n {
-		t.Incomplete = missing(ReasonVersionIncomplete, "list of all paying indicators of "+version.ID, "enter the others with their source").
-			With("listed", active).With("published", n)
+	if n := version.PayingIndicators; active == 0 || n == 0 || active < n {
+		t.Incomplete = missing(ReasonVersionIncomplete, "list of all paying indicators of "+version.ID, "enter or confirm the others with their source").
+			With("confirmed", active).With("published", n)
 	}
 	return t, nil
 }
