@@ -122,15 +122,27 @@ type Network struct {
 	PCN string
 	// ListSize is the contractor registered population, in patients.
 	ListSize Given
-	// Adjustment is stated in place of the list size adjustment that would be worked out; only quotations do.
-	Adjustment Given
+}
+
+// Quotation states adjustments in place of those that would be worked out, for who asks what points would come to. Nothing that is
+// paid passes through one: Assess and AssessYear take none.
+type Quotation struct {
+	// ListSize is the list size adjustment; it has no value where it is to be worked out.
+	ListSize Given
+	// Prevalence are the prevalence adjustments by code of the indicator. One that a rule fixes at 1 is refused with another value.
+	Prevalence map[string]Given
 }
 
 // Assess works out one indicator for a network: status, achievement, points, override, adjustments, and one rounding to the penny.
 // What cannot be worked out comes back refused by name, inside the result; an error is a state that cannot occur. No counts at all
 // are nil.
 func Assess(t *Terms, it *IndicatorTerms, n *Network, c *Counts) (*Result, error) {
-	a := assessing{t: t, it: it, n: n, out: Result{Code: it.Code, IndicatorID: it.ID, Status: it.Status, Counted: c != nil}}
+	return Quote(t, it, n, c, Quotation{})
+}
+
+// Quote is Assess with adjustments that the caller states; its result is not for payment.
+func Quote(t *Terms, it *IndicatorTerms, n *Network, c *Counts, q Quotation) (*Result, error) {
+	a := assessing{t: t, it: it, n: n, q: q, out: Result{Code: it.Code, IndicatorID: it.ID, Status: it.Status, Counted: c != nil}}
 	for i := range a.out.Tests {
 		a.out.Tests[i] = TestResult{Test: Test(i + 1), Outcome: NotReached}
 	}
@@ -150,6 +162,7 @@ type assessing struct {
 	it  *IndicatorTerms
 	n   *Network
 	c   *Counts
+	q   Quotation
 	out Result
 }
 
@@ -167,9 +180,9 @@ func (a *assessing) number(t Test, name string, value *big.Rat, unit string) {
 }
 
 func (a *assessing) run() error {
-	if refused := a.unconfirmed(); refused != nil {
-		a.decide(TestStatus, Waits, refused.Reason)
-		a.out.Measured.Refused, a.out.Due.Refused = refused, refused
+	if a.out.Due.Refused = a.unconfirmed(); !a.out.Due.Known() {
+		a.decide(TestStatus, Waits, a.out.Due.Refused.Reason)
+		a.out.Measured.Refused = a.out.Due.Refused
 		return nil
 	}
 	measured := new(working.Builder)

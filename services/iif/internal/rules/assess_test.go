@@ -191,12 +191,6 @@ func TestAssess_RefusesByNameWhatIsNotKnown(t *testing.T) {
 		{rules.ReasonFigureInvalid, func(_ *rules.Terms, it *rules.IndicatorTerms, _ *rules.Network, _ *rules.Counts) {
 			it.Prevalent = stated(it.Prevalent.Key, big.NewRat(1, 2))
 		}},
-		{rules.ReasonFigureInvalid, func(_ *rules.Terms, _ *rules.IndicatorTerms, n *rules.Network, _ *rules.Counts) {
-			n.Adjustment.Value = new(big.Rat)
-		}},
-		{rules.ReasonFigureInvalid, func(_ *rules.Terms, _ *rules.IndicatorTerms, _ *rules.Network, c *rules.Counts) {
-			c.Prevalence.Value = big.NewRat(-1, 1)
-		}},
 		{rules.ReasonIndicatorUndefined, func(_ *rules.Terms, it *rules.IndicatorTerms, _ *rules.Network, _ *rules.Counts) {
 			it.Kind = rules.Undefined
 		}},
@@ -852,6 +846,57 @@ func TestTermsFor_CountsOnlyConfirmedIndicators(t *testing.T) {
 	at, err := rules.TermsFor(&s, q)
 	require.NoError(t, err)
 	require.Equal(t, rules.ReasonVersionIncomplete, at.Incomplete.Reason, "nobody knows whether there are more")
+}
+
+// What a rule fixes is not set aside by what a quotation states; 1 stated agrees with it.
+func TestQuote_RefusesAnAdjustmentThatARuleFixes(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"COV-01", "VI-01"} {
+		at, it := unadjusted(t, 2021, code) // VI-01 by a stated rule, COV-01 as a question of yes or no
+		c := counts(90, 100)
+		c.Answer = rules.Yes
+		quote := func(prevalence int64) *rules.Result {
+			got, err := rules.Quote(at, it, network(), c, rules.Quotation{Prevalence: map[string]rules.Given{code: {Value: big.NewRat(prevalence, 1)}}})
+			require.NoError(t, err)
+			requireHolds(t, it, got)
+			return got
+		}
+		for _, prevalence := range []int64{2, 0, -1} {
+			require.Equal(t, rules.ReasonFigureInvalid, quote(prevalence).Due.Refused.Reason, code)
+		}
+		require.Equal(t, assess(t, at, it, c).Due, quote(1).Due, code)
+	}
+}
+
+func TestQuote_TakesWhatIsStatedWhereNothingFixesIt(t *testing.T) {
+	t.Parallel()
+	at, it := unadjusted(t, 2021, "VI-01")
+	it.Prevalent.Value, at.Average.Value = nil, nil
+	quote := func(list, prevalence *big.Rat) *rules.Result {
+		got, err := rules.Quote(at, it, network(), counts(86, 100), rules.Quotation{
+			ListSize: rules.Given{Value: list}, Prevalence: map[string]rules.Given{"VI-01": {Value: prevalence}, "VI-02": {Value: big.NewRat(9, 1)}},
+		})
+		require.NoError(t, err)
+		return got
+	}
+	require.Equal(t, "6000.00", quote(big.NewRat(1, 2), big.NewRat(3, 2)).Due.Amount.Plain())
+	require.Equal(t, rules.ReasonPrevalenceRuleUnknown, quote(big.NewRat(1, 2), nil).Due.Refused.Reason)
+	require.Equal(t, rules.ReasonAverageUnknown, quote(nil, big.NewRat(1, 1)).Due.Refused.Reason)
+	require.Equal(t, rules.ReasonFigureInvalid, quote(big.NewRat(1, 2), big.NewRat(-1, 1)).Due.Refused.Reason)
+	require.Equal(t, rules.ReasonFigureInvalid, quote(new(big.Rat), big.NewRat(1, 1)).Due.Refused.Reason)
+}
+
+// An override gives points to a network without patients, whose prevalence makes them worth nothing; that is said.
+func TestAssess_NotesAnOverrideOfNobody(t *testing.T) {
+	t.Parallel()
+	at, it := unadjusted(t, 2023, "ACC-08")
+	it.Prevalent, it.National = stated(it.Prevalent.Key, big.NewRat(1, 1)), stated(it.National.Key, big.NewRat(20, 1))
+	got := assess(t, at, it, counts(0, 0))
+	require.Equal(t, []string{rules.ReasonNoPercentage, rules.ReasonPrevalenceOfNothing}, got.Notes)
+	require.Equal(t, []string{rules.ReasonPrevalenceOfNothing}, got.Tests[rules.TestPrevalence-1].Reasons)
+	require.Equal(t, "71", money.Format(got.Due.Points))
+	require.Zero(t, got.Due.Amount)
+	require.Equal(t, []string(nil), assess(t, at, it, counts(1, 1)).Notes)
 }
 
 func TestAssess_NotesWhatTheCommissionerShouldSee(t *testing.T) {

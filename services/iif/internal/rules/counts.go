@@ -109,9 +109,7 @@ type Counts struct {
 	// BaselineNumerator and BaselineDenominator serve changes.
 	BaselineNumerator, BaselineDenominator Cell
 	Answer                                 Answer
-	// Prevalence is stated in place of the adjustment that would be worked out; only quotations do.
-	Prevalence Given
-	Origin     working.Origin
+	Origin                                 working.Origin
 }
 
 // cells returns the counts that are numbers, each with its name.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -253,11 +254,19 @@ func exampleTerms(t *testing.T, in inputs) (*rules.Terms, *rules.IndicatorTerms)
 func exampleNetwork(t *testing.T, in inputs) *rules.Network {
 	asked := working.Origin{Kind: working.FromRequest}
 	n := &rules.Network{PCN: "U00001", ListSize: rules.Given{Value: in.decimal(t, "pcn_list_size"), Origin: asked}}
-	n.Adjustment = rules.Given{Value: in.decimal(t, "list_size_adjustment"), Origin: asked}
 	if in.has("pcn_prevalence_denominator") && n.ListSize.Value == nil {
 		n.ListSize.Value = in.decimal(t, "pcn_prevalence_denominator")
 	}
 	return n
+}
+
+// exampleQuotation holds the adjustments that an example states.
+func exampleQuotation(t *testing.T, in inputs, code string) rules.Quotation {
+	asked := working.Origin{Kind: working.FromRequest}
+	return rules.Quotation{
+		ListSize:   rules.Given{Value: in.decimal(t, "list_size_adjustment"), Origin: asked},
+		Prevalence: map[string]rules.Given{code: {Value: in.decimal(t, "prevalence_adjustment"), Origin: asked}},
+	}
 }
 
 func exampleCounts(t *testing.T, in inputs) *rules.Counts {
@@ -265,7 +274,7 @@ func exampleCounts(t *testing.T, in inputs) *rules.Counts {
 	c := &rules.Counts{
 		Numerator: in.cell(t, "numerator"), Denominator: in.cell(t, "denominator"), Register: in.cell(t, "register"),
 		BaselineNumerator: in.cell(t, "baseline_numerator"), BaselineDenominator: in.cell(t, "baseline_denominator"),
-		Prevalence: rules.Given{Value: in.decimal(t, "prevalence_adjustment"), Origin: asked}, Origin: asked,
+		Origin: asked,
 	}
 	if in.has("exclusions") {
 		c.Exclusions = []rules.FieldCount{{Field: "GICANREF", Cell: in.cell(t, "exclusions")}}
@@ -293,7 +302,7 @@ func requireGives(t require.TestingT, w *working.Working, amount money.Pence) {
 func exampleIndicator(t *testing.T, in inputs) map[string]any {
 	out := make(map[string]any)
 	at, it := exampleTerms(t, in)
-	got, err := rules.Assess(at, it, exampleNetwork(t, in), exampleCounts(t, in))
+	got, err := rules.Quote(at, it, exampleNetwork(t, in), exampleCounts(t, in), exampleQuotation(t, in, it.Code))
 	require.NoError(t, err)
 	out["achievement_pct"] = shown(got.Measure.Value)
 	if got.Measure.Denominator != nil {
@@ -314,6 +323,11 @@ func exampleIndicator(t *testing.T, in inputs) map[string]any {
 		out["points_without_override"] = shown(got.Measured.Points)
 	}
 	out["points"], out["payment_gbp"] = shown(got.Due.Points), got.Due.Amount.Plain()
+	if in.has("pcn_prevalence_numerator") {
+		requireStep(t, got, "prevalence of the network", new(big.Rat).Quo(
+			new(big.Rat).Mul(in.decimal(t, "pcn_prevalence_numerator"), big.NewRat(100, 1)), in.decimal(t, "pcn_prevalence_denominator")))
+		requireStep(t, got, "prevalence adjustment", got.Prevalence)
+	}
 	out["list_size_adjustment"], out["prevalence_adjustment"] = shown(got.ListSize), shown(got.Prevalence)
 	for _, note := range got.Notes {
 		if note == rules.ReasonNoPercentage {
@@ -321,6 +335,14 @@ func exampleIndicator(t *testing.T, in inputs) map[string]any {
 		}
 	}
 	return out
+}
+
+// requireStep holds what a step of the working gives.
+func requireStep(t *testing.T, r *rules.Result, name string, want *big.Rat) {
+	t.Helper()
+	i := slices.IndexFunc(r.Due.Working.Steps, func(s working.Step) bool { return s.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	require.Zero(t, r.Due.Working.Steps[i].Result.Cmp(want), "%s: %s", name, r.Due.Working.Steps[i].Result)
 }
 
 func exampleAdjusted(t *testing.T, in inputs) map[string]any {
@@ -367,23 +389,21 @@ func exampleNationalValue(t *testing.T, in inputs) map[string]any {
 	}
 }
 
-// exampleWholeFund pays points as a whole: one question of yes or no that is worth them all.
+// exampleWholeFund multiplies the points of a whole year by the price. The published result is that product: no one question of yes
+// or no was worth 194 points, and four of the indicators that were have no figures, so that the year itself cannot be worked out.
 func exampleWholeFund(t *testing.T, in inputs) map[string]any {
 	at := terms(t, in.text("financial_year"))
-	require.Zero(t, at.Version.Points.Cmp(in.decimal(t, "points_earned")))
-	return map[string]any{"payment_gbp": payPoints(t, at, in, in.decimal(t, "points_earned"), in.decimal(t, "prevalence_adjustment")).Plain()}
-}
-
-func payPoints(t *testing.T, at *rules.Terms, in inputs, points, prevalence *big.Rat) money.Pence {
+	points := in.decimal(t, "points_earned")
+	require.Zero(t, at.Version.Points.Cmp(points))
 	require.Zero(t, at.Price.Value.Amount.Cmp(in.decimal(t, "gbp_per_point")))
 	it := rules.IndicatorTerms{
 		Indicator: rules.Indicator{Kind: rules.Binary, Status: rules.Active}, Points: stated(rules.Key{Field: rules.PointsField}, points),
 	}
-	got, err := rules.Assess(at, &it, exampleNetwork(t, in), &rules.Counts{Answer: rules.Yes, Prevalence: rules.Given{Value: prevalence}})
+	got, err := rules.Quote(at, &it, exampleNetwork(t, in), &rules.Counts{Answer: rules.Yes}, exampleQuotation(t, in, ""))
 	require.NoError(t, err)
 	require.Nil(t, got.Due.Refused)
 	requireGives(t, got.Due.Working, got.Due.Amount)
-	return got.Due.Amount
+	return map[string]any{"payment_gbp": got.Due.Amount.Plain()}
 }
 
 func exampleSuspended(t *testing.T, in inputs) map[string]any {
@@ -403,10 +423,9 @@ func exampleReplaced(t *testing.T, in inputs) map[string]any {
 	for code := range in.group("measured") {
 		of := in.group("measured").group(code)
 		c := exampleCounts(t, of)
-		c.Prevalence.Value = in.decimal(t, "prevalence_adjustment")
 		counts = append(counts, rules.IndicatorCounts{Code: code, Counts: *c})
 	}
-	year, err := rules.AssessYear(at, exampleNetwork(t, in), counts)
+	year, err := rules.QuoteYear(at, exampleNetwork(t, in), counts, exampleQuotation(t, in, "CAN-04"))
 	require.NoError(t, err)
 	out := make(map[string]any)
 	for _, r := range year.Results {
@@ -424,6 +443,8 @@ func exampleReplaced(t *testing.T, in inputs) map[string]any {
 	return out
 }
 
+// exampleIdentity reads both sides off what the package pays for all points: amount ÷ (points × price) is the register over the
+// average one, and the register ÷ the product of the adjustments that average.
 func exampleIdentity(t *testing.T, in inputs) map[string]any {
 	at := terms(t, "2021/22")
 	it, _ := at.Find("VI-01")
@@ -432,25 +453,46 @@ func exampleIdentity(t *testing.T, in inputs) map[string]any {
 	register := in.cell(t, "pcn_register")
 	got, err := rules.Assess(at, it, exampleNetwork(t, in), &rules.Counts{Numerator: register, Denominator: register})
 	require.NoError(t, err)
-	average := new(big.Rat).Mul(at.Average.Value.Amount, it.National.Value.Amount)
-	average.Quo(average, big.NewRat(100, 1))
+	require.Nil(t, got.Due.Refused)
+	requireGives(t, got.Due.Working, got.Due.Amount)
+	product := new(big.Rat).Mul(got.ListSize, got.Prevalence)
+	paid := new(big.Rat).Quo(got.Due.Amount.GBP(), new(big.Rat).Mul(got.Due.Points, at.Price.Value.Amount))
 	return map[string]any{
 		"list_size_adjustment": shown(got.ListSize), "prevalence_adjustment": shown(got.Prevalence),
-		"product": shown(new(big.Rat).Mul(got.ListSize, got.Prevalence)), "average_register": shown(average),
-		"register_over_average_register": shown(new(big.Rat).Quo(big.NewRat(register.N, 1), average)),
+		"product": shown(product), "average_register": shown(new(big.Rat).Quo(got.Measure.Denominator, product)),
+		"register_over_average_register": shown(paid),
 	}
 }
 
+// exampleTotal works out the year of both indicators. The example states points, not counts: thresholds of 0 and 100 are stated
+// here, and counts that earn those points of the available ones.
 func exampleTotal(t *testing.T, in inputs) map[string]any {
 	at := terms(t, in.text("financial_year"))
-	var payments []any
-	var total money.Pence
+	require.Zero(t, at.Price.Value.Amount.Cmp(in.decimal(t, "gbp_per_point")))
+	q := exampleQuotation(t, in, "")
+	var counts []rules.IndicatorCounts
 	for _, row := range in.list("indicators") {
-		amount := payPoints(t, at, in, row.decimal(t, "points"), row.decimal(t, "prevalence_adjustment"))
-		total += amount
-		payments = append(payments, map[string]any{"indicator_code": row.text("indicator_code"), "payment_gbp": amount.Plain()})
+		it, found := at.Find(row.text("indicator_code"))
+		require.True(t, found)
+		it.Lower, it.Upper = stated(it.Lower.Key, new(big.Rat)), stated(it.Upper.Key, big.NewRat(100, 1))
+		share := new(big.Rat).Quo(row.decimal(t, "points"), it.Points.Value.Amount)
+		counts = append(counts, rules.IndicatorCounts{Code: it.Code, Counts: rules.Counts{
+			Numerator: rules.Count(share.Num().Int64()), Denominator: rules.Count(share.Denom().Int64()),
+		}})
+		q.Prevalence[it.Code] = rules.Given{Value: row.decimal(t, "prevalence_adjustment")}
 	}
-	return map[string]any{"indicator_payments": payments, "total_gbp": total.Plain()}
+	year, err := rules.QuoteYear(at, exampleNetwork(t, in), counts, q)
+	require.NoError(t, err)
+	require.True(t, year.Whole())
+	requireGives(t, year.Working, year.Due)
+	var payments []any
+	for i, row := range in.list("indicators") {
+		r, found := year.Find(row.text("indicator_code"))
+		require.True(t, found)
+		require.Zero(t, r.Due.Points.Cmp(row.decimal(t, "points")), i)
+		payments = append(payments, map[string]any{"indicator_code": r.Code, "payment_gbp": r.Due.Amount.Plain()})
+	}
+	return map[string]any{"indicator_payments": payments, "total_gbp": year.Due.Plain()}
 }
 
 var (

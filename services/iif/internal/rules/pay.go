@@ -77,6 +77,10 @@ func (a *assessing) adjust(b *working.Builder, due bool) ([]working.Term, *fault
 	if due {
 		a.out.Prevalence = prevalence.Value
 		a.decide(TestPrevalence, Passed)
+		if prevalence.Value.Sign() == 0 { // points without patients: given by an override, and worth nothing
+			a.out.Notes = append(a.out.Notes, ReasonPrevalenceOfNothing)
+			a.decide(TestPrevalence, Passed, ReasonPrevalenceOfNothing)
+		}
 		a.number(TestPrevalence, "prevalence adjustment", prevalence.Value, "")
 	}
 	return []working.Term{price, size, prevalence}, nil
@@ -84,7 +88,7 @@ func (a *assessing) adjust(b *working.Builder, due bool) ([]working.Term, *fault
 
 // listSize divides the list by the national average. The list is zero where the adjustment was stated.
 func (a *assessing) listSize(b *working.Builder) (list, adjustment working.Term, refused *fault.Fault) {
-	if stated := a.n.Adjustment; stated.Value != nil {
+	if stated := a.q.ListSize; stated.Value != nil {
 		if stated.Value.Sign() <= 0 {
 			return list, adjustment, fault.New(fault.Invalid, ReasonFigureInvalid, "a list size adjustment is above nothing")
 		}
@@ -107,20 +111,21 @@ func (a *assessing) listSize(b *working.Builder) (list, adjustment working.Term,
 // prevalence divides the denominator as a percentage of the list by the national prevalence. Questions of yes or no take 1, and so
 // do indicators that a stated rule leaves unadjusted; where the rule is not known it is asked for.
 func (a *assessing) prevalence(b *working.Builder, list working.Term) (working.Term, *fault.Fault) {
-	if stated := a.c.Prevalence; stated.Value != nil {
+	if a.it.Kind == Binary {
+		return a.unadjusted(b, working.Origin{Kind: working.FromContract, Source: "questions of yes or no are not adjusted"})
+	}
+	refused := a.it.Prevalent.need()
+	if refused == nil && a.it.Prevalent.Value.Amount.Sign() == 0 {
+		return a.unadjusted(b, a.it.Prevalent.Value.origin())
+	}
+	if stated := a.q.Prevalence[a.it.Code]; stated.Value != nil {
 		if stated.Value.Sign() < 0 {
 			return working.Term{}, fault.New(fault.Invalid, ReasonFigureInvalid, "a prevalence adjustment is not negative")
 		}
 		return b.Input("prevalence adjustment", stated.Value, "", stated.Origin), nil
 	}
-	if a.it.Kind == Binary {
-		return b.Input("prevalence adjustment", one, "", working.Origin{Kind: working.FromContract, Source: "questions of yes or no are not adjusted"}), nil
-	}
-	if refused := a.it.Prevalent.need(); refused != nil {
+	if refused != nil {
 		return working.Term{}, refused
-	}
-	if a.it.Prevalent.Value.Amount.Sign() == 0 {
-		return b.Input("prevalence adjustment", one, "", a.it.Prevalent.Value.origin()), nil
 	}
 	if refused := a.it.National.need(); refused != nil {
 		return working.Term{}, refused
@@ -137,6 +142,15 @@ func (a *assessing) prevalence(b *working.Builder, list working.Term) (working.T
 	own := b.Step("prevalence of the network", working.Divide, "percent", clausePrevalence, times, list)
 	national := a.it.National.input(b, "percent")
 	return b.Step("prevalence adjustment", working.Divide, "", clausePrevalence, own, national), nil
+}
+
+// unadjusted takes 1 by the rule of the origin, which a quotation does not set aside.
+func (a *assessing) unadjusted(b *working.Builder, rule working.Origin) (working.Term, *fault.Fault) {
+	if stated := a.q.Prevalence[a.it.Code]; stated.Value != nil && stated.Value.Cmp(one) != 0 {
+		return working.Term{}, fault.New(fault.Invalid, ReasonFigureInvalid, "prevalence does not adjust %s: %s cannot be stated", a.it.Code,
+			stated.Value.RatString()).With("figure", a.it.Code)
+	}
+	return b.Input("prevalence adjustment", one, "", rule), nil
 }
 
 // payNothing pays nothing for an indicator that the version does not assess.

@@ -60,6 +60,11 @@ func (y *Year) Find(code string) (*Result, bool) {
 // IIF-031). With cumulative counts it tells what the year would come to if it ended now. It does not depend on the order of the
 // counts. It fails on counts of one indicator that stand twice.
 func AssessYear(t *Terms, n *Network, counts []IndicatorCounts) (*Year, error) {
+	return QuoteYear(t, n, counts, Quotation{})
+}
+
+// QuoteYear is AssessYear with adjustments that the caller states; its result is not for payment.
+func QuoteYear(t *Terms, n *Network, counts []IndicatorCounts, q Quotation) (*Year, error) {
 	byCode := make(map[string]*Counts, len(counts))
 	for i := range counts {
 		if byCode[counts[i].Code] != nil {
@@ -76,7 +81,7 @@ func AssessYear(t *Terms, n *Network, counts []IndicatorCounts) (*Year, error) {
 	}
 	for i := range t.Indicators {
 		it := &t.Indicators[i]
-		result, err := Assess(t, it, n, byCode[it.Code])
+		result, err := Quote(t, it, n, byCode[it.Code], q)
 		if err != nil {
 			return nil, err
 		}
