@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"math/big"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -48,18 +49,28 @@ func (f *Figure) knownTo(commissioner string, known period.Date) bool {
 	return known.IsZero() || !f.KnownFrom.After(known)
 }
 
-// replaces tells whether a row takes the place of one found earlier: of a commissioner before England's, and of those the one
-// that became known last. A candidate never takes the place of a payable row: it waits for its confirmation.
-func (f *Figure) replaces(held *Figure) bool {
-	switch {
-	case f.Confidence == working.Candidate && held.Confidence.Payable():
-		return false
-	case held.Confidence == working.Candidate && f.Confidence.Payable():
-		return true
-	case (f.CommissionerCode == England) != (held.CommissionerCode == England):
-		return f.CommissionerCode != England
+// replaces tells whether a row takes the place of another. It is one total order, so that the row that governs does not depend on
+// the order in which rows are loaded: a commissioner's own before England's, of those one that may pay before one that may not, then
+// the one that became known last, and of one day the last by id. So a candidate waits beside a payable row of the same hand, however
+// late it is, while a commissioner that disputes England's figure with a candidate of its own is refused until it is confirmed.
+func (f *Figure) replaces(held *Figure) bool { return f.compare(held) > 0 }
+
+func (f *Figure) compare(g *Figure) int {
+	first := func(f, g bool) int {
+		switch {
+		case f == g:
+			return 0
+		case f:
+			return 1
+		}
+		return -1
 	}
-	return !f.KnownFrom.Before(held.KnownFrom)
+	return cmp.Or(
+		first(f.CommissionerCode != England, g.CommissionerCode != England),
+		first(f.Confidence.Payable(), g.Confidence.Payable()),
+		f.KnownFrom.Compare(g.KnownFrom),
+		cmp.Compare(f.ID, g.ID),
+	)
 }
 
 // Field names a figure of the scheme that someone may state, confirm or correct.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -60,7 +61,7 @@ func (r Rounding) Apply(name, value string) (Rounding, error) {
 }
 
 // roundingFor applies the settings that hold to the policy of a version: of the commissioner before England's, and of those the
-// last recorded.
+// last recorded, of one day the last by id.
 func roundingFor(settings []Setting, q Query, version *Version) (Rounding, error) {
 	r := version.Rounding
 	for _, name := range []string{SettingRounding, SettingRoundingPlace} {
@@ -72,7 +73,7 @@ func roundingFor(settings []Setting, q Query, version *Version) (Rounding, error
 				continue
 			}
 			if best == nil || (best.CommissionerCode == England && s.CommissionerCode != England) ||
-				(best.CommissionerCode == s.CommissionerCode && !s.KnownFrom.Before(best.KnownFrom)) {
+				(best.CommissionerCode == s.CommissionerCode && cmp.Or(s.KnownFrom.Compare(best.KnownFrom), cmp.Compare(s.ID, best.ID)) > 0) {
 				best = s
 			}
 		}
