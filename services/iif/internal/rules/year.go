@@ -2,6 +2,7 @@ package rules
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -28,7 +29,8 @@ type Year struct {
 	Working *working.Working
 	// Available are the points of the indicators that pay; of those whose points are known.
 	Available *big.Rat
-	// Missing are indicators that pay and have no counts; the year cannot be declared before they have.
+	// Missing are indicators that pay and whose counts did not come or are hidden; the year cannot be declared before they have. A
+	// national override is no exception: the measured result stands beside it.
 	Missing []string
 	// Refused names what is missing for amounts that are due.
 	Refused []Refusal
@@ -95,13 +97,19 @@ func QuoteYear(t *Terms, n *Network, counts []IndicatorCounts, q Quotation) (*Ye
 	return y, y.holds()
 }
 
+// uncounted tells whether counts are missing of the indicator, or hidden.
+func (r *Result) uncounted() bool {
+	at := &r.Tests[TestAchievement-1]
+	return at.Outcome == Waits && (slices.Contains(at.Reasons, ReasonCountMissing) || slices.Contains(at.Reasons, ReasonCountSuppressed))
+}
+
 func (y *Year) add(it *IndicatorTerms, r *Result) error {
 	y.Results = append(y.Results, *r)
 	pays := r.Status == Active || r.Status == Overridden
 	if pays && it.Points.Value != nil && it.Points.Value.Amount != nil && it.Points.Value.Confidence.Payable() {
 		y.Available.Add(y.Available, it.Points.Value.Amount)
 	}
-	if pays && it.Override == nil && r.Measured.Refused != nil && r.Measured.Refused.Reason == ReasonCountMissing {
+	if pays && r.uncounted() {
 		y.Missing = append(y.Missing, r.Code)
 	}
 	if r.Measured.Known() {
