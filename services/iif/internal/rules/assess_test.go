@@ -753,22 +753,104 @@ func TestCorrect_TakesBackWhatTheYearNoLongerHas(t *testing.T) {
 
 func TestRunFor_TakesTheFirstInTime(t *testing.T) {
 	t.Parallel()
-	backwards := slices.Clone(scheme(t).Calendar)
-	slices.Reverse(backwards)
+	backwards := *scheme(t)
+	backwards.Calendar = slices.Clone(backwards.Calendar)
+	slices.Reverse(backwards.Calendar)
 	for approved, want := range map[string]string{"2024-05-01": "2024-06-20", "2024-06-05": "2024-06-20", "2024-06-06": "2024-07-19"} {
-		run, err := rules.RunFor(backwards, 2023, date(t, approved))
+		run, err := rules.RunFor(&backwards, rules.Query{Year: 2023, Commissioner: "QX"}, date(t, approved))
 		require.NoError(t, err)
 		require.Equal(t, want, run.PayOn.String(), approved)
 	}
 }
 
+func TestRunFor_TakesTheGoverningRow(t *testing.T) {
+	t.Parallel()
+	row := func(id, commissioner, knownFrom, payOn string, confidence working.Confidence) rules.Run {
+		return rules.Run{
+			Figure: rules.Figure{ID: id, CommissionerCode: commissioner, KnownFrom: date(t, knownFrom), Confidence: confidence},
+			Year:   2025, Kind: rules.PaymentRun, ApproveBy: date(t, "2026-07-03"), PayOn: date(t, payOn),
+		}
+	}
+	corrected := row("corrected", rules.England, "2026-06-10", "2026-07-21", working.Official)
+	own := row("own", "QX", "2026-06-20", "2026-07-25", working.Secondary)
+	theirs := row("theirs", "QY", "2026-06-01", "2026-07-01", working.Official)
+	guess := row("guess", rules.England, "2026-06-30", "2026-07-30", working.Candidate)
+	deadline := row("deadline", "QX", "2026-06-20", "2026-09-30", working.Official)
+	deadline.Kind, deadline.ApproveBy = rules.PaymentDeadline, period.Date{}
+	s := *scheme(t)
+	s.Calendar = slices.Concat([]rules.Run{own, guess, theirs, corrected, deadline}, s.Calendar)
+	for _, c := range []struct{ commissioner, known, pays, last string }{
+		{"QZ", "2026-06-09", "2026-07-20", "2026-08-31"},
+		{"QZ", "2026-06-10", "2026-07-21", "2026-08-31"},
+		{"QX", "2026-06-19", "2026-07-21", "2026-08-31"},
+		{"QX", "2026-06-20", "2026-07-25", "2026-09-30"},
+		{"QY", "2026-07-01", "2026-07-01", "2026-08-31"},
+	} {
+		q := rules.Query{Year: 2025, Commissioner: c.commissioner, Known: date(t, c.known)}
+		run, err := rules.RunFor(&s, q, date(t, "2026-07-01"))
+		require.NoError(t, err, "%+v", c)
+		require.Equal(t, c.pays, run.PayOn.String(), "%+v", c)
+		last, found := rules.DeadlineOf(&s, q)
+		require.True(t, found)
+		require.Equal(t, c.last, last.String(), "%+v", c)
+	}
+}
+
 func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {
 	t.Parallel()
-	day, found := rules.DeadlineOf(scheme(t).Calendar, 2025)
+	day, found := rules.DeadlineOf(scheme(t), rules.Query{Year: 2025, Commissioner: "QX"})
 	require.True(t, found)
 	require.Equal(t, "2026-08-31", day.String())
-	_, found = rules.DeadlineOf(scheme(t).Calendar, 2023)
+	_, found = rules.DeadlineOf(scheme(t), rules.Query{Year: 2023, Commissioner: "QX"})
 	require.False(t, found)
+}
+
+func TestTermsFor_ALaterCandidateLeavesAPayableRowInPlace(t *testing.T) {
+	t.Parallel()
+	key := rules.Key{Year: 2025, Field: rules.AverageField}
+	row := func(id, commissioner, knownFrom string, confidence working.Confidence) rules.Value {
+		return rules.Value{
+			Figure: rules.Figure{ID: id, CommissionerCode: commissioner, KnownFrom: date(t, knownFrom), Confidence: confidence},
+			Key:    key, Amount: big.NewRat(50_000, 1),
+		}
+	}
+	payable := row("payable", rules.England, "2025-04-01", working.Secondary)
+	candidate := row("candidate", rules.England, "2025-06-01", working.Candidate)
+	unknown := row("unknown", rules.England, "2025-07-01", working.Unknown)
+	own := row("own", "QX", "2025-05-01", working.Candidate)
+	for _, c := range []struct {
+		rows []rules.Value
+		want string
+	}{
+		{[]rules.Value{payable, candidate, unknown}, "payable"},
+		{[]rules.Value{candidate, unknown, payable}, "payable"},
+		{[]rules.Value{unknown, payable, candidate}, "payable"},
+		{[]rules.Value{payable, own, candidate}, "own"},
+		{[]rules.Value{row("b", "QX", "2025-05-01", working.Official), row("a", "QX", "2025-05-01", working.Official)}, "b"},
+	} {
+		s := *scheme(t)
+		s.Values = c.rows
+		at, err := rules.TermsFor(&s, rules.Query{Year: 2025, Commissioner: "QX"})
+		require.NoError(t, err)
+		require.Equal(t, c.want, at.Average.Value.ID, "%+v", c.rows)
+	}
+}
+
+// An indicator that pays is missing until its counts are there to be read, be it overridden or hidden.
+func TestAssessYear_WantsCountsOfEveryIndicatorThatPays(t *testing.T) {
+	t.Parallel()
+	at, _ := unadjusted(t, 2023, "ACC-08")
+	year, err := rules.AssessYear(at, network(), nil)
+	require.NoError(t, err)
+	require.Contains(t, year.Missing, "ACC-08")
+	acc, found := year.Find("ACC-08")
+	require.True(t, found)
+	require.True(t, acc.Due.Known(), "what is due of the override is known all the same")
+	at, _ = unadjusted(t, 2025, "CAN-04")
+	hidden := rules.Counts{Numerator: rules.Count(3), Denominator: rules.Cell{State: rules.Suppressed}}
+	year, err = rules.AssessYear(at, network(), []rules.IndicatorCounts{{Code: "HI-03", Counts: *counts(70, 100)}, {Code: "CAN-04", Counts: hidden}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"CAN-04"}, year.Missing)
 }
 
 // A candidate is refused wherever it stands, with its own name to confirm it by.

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 )
@@ -26,11 +29,10 @@ type Run struct {
 
 // RunFor returns the first run of the year that an approval is in time for (example IIF-035). It refuses with PAYMENT_DAY_UNKNOWN
 // an approval after the last known run, and a year without any.
-func RunFor(calendar []Run, year period.FinancialYear, approvedOn period.Date) (*Run, error) {
+func RunFor(s *Scheme, q Query, approvedOn period.Date) (*Run, error) {
 	var first *Run
-	for i := range calendar {
-		run := &calendar[i]
-		if run.Kind != PaymentRun || run.Year != year || !run.Confidence.Payable() || run.ApproveBy.Before(approvedOn) {
+	for _, run := range s.runs(q) {
+		if run.Kind != PaymentRun || run.ApproveBy.Before(approvedOn) {
 			continue
 		}
 		if first == nil || run.ApproveBy.Before(first.ApproveBy) {
@@ -38,19 +40,52 @@ func RunFor(calendar []Run, year period.FinancialYear, approvedOn period.Date) (
 		}
 	}
 	if first == nil {
-		return nil, missing(ReasonPaymentDayUnknown, "payment run of "+year.String()+" for an approval of "+approvedOn.String(), "enter the run with its source")
+		return nil, missing(ReasonPaymentDayUnknown, "payment run of "+q.Year.String()+" for an approval of "+approvedOn.String(), "enter the run with its source")
 	}
 	return first, nil
 }
 
 // DeadlineOf returns the last day on which the contract has a year paid; false where none was found.
-func DeadlineOf(calendar []Run, year period.FinancialYear) (period.Date, bool) {
-	for _, run := range calendar {
-		if run.Kind == PaymentDeadline && run.Year == year && run.Confidence.Payable() {
+func DeadlineOf(s *Scheme, q Query) (period.Date, bool) {
+	for _, run := range s.runs(q) {
+		if run.Kind == PaymentDeadline {
 			return run.PayOn, true
 		}
 	}
 	return period.Date{}, false
+}
+
+// runs returns the governing rows of a year that may be relied on. A year has one run for each month in which it pays, and one
+// deadline: a row for the same month corrects another.
+func (s *Scheme) runs(q Query) []*Run {
+	type slot struct {
+		kind RunKind
+		pays period.Month
+	}
+	governing := make(map[slot]*Run)
+	for i := range s.Calendar {
+		run := &s.Calendar[i]
+		if run.Year != q.Year || !run.knownTo(q.Commissioner, q.Known) {
+			continue
+		}
+		at := slot{kind: run.Kind}
+		if run.Kind == PaymentRun {
+			at.pays = run.PayOn.Month()
+		}
+		if held := governing[at]; held == nil || run.replaces(&held.Figure) {
+			governing[at] = run
+		}
+	}
+	out := make([]*Run, 0, len(governing))
+	for _, run := range governing {
+		if run.Confidence.Payable() {
+			out = append(out, run)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Run) int {
+		return cmp.Or(a.PayOn.Compare(b.PayOn), cmp.Compare(a.ID, b.ID))
+	})
+	return out
 }
 
 // Check tells whether a run makes sense: a day to approve by exactly where it is a run, and none after the day it is paid.

@@ -538,7 +538,7 @@ func exampleCalendar(t *testing.T, in inputs) map[string]any {
 	require.NoError(t, err)
 	var days []any
 	for _, on := range in.texts("financially_approved_on") {
-		run, err := rules.RunFor(scheme(t).Calendar, year, date(t, on))
+		run, err := rules.RunFor(scheme(t), rules.Query{Year: year, Commissioner: "QX"}, date(t, on))
 		if err != nil {
 			require.Equal(t, rules.ReasonPaymentDayUnknown, fault.ReasonOf(err))
 			days = append(days, nil)

@@ -225,6 +225,50 @@ func TestAssess_AnOverrideNeverChangesWhatIsMeasured(t *testing.T) {
 	})
 }
 
+// Which row governs does not depend on the order in which rows are loaded.
+func TestTermsFor_DoesNotDependOnTheOrder(t *testing.T) {
+	t.Parallel()
+	plain := scheme(t)
+	day := date(t, "2025-04-01")
+	rapid.Check(t, func(t *rapid.T) {
+		values := make([]rules.Value, rapid.IntRange(2, 6).Draw(t, "rows"))
+		runs := make([]rules.Run, len(values))
+		for i := range values {
+			figure := rules.Figure{
+				ID: string(rune('A' + i)), KnownFrom: day.AddDays(rapid.IntRange(0, 2).Draw(t, "known")),
+				CommissionerCode: rapid.SampledFrom([]string{rules.England, "QX", "QY"}).Draw(t, "whose"),
+				Confidence:       rapid.SampledFrom([]working.Confidence{working.Official, working.Inferred, working.Candidate, working.Unknown}).Draw(t, "confidence"),
+			}
+			values[i] = rules.Value{Figure: figure, Key: rules.Key{Year: 2025, Field: rules.AverageField}, Amount: big.NewRat(int64(i+1), 1)}
+			runs[i] = rules.Run{Figure: figure, Year: 2025, Kind: rules.PaymentRun, ApproveBy: day, PayOn: day.AddDays(i)}
+		}
+		q := rules.Query{Year: 2025, Commissioner: "QX"}
+		governs := func(values []rules.Value, runs []rules.Run) (string, string) {
+			s := *plain
+			s.Values, s.Calendar = values, runs
+			at, err := rules.TermsFor(&s, q)
+			require.NoError(t, err)
+			run, err := rules.RunFor(&s, q, day)
+			if err != nil {
+				run = new(rules.Run)
+			}
+			if at.Average.Value == nil {
+				return "", run.ID
+			}
+			return at.Average.Value.ID, run.ID
+		}
+		value, run := governs(values, runs)
+		again, alsoRun := governs(rapid.Permutation(values).Draw(t, "another order"), rapid.Permutation(runs).Draw(t, "of runs"))
+		require.Equal(t, value, again)
+		require.Equal(t, run, alsoRun)
+		for i := range values {
+			if values[i].ID == value && values[i].Confidence.Payable() {
+				require.Equal(t, value, run)
+			}
+		}
+	})
+}
+
 func TestSumPractices_DoesNotDependOnTheOrder(t *testing.T) {
 	t.Parallel()
 	at := fullTerms(t, 2021)
