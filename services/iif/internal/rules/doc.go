@@ -23,5 +23,8 @@
 //   - Formal rules of appeal and recovery. An appeal is open while the network is asked to declare.
 //   - How adjustments overlap in the extract. Each patient is taken to be counted under one of them.
 //
+// Differences after approval are worked out here and approved in the service, by a second person who made none of the new figures or
+// counts; a course does not go on after approval.
+//
 // A denominator of nothing earns no points and is noted for the commissioner: that is a policy too.
 package rules

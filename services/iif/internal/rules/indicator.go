@@ -135,7 +135,8 @@ type Indicator struct {
 	ReplacedBy string
 	// NumeratorFrom and DenominatorFrom are the feeds of the counts.
 	NumeratorFrom, DenominatorFrom Feed
-	// CountsFrom is the first day that counts; zero for the first of the year.
+	// CountsFrom is the first day that counts; zero for the first of the year. It is for display, like JudgedOn: the extract counts
+	// from that day, and no rule here reads either.
 	CountsFrom period.Date
 	// JudgedOn are the days on which it is judged; none for 31 March.
 	JudgedOn []period.Date

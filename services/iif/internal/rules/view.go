@@ -38,7 +38,7 @@ func Distances(t *Terms, n *Network, counts []IndicatorCounts) ([]Distance, erro
 			continue
 		}
 		at := slices.IndexFunc(counts, func(c IndicatorCounts) bool { return c.Code == it.Code })
-		c := new(Counts)
+		var c *Counts
 		if at >= 0 {
 			c = &counts[at].Counts
 		}
@@ -61,6 +61,9 @@ func distance(t *Terms, it *IndicatorTerms, n *Network, c *Counts) (*Distance, e
 		return d, nil
 	}
 	if it.Kind == Binary {
+		if c == nil {
+			c = new(Counts)
+		}
 		if c.Answer != Yes {
 			d.ToFirst, d.ToAll = 1, 1
 		}
