@@ -122,6 +122,8 @@ type Network struct {
 	PCN string
 	// ListSize is the contractor registered population, in patients.
 	ListSize Given
+	// List is which list that is; an average that says of which it is divides no other.
+	List List
 }
 
 // Quotation states adjustments in place of those that would be worked out, for who asks what points would come to. Nothing that is

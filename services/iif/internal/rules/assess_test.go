@@ -700,6 +700,41 @@ func TestDistances_SayWhatPatientsAreWorth(t *testing.T) {
 	require.Zero(t, byCode["COV-01"].ToAll)
 }
 
+// An indicator without any counts is refused for want of them, also where a central feed's absence is nothing.
+func TestDistances_AreNotCountedWithoutCounts(t *testing.T) {
+	t.Parallel()
+	at, it := unadjusted(t, 2023, "ACC-08")
+	it.Override = nil
+	distances, err := rules.Distances(at, network(), nil)
+	require.NoError(t, err)
+	i := slices.IndexFunc(distances, func(d rules.Distance) bool { return d.Code == "ACC-08" })
+	require.Equal(t, rules.ReasonCountMissing, distances[i].Refused.Reason)
+}
+
+// An average divides the list that it is of, and no other.
+func TestAssess_RefusesAListOfAnotherKindOrDay(t *testing.T) {
+	t.Parallel()
+	at, it := unadjusted(t, 2025, "CAN-04")
+	of := rules.List{Kind: rules.RegisteredList, On: date(t, "2025-01-01")}
+	at.Average.Value.List = of
+	reason := func(list rules.List) string {
+		n := network()
+		n.List = list
+		got, err := rules.Assess(at, it, n, counts(80, 100))
+		require.NoError(t, err)
+		if got.Due.Known() {
+			return ""
+		}
+		return got.Due.Refused.Reason
+	}
+	require.Empty(t, reason(of))
+	for _, other := range []rules.List{{}, {Kind: rules.WeightedList, On: of.On}, {Kind: of.Kind, On: of.On.AddDays(1)}} {
+		require.Equal(t, rules.ReasonListMismatch, reason(other), "%+v", other)
+	}
+	at.Average.Value.List = rules.List{}
+	require.Empty(t, reason(rules.List{Kind: rules.WeightedList}), "an average that does not say divides any")
+}
+
 func TestWhatIf_TellsWhatChanges(t *testing.T) {
 	t.Parallel()
 	at, _ := unadjusted(t, 2021, "VI-01")

@@ -73,6 +73,22 @@ func (f *Figure) compare(g *Figure) int {
 	)
 }
 
+// ListKind is how the patients of a list are counted.
+type ListKind string
+
+// The kinds.
+const (
+	RegisteredList ListKind = "registered"
+	AdjustedList   ListKind = "adjusted"
+	WeightedList   ListKind = "weighted"
+)
+
+// List says which list a number of patients is of; what is not known is empty.
+type List struct {
+	Kind ListKind
+	On   period.Date
+}
+
 // Field names a figure of the scheme that someone may state, confirm or correct.
 type Field string
 
@@ -141,6 +157,8 @@ type Value struct {
 	Key
 	// Amount is nil while unknown.
 	Amount *big.Rat
+	// List is of which list an average is; empty for other figures, and where it was not found.
+	List List
 }
 
 // check tells whether a figure makes sense at all.

@@ -103,6 +103,11 @@ func (a *assessing) listSize(b *working.Builder) (list, adjustment working.Term,
 	if size := a.n.ListSize.Value; size == nil || size.Sign() <= 0 {
 		return list, adjustment, missing(ReasonListSizeMissing, "registered list of the network", "load or enter the list that is paid on")
 	}
+	if of, own := a.t.Average.Value.List, a.n.List; (of.Kind != "" && of.Kind != own.Kind) || (!of.On.IsZero() && of.On != own.On) {
+		return list, adjustment, fault.New(fault.Refused, ReasonListMismatch, "the average is of the %s list of %s, the network's of the %s list of %s",
+			of.Kind, of.On, own.Kind, own.On).
+			With(metaMissing, "list of the network of the kind and day of the average").With(metaRemedy, "load that list, or enter the average of this one")
+	}
 	list = b.Input("list size", a.n.ListSize.Value, unitPatients, a.n.ListSize.Origin)
 	average := a.t.Average.input(b, unitPatients)
 	return list, b.Step("list size adjustment", working.Divide, "", clauseListSize, list, average), nil

@@ -16,6 +16,7 @@ const (
 	ReasonPrevalenceRuleUnknown     = "PREVALENCE_RULE_UNKNOWN"
 	ReasonPrevalenceRuleUnconfirmed = "PREVALENCE_RULE_NOT_CONFIRMED"
 	ReasonListSizeMissing           = "LIST_SIZE_MISSING"
+	ReasonListMismatch              = "LIST_MISMATCH"
 	ReasonFigureInvalid             = "FIGURE_INVALID"
 
 	// Versions and indicators.

@@ -34,6 +34,7 @@ func check(s *rules.Scheme) []error {
 	}
 	for i := range s.Calendar {
 		c.row(s.Calendar[i].ID)
+		c.oneRun(i)
 	}
 	for i := range s.Fields {
 		c.row(s.Fields[i].ID)
@@ -81,6 +82,17 @@ func (c *checking) follows(i int) {
 	before := &c.scheme.Versions[i-1]
 	if before.To.AddDays(1) != v.From {
 		c.fail("%s does not follow %s", v.ID, before.ID)
+	}
+}
+
+// oneRun holds that a year has one run in a month and one deadline, because another would correct it.
+func (c *checking) oneRun(i int) {
+	run := &c.scheme.Calendar[i]
+	for n := range i {
+		other := &c.scheme.Calendar[n]
+		if run.Year == other.Year && run.Kind == other.Kind && (run.Kind == rules.PaymentDeadline || run.PayOn.Month() == other.PayOn.Month()) {
+			c.fail("%s and %s are one run", other.ID, run.ID)
+		}
 	}
 }
 

@@ -183,8 +183,8 @@ func (c *cells) prevalent(of rules.Figure, key rules.Key) rules.Value {
 
 func average(c *cells) rules.Value {
 	v := c.stated(c.figure("average_id"), rules.Key{Year: c.year(), Field: rules.AverageField}, "patients", "confidence")
-	c.oneOf("list_kind", "", "registered", "adjusted", "weighted")
-	c.optionalDate("list_date")
+	v.List.Kind = rules.ListKind(c.oneOf("list_kind", "", string(rules.RegisteredList), string(rules.AdjustedList), string(rules.WeightedList)))
+	v.List.On = c.optionalDate("list_date")
 	return v
 }
 

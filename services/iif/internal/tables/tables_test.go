@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,6 +112,30 @@ func TestValues_HoldPublishedFigures(t *testing.T) {
 	} {
 		require.Nil(t, find(t, s, id).Amount, id)
 	}
+}
+
+// A row is no surer than the source of its status: the suspensions and the introductions of October 2021 were read in the press, and
+// nobody confirmed that prevalence adjusted the indicators of 2020.
+func TestIndicators_AreNoSurerThanTheirSource(t *testing.T) {
+	t.Parallel()
+	s := load(t)
+	for i := range s.Indicators {
+		row := &s.Indicators[i]
+		introduced := row.VersionID == "IIF-2021-10" && !slices.Contains([]string{"VI-01", "VI-02", "VI-03"}, row.Code)
+		if introduced || row.Status == rules.Suspended {
+			require.GreaterOrEqual(t, row.Confidence, working.Secondary, row.ID)
+		}
+	}
+	require.Equal(t, working.Inferred, find(t, s, "IIF-2020-10-FLU-65:prevalence_adjusted").Confidence)
+	require.Equal(t, working.Inferred, find(t, s, "IIF-2020-10-LD-CHECK:prevalence_adjusted").Confidence)
+}
+
+func TestAverages_KeepWhichListTheyAreOf(t *testing.T) {
+	t.Parallel()
+	s := load(t)
+	require.Equal(t, rules.List{Kind: rules.RegisteredList, On: period.NewDate(2025, time.January, 1)},
+		find(t, s, "IIF-AVERAGE-2025:national_average_list_size").List)
+	require.Zero(t, find(t, s, "IIF-AVERAGE-2020:national_average_list_size").List)
 }
 
 // National value = points × price × 0.90 × networks reproduces what was published, to the precision it was quoted to.
@@ -221,6 +246,7 @@ func TestParse_RefusesWhatBreaksAPromise(t *testing.T) {
 		{"overrides.csv", ",ACC-08,1,", ",ACC-09,1,", "not an indicator of"},
 		{"calendar.csv", "2024-06-05,2024-06-20", "2024-06-21,2024-06-20", "pays on"},
 		{"calendar.csv", "run,2024-06-05", "run,", "pays on"},
+		{"calendar.csv", "2024-07-04,2024-07-19", "2024-06-04,2024-06-19", "are one run"},
 		{"fields.csv", "HI-03,exclusion,LD_DAT", "HI-03,exclusion,PAT_AGEU14", "stands twice"},
 		{"fields.csv", ",exclusion,", ",exception,", "is not one of"},
 		{"fields.csv", "code,role,", "role,code,", "other columns"},
