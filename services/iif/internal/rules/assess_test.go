@@ -402,6 +402,7 @@ func TestRounding_IsAPolicyOfTheVersion(t *testing.T) {
 	even := setting(rules.England, rules.SettingRounding, rules.RoundingHalfEven, "2026-01-01")
 	down := setting("QX", rules.SettingRounding, rules.RoundingDown, "2025-06-01")
 	places := setting("QX", rules.SettingRoundingPlace, rules.PlacePointsAndIndicator, "2026-01-01")
+	tied := setting("QX", rules.SettingRounding, rules.RoundingHalfEven, "2025-06-01") // QXHALF_EVEN is after QXDOWN
 	other := setting("QY", rules.SettingRounding, rules.RoundingDown, "2025-06-01")
 	cases := []struct {
 		numerator, denominator, list int64
@@ -416,6 +417,8 @@ func TestRounding_IsAPolicyOfTheVersion(t *testing.T) {
 		{145, 200, 50_126, "2026-04-01", []rules.Setting{down, even}, "2183.48", []string{down.ID}},
 		{145, 200, 50_126, "2026-04-01", []rules.Setting{even, down}, "2183.48", []string{down.ID}},
 		{145, 200, 50_126, "2026-04-01", []rules.Setting{even}, "2183.49", []string{even.ID}},
+		{145, 200, 50_126, "2026-04-01", []rules.Setting{tied, down}, "2183.49", []string{tied.ID}},
+		{145, 200, 50_126, "2026-04-01", []rules.Setting{down, tied}, "2183.49", []string{tied.ID}},
 		{145, 200, 50_125, "2025-12-31", []rules.Setting{even}, "2183.45", nil},
 		{41, 60, 50_000, "2026-04-01", nil, "968.00", nil},
 		{41, 60, 50_000, "2026-04-01", []rules.Setting{places}, "968.22", []string{places.ID}},
@@ -829,6 +832,20 @@ func TestRunFor_TakesTheGoverningRow(t *testing.T) {
 		require.True(t, found)
 		require.Equal(t, c.last, last.String(), "%+v", c)
 	}
+}
+
+// A commissioner's own run that waits for its confirmation hides England's, and pays nobody: the next that is confirmed does.
+func TestRunFor_PassesByARunThatNobodyConfirmed(t *testing.T) {
+	t.Parallel()
+	s := *scheme(t)
+	own := rules.Run{
+		Figure: rules.Figure{ID: "own", CommissionerCode: "QX", Confidence: working.Candidate}, Year: 2025, Kind: rules.PaymentRun,
+		ApproveBy: date(t, "2026-07-03"), PayOn: date(t, "2026-07-25"),
+	}
+	s.Calendar = append(slices.Clone(s.Calendar), own)
+	run, err := rules.RunFor(&s, rules.Query{Year: 2025, Commissioner: "QX"}, date(t, "2026-07-01"))
+	require.NoError(t, err)
+	require.Equal(t, "2026-08-20", run.PayOn.String())
 }
 
 func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {

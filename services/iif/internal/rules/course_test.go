@@ -68,6 +68,12 @@ func TestAdvance_RefusesByName(t *testing.T) {
 			rules.ReasonDayInvalid, fault.Invalid,
 		},
 		{
+			"first of all on no day",
+			rules.Course{Year: 2025, State: rules.Open},
+			event(step(rules.DataChanged, theSystem), func(e *rules.Event) { e.On = period.Date{} }),
+			rules.ReasonDayInvalid, fault.Invalid,
+		},
+		{
 			"on a day before the last step", commissioner,
 			event(step(rules.CommissionerDeclares, preparer), func(e *rules.Event) { e.On = e.On.AddDays(-1) }),
 			rules.ReasonDayInvalid, fault.Invalid,

@@ -555,8 +555,10 @@ func exampleSubmissions(t *testing.T, in inputs) map[string]any {
 		cell, err := rules.ParseCell(row.text("VALUE"))
 		require.NoError(t, err)
 		rows = append(rows, rules.Submission{
-			CellKey: rules.CellKey{Organisation: row.text("ORG_CODE"), AchievementDate: row.text("ACH_DATE"), Code: row.text("IND_CODE"), Field: row.text("FIELD_NAME")},
-			Cell:    cell, Last: row.text("LAST_SUBMISSION") == "Y",
+			CellKey: rules.CellKey{
+				Organisation: row.text("ORG_CODE"), AchievementDate: row.text("ACH_DATE"), Code: row.text("IND_CODE"), Field: row.text("FIELD_NAME"),
+			},
+			Cell: cell, Last: row.text("LAST_SUBMISSION") == "Y",
 		})
 	}
 	last, err := rules.LastSubmissions(rows)
