@@ -526,9 +526,10 @@ func exampleCourse(t *testing.T, in inputs) map[string]any {
 }
 
 func committed(t require.TestingT) rules.Course {
-	c, err := rules.Advance(rules.Course{Year: 2025, State: rules.Open}, rules.Event{Step: rules.Commits, By: declarer, On: date(t, "2026-05-01"), Commitment: rules.Commitment{
-		Person: declarer.Person, On: date(t, "2026-05-01"), Year: 2025, Text: "more clinics",
-	}})
+	on := date(t, "2026-05-01")
+	c, err := rules.Advance(rules.Course{Year: 2025, State: rules.Open}, rules.Event{
+		Step: rules.Commits, By: declarer, On: on, Commitment: rules.Commitment{Person: declarer.Person, On: on, Year: 2025, Text: "more clinics"},
+	})
 	require.NoError(t, err)
 	return c
 }
