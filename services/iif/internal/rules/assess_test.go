@@ -834,7 +834,7 @@ func TestRunFor_TakesTheGoverningRow(t *testing.T) {
 	}
 }
 
-// A commissioner's own run that waits for its confirmation hides England's, and pays nobody: the next that is confirmed does.
+// A commissioner's own run that waits for its confirmation moves no payment.
 func TestRunFor_PassesByARunThatNobodyConfirmed(t *testing.T) {
 	t.Parallel()
 	s := *scheme(t)
@@ -845,7 +845,7 @@ func TestRunFor_PassesByARunThatNobodyConfirmed(t *testing.T) {
 	s.Calendar = append(slices.Clone(s.Calendar), own)
 	run, err := rules.RunFor(&s, rules.Query{Year: 2025, Commissioner: "QX"}, date(t, "2026-07-01"))
 	require.NoError(t, err)
-	require.Equal(t, "2026-08-20", run.PayOn.String())
+	require.Equal(t, "2026-07-20", run.PayOn.String())
 }
 
 func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {
@@ -877,7 +877,8 @@ func TestTermsFor_ALaterCandidateLeavesAPayableRowInPlace(t *testing.T) {
 		{[]rules.Value{payable, candidate, unknown}, "payable"},
 		{[]rules.Value{candidate, unknown, payable}, "payable"},
 		{[]rules.Value{unknown, payable, candidate}, "payable"},
-		{[]rules.Value{payable, own, candidate}, "own"},
+		{[]rules.Value{payable, own, candidate}, "payable"},
+		{[]rules.Value{candidate, own, unknown}, "own"},
 		{[]rules.Value{row("b", "QX", "2025-05-01", working.Official), row("a", "QX", "2025-05-01", working.Official)}, "b"},
 	} {
 		s := *scheme(t)

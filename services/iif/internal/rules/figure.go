@@ -50,9 +50,8 @@ func (f *Figure) knownTo(commissioner string, known period.Date) bool {
 }
 
 // replaces tells whether a row takes the place of another. It is one total order, so that the row that governs does not depend on
-// the order in which rows are loaded: a commissioner's own before England's, of those one that may pay before one that may not, then
-// the one that became known last, and of one day the last by id. So a candidate waits beside a payable row of the same hand, however
-// late it is, while a commissioner that disputes England's figure with a candidate of its own is refused until it is confirmed.
+// the order in which rows are loaded: one that may pay before one that may not, a commissioner's own before England's, then the one
+// that became known last, and of one day the last by id. So a candidate waits beside a payable row, however late it is.
 func (f *Figure) replaces(held *Figure) bool { return f.compare(held) > 0 }
 
 func (f *Figure) compare(g *Figure) int {
@@ -66,8 +65,8 @@ func (f *Figure) compare(g *Figure) int {
 		return -1
 	}
 	return cmp.Or(
-		first(f.CommissionerCode != England, g.CommissionerCode != England),
 		first(f.Confidence.Payable(), g.Confidence.Payable()),
+		first(f.CommissionerCode != England, g.CommissionerCode != England),
 		f.KnownFrom.Compare(g.KnownFrom),
 		cmp.Compare(f.ID, g.ID),
 	)
