@@ -8,6 +8,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/table"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 )
@@ -123,6 +124,18 @@ func TestRates_DateFiguresByPublicationWhereItIsKnown(t *testing.T) {
 	require.Equal(t, "2019-01-01", rates["NPP-2019-04"].PopulationDate.String())
 }
 
+func ratesCSV(t *testing.T) string {
+	t.Helper()
+	text, err := files.ReadFile("rates.csv")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// opening gives a text for every table.
+func opening(text string) table.Opener {
+	return func(string) ([]byte, error) { return []byte(text), nil }
+}
+
 // TestParse_RefusesAnAlteredTable alters one cell of a sound table and expects the table to be refused for it.
 func TestParse_RefusesAnAlteredTable(t *testing.T) {
 	t.Parallel()
@@ -152,9 +165,9 @@ func TestParse_RefusesAnAlteredTable(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			text := string(ratesCSV)
+			text := ratesCSV(t)
 			require.Contains(t, text, c.old)
-			_, err := parse([]byte(strings.Replace(text, c.old, c.altered, 1)))
+			_, err := parse(opening(strings.Replace(text, c.old, c.altered, 1)))
 			require.ErrorContains(t, err, c.says)
 		})
 	}
@@ -162,14 +175,28 @@ func TestParse_RefusesAnAlteredTable(t *testing.T) {
 
 func TestParse_ReportsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	text := strings.NewReplacer(",0.51430,", ",x,", ",60.00,7.50,", ",y,7.50,").Replace(string(ratesCSV))
-	_, err := parse([]byte(text))
+	text := strings.NewReplacer(",0.51430,", ",x,", ",60.00,7.50,", ",y,7.50,").Replace(ratesCSV(t))
+	_, err := parse(opening(text))
 	require.ErrorContains(t, err, "CLINICAL_DIRECTOR-2019-07")
 	require.ErrorContains(t, err, "CARE_HOME_PREMIUM-2020-08")
 }
 
 func TestParse_RefusesARowOfOtherLength(t *testing.T) {
 	t.Parallel()
-	_, err := parse(append(append([]byte(nil), ratesCSV...), []byte("a,b\n")...))
+	_, err := parse(opening(ratesCSV(t) + "a,b\n"))
 	require.ErrorContains(t, err, "wrong number of fields")
+}
+
+func TestRails_RefuseWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+	const header = "payment_code,from_month,instruction,source\n"
+	for row, says := range map[string]string{
+		"CORE_PCN,2022-10,SOMETIMES,S\n": "SOMETIMES", "CORE_PCN,October,PAY,S\n": "from_month", ",2022-10,PAY,S\n": "payment_code: it is empty", "CORE_PCN,2022-10,PAY,\n": "source: it is empty",
+	} {
+		_, err := parseRails(opening(header + row))
+		require.ErrorContains(t, err, says)
+	}
+	rails, err := Rails()
+	require.NoError(t, err)
+	require.NotEmpty(t, rails)
 }
