@@ -857,7 +857,7 @@ func TestDeadlineOf_IsKnownForOneYear(t *testing.T) {
 	require.False(t, found)
 }
 
-func TestTermsFor_ALaterCandidateLeavesAPayableRowInPlace(t *testing.T) {
+func TestTermsFor_ACandidateTakesThePlaceOnlyOfWhatWasNotKnown(t *testing.T) {
 	t.Parallel()
 	key := rules.Key{Year: 2025, Field: rules.AverageField}
 	row := func(id, commissioner, knownFrom string, confidence working.Confidence) rules.Value {
@@ -870,15 +870,18 @@ func TestTermsFor_ALaterCandidateLeavesAPayableRowInPlace(t *testing.T) {
 	candidate := row("candidate", rules.England, "2025-06-01", working.Candidate)
 	unknown := row("unknown", rules.England, "2025-07-01", working.Unknown)
 	own := row("own", "QX", "2025-05-01", working.Candidate)
+	before := row("before", rules.England, "2025-03-01", working.Unknown)
+	later := row("later", rules.England, "2025-08-01", working.Candidate)
 	for _, c := range []struct {
 		rows []rules.Value
 		want string
 	}{
-		{[]rules.Value{payable, candidate, unknown}, "payable"},
-		{[]rules.Value{candidate, unknown, payable}, "payable"},
-		{[]rules.Value{unknown, payable, candidate}, "payable"},
-		{[]rules.Value{payable, own, candidate}, "payable"},
-		{[]rules.Value{candidate, own, unknown}, "own"},
+		{[]rules.Value{payable, candidate, before}, "payable"},
+		{[]rules.Value{candidate, before, payable}, "payable"},
+		{[]rules.Value{payable, own}, "payable"},
+		{[]rules.Value{own, candidate, payable, unknown}, "own"},
+		{[]rules.Value{payable, candidate, unknown}, "unknown"},
+		{[]rules.Value{later, payable, candidate, unknown}, "later"},
 		{[]rules.Value{row("b", "QX", "2025-05-01", working.Official), row("a", "QX", "2025-05-01", working.Official)}, "b"},
 	} {
 		s := *scheme(t)

@@ -62,23 +62,18 @@ func (s *Scheme) runs(q Query) []*Run {
 		kind RunKind
 		pays period.Month
 	}
-	governing := make(map[slot]*Run)
-	for i := range s.Calendar {
-		run := &s.Calendar[i]
-		if run.Year != q.Year || !run.knownTo(q.Commissioner, q.Known) {
-			continue
-		}
+	figure := func(r *Run) *Figure { return &r.Figure }
+	bySlot := make(map[slot][]*Run)
+	for _, run := range known(s.Calendar, figure, q, func(r *Run) bool { return r.Year == q.Year }) {
 		at := slot{kind: run.Kind}
 		if run.Kind == PaymentRun {
 			at.pays = run.PayOn.Month()
 		}
-		if held := governing[at]; held == nil || run.replaces(&held.Figure) {
-			governing[at] = run
-		}
+		bySlot[at] = append(bySlot[at], run)
 	}
-	out := make([]*Run, 0, len(governing))
-	for _, run := range governing {
-		if run.Confidence.Payable() {
+	out := make([]*Run, 0, len(bySlot))
+	for _, runs := range bySlot {
+		if run := governing(runs, figure); run.Confidence.Payable() {
 			out = append(out, run)
 		}
 	}

@@ -49,27 +49,31 @@ func (f *Figure) knownTo(commissioner string, known period.Date) bool {
 	return known.IsZero() || !f.KnownFrom.After(known)
 }
 
-// replaces tells whether a row takes the place of another. It is one total order, so that the row that governs does not depend on
-// the order in which rows are loaded: one that may pay before one that may not, a commissioner's own before England's, then the one
-// that became known last, and of one day the last by id. So a candidate waits beside a payable row, however late it is.
-func (f *Figure) replaces(held *Figure) bool { return f.compare(held) > 0 }
-
-func (f *Figure) compare(g *Figure) int {
-	first := func(f, g bool) int {
-		switch {
-		case f == g:
-			return 0
-		case f:
-			return 1
+// governing returns the row that holds, of rows of one figure; nil of none. It is a commissioner's own before England's, of those the
+// one that became known last, and of one day the last by id, whatever the order in which they are loaded. So a figure that was
+// changed to one that nobody knows is refused. A candidate takes the place only of what was not known before it.
+func governing[R any](rows []*R, figure func(*R) *Figure) *R {
+	var stands, candidate *R
+	for _, row := range rows {
+		best := &stands
+		if figure(row).Confidence == working.Candidate {
+			best = &candidate
 		}
-		return -1
+		if *best == nil || figure(row).follows(figure(*best)) {
+			*best = row
+		}
 	}
-	return cmp.Or(
-		first(f.Confidence.Payable(), g.Confidence.Payable()),
-		first(f.CommissionerCode != England, g.CommissionerCode != England),
-		f.KnownFrom.Compare(g.KnownFrom),
-		cmp.Compare(f.ID, g.ID),
-	)
+	if candidate != nil && (stands == nil || (!figure(stands).Confidence.Payable() && figure(candidate).follows(figure(stands)))) {
+		return candidate
+	}
+	return stands
+}
+
+func (f *Figure) follows(g *Figure) bool {
+	if own := f.CommissionerCode != England; own != (g.CommissionerCode != England) {
+		return own
+	}
+	return cmp.Or(f.KnownFrom.Compare(g.KnownFrom), cmp.Compare(f.ID, g.ID)) > 0
 }
 
 // ListKind is how the patients of a list are counted.

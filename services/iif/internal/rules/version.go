@@ -123,16 +123,15 @@ func TermsFor(s *Scheme, q Query) (*Terms, error) {
 	return t, nil
 }
 
-// governing returns the row that holds of those that match.
-func governing[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) bool) *R {
-	var best *R
+// known returns the rows that match and are known to who asks.
+func known[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) bool) []*R {
+	var out []*R
 	for i := range rows {
-		row := &rows[i]
-		if matches(row) && figure(row).knownTo(q.Commissioner, q.Known) && (best == nil || figure(row).replaces(figure(best))) {
-			best = row
+		if row := &rows[i]; matches(row) && figure(row).knownTo(q.Commissioner, q.Known) {
+			out = append(out, row)
 		}
 	}
-	return best
+	return out
 }
 
 // version finds the version that began last before or on the day.
@@ -144,31 +143,24 @@ func (s *Scheme) version(q Query) *Version {
 			from = v.From
 		}
 	}
-	return governing(s.Versions, func(v *Version) *Figure { return &v.Figure }, q, func(v *Version) bool {
-		return v.Year == q.Year && v.From == from
-	})
+	figure := func(v *Version) *Figure { return &v.Figure }
+	return governing(known(s.Versions, figure, q, func(v *Version) bool { return v.Year == q.Year && v.From == from }), figure)
 }
 
 // indicators returns the rows of a version that hold, in the order of the table.
 func (s *Scheme) indicators(q Query, versionID string) []*Indicator {
-	best := make(map[string]*Indicator)
+	figure := func(i *Indicator) *Figure { return &i.Figure }
+	byCode := make(map[string][]*Indicator)
 	var order []string
-	for i := range s.Indicators {
-		row := &s.Indicators[i]
-		if row.VersionID != versionID || !row.knownTo(q.Commissioner, q.Known) {
-			continue
-		}
-		held, seen := best[row.Code]
-		if !seen {
+	for _, row := range known(s.Indicators, figure, q, func(i *Indicator) bool { return i.VersionID == versionID }) {
+		if byCode[row.Code] == nil {
 			order = append(order, row.Code)
 		}
-		if !seen || row.replaces(&held.Figure) {
-			best[row.Code] = row
-		}
+		byCode[row.Code] = append(byCode[row.Code], row)
 	}
 	out := make([]*Indicator, len(order))
 	for i, code := range order {
-		row := *best[code]
+		row := *governing(byCode[code], figure)
 		for _, field := range s.Fields {
 			switch {
 			case field.Code != code:
@@ -184,23 +176,21 @@ func (s *Scheme) indicators(q Query, versionID string) []*Indicator {
 }
 
 func (s *Scheme) values(q Query) map[Key]*Value {
-	out := make(map[Key]*Value)
-	for i := range s.Values {
-		row := &s.Values[i]
-		if row.Year != q.Year || !row.knownTo(q.Commissioner, q.Known) {
-			continue
-		}
-		if held := out[row.Key]; held == nil || row.replaces(&held.Figure) {
-			out[row.Key] = row
-		}
+	figure := func(v *Value) *Figure { return &v.Figure }
+	byKey := make(map[Key][]*Value)
+	for _, row := range known(s.Values, figure, q, func(v *Value) bool { return v.Year == q.Year }) {
+		byKey[row.Key] = append(byKey[row.Key], row)
+	}
+	out := make(map[Key]*Value, len(byKey))
+	for key, rows := range byKey {
+		out[key] = governing(rows, figure)
 	}
 	return out
 }
 
 func (s *Scheme) override(q Query, code string) *Override {
-	return governing(s.Overrides, func(o *Override) *Figure { return &o.Figure }, q, func(o *Override) bool {
-		return o.Year == q.Year && o.Code == code
-	})
+	figure := func(o *Override) *Figure { return &o.Figure }
+	return governing(known(s.Overrides, figure, q, func(o *Override) bool { return o.Year == q.Year && o.Code == code }), figure)
 }
 
 // NationalValue is what a year was budgeted at: points × price × the share expected to be earned × networks, in pounds (example
