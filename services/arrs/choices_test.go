@@ -62,8 +62,8 @@ func TestSetSetting_TakesValuesOfTheName(t *testing.T) {
 // engaged puts a person to work for a PCN, past the service.
 func (s *suite) engaged(t *testing.T, id, pcn, commissioner, role string) {
 	t.Helper()
-	s.exec(t, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, role_code, start_date, end_date, terms, pseudonym, recorded_by, recorded_at,
-		changed_by, changed_at) VALUES ($1, $2, $3, $1, $4, '2024-04-01', '', $5, '', 'm', 1, 'm', 1)`, id, pcn, commissioner, role, []byte{})
+	s.exec(t, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, folded_label, role_code, start_date, end_date, terms, pseudonym, recorded_by, recorded_at,
+		changed_by, changed_at) VALUES ($1, $2, $3, $1, $1, $4, '2024-04-01', '', $5, '', 'm', 1, 'm', 1)`, id, pcn, commissioner, role, []byte{})
 }
 
 func decision(change func(*arrsv1.RecordDecisionRequest)) *arrsv1.RecordDecisionRequest {

@@ -104,10 +104,10 @@ func (s *claimStore) fill(b *testing.B, db *sqldb.DB, claims int) {
 		rows    iter.Seq2[[]any, error]
 	}{
 		{"engagements", []string{
-			"engagement_id", "pcn_code", "commissioner_code", "label", "role_code", "start_date", "end_date", "terms", "pseudonym", "recorded_by", "recorded_at", "changed_by", "changed_at",
+			"engagement_id", "pcn_code", "commissioner_code", "label", "folded_label", "role_code", "start_date", "end_date", "terms", "pseudonym", "recorded_by", "recorded_at", "changed_by", "changed_at",
 		}, rows(benchPCNs*benchStaff, func(i int) []any {
 			id := benchEngagement(i%benchPCNs, i/benchPCNs)
-			return []any{id, benchPCN(i % benchPCNs), "15N", id, "CC", "2019-07-01", "", terms, "", "m", int64(1), "m", int64(1)}
+			return []any{id, benchPCN(i % benchPCNs), "15N", id, id, "CC", "2019-07-01", "", terms, "", "m", int64(1), "m", int64(1)}
 		})},
 		{"claims", []string{
 			"claim_id", "pcn_code", "commissioner_code", "month", "financial_year", "kind", "state", "line_count", "notes", "totals", "submitted_by", "submitted_at", "decided_by", "decided_at",

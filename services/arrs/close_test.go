@@ -168,8 +168,8 @@ func putClaim(ctx context.Context, tx *sqldb.Tx, c heldClaim) error {
 	moved := store.PotRow{PCNCode: c.pcn, Year: month.FinancialYear(), Pot: c.pot}
 	for i, pence := range c.approved {
 		engagement := fmt.Sprintf("%s-%d", c.id, i)
-		if _, err := tx.Exec(ctx, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, role_code, start_date, end_date, terms, pseudonym,
-			recorded_by, recorded_at, changed_by, changed_at) VALUES ($1, $2, $3, $1, 'CP', '2019-07-01', '', $4, '', 'manager', 1, 'manager', 1)`,
+		if _, err := tx.Exec(ctx, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, folded_label, role_code, start_date, end_date, terms, pseudonym,
+			recorded_by, recorded_at, changed_by, changed_at) VALUES ($1, $2, $3, $1, $1, 'CP', '2019-07-01', '', $4, '', 'manager', 1, 'manager', 1)`,
 			engagement, c.pcn, c.commissioner, []byte{}); err != nil {
 			return err
 		}

@@ -107,12 +107,11 @@ func freeLabel(ctx context.Context, q sqldb.Querier, row *store.EngagementRow) e
 	if row.Label == "" || strings.ContainsFunc(row.Label, unseen) {
 		return fault.New(fault.Invalid, reasonEngagementInvalid, "the engagement needs a label of letters that can be seen").At("label", "is empty, or holds control characters")
 	}
-	others, err := store.EngagementsOf(ctx, q, row.PCNCode)
+	taken, err := store.LabelTaken(ctx, q, row)
 	if err != nil {
 		return err
 	}
-	folded := func(label string) string { return strings.ToLower(strings.Join(strings.Fields(label), " ")) }
-	if slices.ContainsFunc(others, func(e store.EngagementRow) bool { return e.ID != row.ID && folded(e.Label) == folded(row.Label) }) {
+	if taken {
 		return fault.New(fault.Refused, reasonLabelTaken, "%s has an engagement %q: choose another label, or change that one", row.PCNCode, row.Label).At("label", "is taken")
 	}
 	return nil

@@ -92,8 +92,8 @@ func (s *planSuite) engage(t *testing.T, p post) {
 	t.Helper()
 	terms, err := proto.Marshal(&arrsv1.EngagementTerms{RoleCode: p.role, PerWeek: p.perWeek, StartDate: p.start, EndDate: p.end})
 	require.NoError(t, err)
-	s.exec(t, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, role_code, start_date, end_date, terms, pseudonym, recorded_by, recorded_at,
-		changed_by, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 'test', 1, 'test', 1)`,
+	s.exec(t, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, folded_label, role_code, start_date, end_date, terms, pseudonym, recorded_by, recorded_at,
+		changed_by, changed_at) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, '', 'test', 1, 'test', 1)`,
 		p.pcn+" "+p.label, p.pcn, p.commissioner, p.label, p.role, p.start, p.end, terms)
 }
 

@@ -47,7 +47,7 @@ func (s *suite) staff(b *testing.B) {
 		"pcn_code", "financial_year", "version", "pot", "from_month", "to_month", "amount_pence", "rate_id", "confidence", "refusal", "working",
 	}}
 	engagements := table{name: "engagements", columns: []string{
-		"engagement_id", "pcn_code", "commissioner_code", "label", "role_code", "start_date", "end_date", "terms", "pseudonym", "recorded_by", "recorded_at", "changed_by", "changed_at",
+		"engagement_id", "pcn_code", "commissioner_code", "label", "folded_label", "role_code", "start_date", "end_date", "terms", "pseudonym", "recorded_by", "recorded_at", "changed_by", "changed_at",
 	}}
 	for p := range claimingPCNs {
 		pcn := claimingPCN(p)
@@ -55,7 +55,7 @@ func (s *suite) staff(b *testing.B) {
 		sums.rows = append(sums.rows, []any{pcn, claimYear, int64(1), "single", "2025-04", "2026-03", int64(1e11), "rate", int64(working.Official), []byte{}, []byte{}})
 		for e := range staffOfPCN {
 			id := fmt.Sprintf("%s-%d", pcn, e)
-			engagements.rows = append(engagements.rows, []any{id, pcn, "QHM", id, "CC", "2025-04-01", "", terms, "", "m", int64(1), "m", int64(1)})
+			engagements.rows = append(engagements.rows, []any{id, pcn, "QHM", id, id, "CC", "2025-04-01", "", terms, "", "m", int64(1), "m", int64(1)})
 		}
 	}
 	for _, t := range []table{years, sums, engagements} {

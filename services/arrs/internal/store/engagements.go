@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -70,9 +71,9 @@ func InsertEngagement(ctx context.Context, tx *sqldb.Tx, e EngagementRow) error 
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, role_code, start_date, end_date, terms, pseudonym,
-		recorded_by, recorded_at, changed_by, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		e.ID, e.PCNCode, e.CommissionerCode, e.Label, e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.RecordedBy, e.RecordedAt, e.ChangedBy, e.ChangedAt)
+	_, err = tx.Exec(ctx, `INSERT INTO engagements (engagement_id, pcn_code, commissioner_code, label, folded_label, role_code, start_date, end_date, terms, pseudonym,
+		recorded_by, recorded_at, changed_by, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		e.ID, e.PCNCode, e.CommissionerCode, e.Label, folded(e.Label), e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.RecordedBy, e.RecordedAt, e.ChangedBy, e.ChangedAt)
 	if err != nil {
 		return fmt.Errorf("insert engagement: %w", err)
 	}
@@ -96,8 +97,8 @@ func ChangeEngagement(ctx context.Context, tx *sqldb.Tx, before, e EngagementRow
 		return false, fmt.Errorf("keep the terms of engagement %s: %w", e.ID, err)
 	}
 	return sqldb.One(tx.Exec(ctx, `UPDATE engagements SET role_code = $1, start_date = $2, end_date = $3, terms = $4, pseudonym = $5, changed_by = $6, changed_at = $7,
-		label = $8, version = version + 1 WHERE engagement_id = $9 AND version = $10`,
-		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.Label, e.ID, before.Version))
+		label = $8, folded_label = $9, version = version + 1 WHERE engagement_id = $10 AND version = $11`,
+		e.Role, e.Start.String(), e.End.String(), terms, e.Pseudonym, e.ChangedBy, e.ChangedAt, e.Label, folded(e.Label), e.ID, before.Version))
 }
 
 // LeadClaims hands to the commissioner that leads a PCN in a year the claims of that year that wait for a decision or for a close, and
@@ -142,6 +143,15 @@ func LeadEngagements(ctx context.Context, tx *sqldb.Tx, pcn string, running peri
 func Engagement(ctx context.Context, q sqldb.Querier, id string) (EngagementRow, error) {
 	return sqldb.First(sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e WHERE e.engagement_id = $1`, id))
 }
+
+// LabelTaken tells whether another engagement of the PCN has the label, or one that differs in case and spaces alone.
+func LabelTaken(ctx context.Context, q sqldb.Querier, e *EngagementRow) (bool, error) {
+	others, err := sqldb.Collect(ctx, q, sqldb.Text, `SELECT engagement_id FROM engagements WHERE pcn_code = $1 AND folded_label = $2 AND engagement_id <> $3`,
+		e.PCNCode, folded(e.Label), e.ID)
+	return len(others) > 0, err
+}
+
+func folded(label string) string { return strings.ToLower(strings.Join(strings.Fields(label), " ")) }
 
 // EngagementsOf returns those of a PCN, in order of label.
 func EngagementsOf(ctx context.Context, q sqldb.Querier, pcn string) ([]EngagementRow, error) {

@@ -115,6 +115,8 @@ CREATE TABLE engagements (
     pcn_code           TEXT NOT NULL,
     commissioner_code  TEXT NOT NULL,
     label              TEXT NOT NULL,
+    -- The label without what people do not tell apart: one engagement of a PCN has it.
+    folded_label       TEXT NOT NULL,
     role_code          TEXT NOT NULL,
     start_date         TEXT NOT NULL,
     end_date           TEXT NOT NULL,
@@ -125,7 +127,8 @@ CREATE TABLE engagements (
     changed_by         TEXT NOT NULL,
     changed_at         BIGINT NOT NULL,
     version            BIGINT NOT NULL DEFAULT 1,
-    UNIQUE (pcn_code, label)
+    UNIQUE (pcn_code, label),
+    UNIQUE (pcn_code, folded_label)
 );
 CREATE INDEX engagements_by_commissioner ON engagements (commissioner_code, pcn_code, label);
 CREATE INDEX engagements_by_person ON engagements (pseudonym) WHERE pseudonym <> '';
