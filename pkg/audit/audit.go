@@ -74,12 +74,8 @@ func Add(ctx context.Context, tx *sqldb.Tx, e Entry) error {
 	}
 	const q = `INSERT INTO audit (id, at, actor, roles, method, resource, commissioner, summary)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	_, err := tx.Exec(ctx, q, tx.NewID(), sqldb.Micros(tx.Now()), e.Actor, strings.Join(e.Roles, ","),
+	return tx.Queue(ctx, "add an audit entry", q, tx.NewID(), sqldb.Micros(tx.Now()), e.Actor, strings.Join(e.Roles, ","),
 		e.Method, e.Resource, e.CommissionerCode, e.Summary)
-	if err != nil {
-		return fmt.Errorf("add an audit entry: %w", err)
-	}
-	return nil
 }
 
 // List returns entries, the newest first.

@@ -58,12 +58,7 @@ func Do[T proto.Message](
 		return zero, false, err
 	}
 	err = db.Write(ctx, func(tx *sqldb.Tx) error {
-		first, err := n.insert(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if replayed = !first; replayed {
-			resp, err = load[T](ctx, tx, n)
+		if err := n.insert(ctx, tx); err != nil {
 			return err
 		}
 		if resp, err = fn(ctx, tx); err != nil {
@@ -71,6 +66,12 @@ func Do[T proto.Message](
 		}
 		return n.answer(ctx, tx, resp)
 	})
+	if replayed = errors.Is(err, errNoted); replayed {
+		err = db.Read(ctx, func(q sqldb.Querier) error {
+			resp, err = load[T](ctx, q, n)
+			return err
+		})
+	}
 	if err != nil {
 		return zero, false, fmt.Errorf("%s: %w", caller.Method, err)
 	}
@@ -180,19 +181,14 @@ func redact(m protoreflect.Message) (found bool) {
 	return found
 }
 
-// insert notes the request and reports whether it is the first of its name. It waits for a copy under way.
-func (n note) insert(ctx context.Context, tx *sqldb.Tx) (first bool, err error) {
+// errNoted ends the transaction of a request that was noted before: its answer is there to be read.
+var errNoted = errors.New("the request is noted already")
+
+// insert notes the request, or fails with errNoted. It waits for a copy under way.
+func (n note) insert(ctx context.Context, tx *sqldb.Tx) error {
 	const q = `INSERT INTO idempotency (caller, method, request_id, fingerprint, request, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
-	result, err := tx.Exec(ctx, q, n.caller.Subject, n.caller.Method, n.requestID, n.fingerprint, n.content, sqldb.Micros(tx.Now()))
-	if err != nil {
-		return false, fmt.Errorf("note the request: %w", err)
-	}
-	rows, err := result.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("note the request: %w", err)
-	}
-	return rows == 1, nil
+	return tx.QueueFirst(ctx, errNoted, "note the request", q, n.caller.Subject, n.caller.Method, n.requestID, n.fingerprint, n.content, sqldb.Micros(tx.Now()))
 }
 
 // answer adds the answer to the note.
@@ -208,10 +204,7 @@ func (n note) answer(ctx context.Context, tx *sqldb.Tx, resp proto.Message) erro
 	// write next to it, and Postgres would undo some of them for that.
 	const q = `INSERT INTO idempotency (caller, method, request_id, fingerprint, request, response, created_at)
 		VALUES ($1, $2, $3, '', '', $4, 0) ON CONFLICT (caller, method, request_id) DO UPDATE SET response = excluded.response`
-	if _, err := tx.Exec(ctx, q, n.caller.Subject, n.caller.Method, n.requestID, body); err != nil {
-		return fmt.Errorf("note the answer: %w", err)
-	}
-	return nil
+	return tx.Queue(ctx, "note the answer", q, n.caller.Subject, n.caller.Method, n.requestID, body)
 }
 
 // load returns the answer noted under n's name, if its content is n's.

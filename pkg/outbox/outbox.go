@@ -53,23 +53,43 @@ func Add(ctx context.Context, tx *sqldb.Tx, e Event) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	sequence, err := nextSequence(ctx, tx, e.Aggregate)
-	if err != nil {
-		return "", fmt.Errorf("add event %s: %w", name, err)
+	// The lock keeps two writers of one aggregate from failing each other again and again: the second waits, is run once more, and then
+	// goes ahead alone. Where locks are trusted the row itself does that.
+	if !tx.TrustsLocks() {
+		if err := tx.Lock(ctx, lockKey(e.Aggregate)); err != nil {
+			return "", fmt.Errorf("add event %s: %w", name, err)
+		}
 	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	id = tx.NewID()
-	const q = `INSERT INTO outbox (id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at, created_at)
-		VALUES ($1, $1, $2, $3, $4, $5, $6, $7, $8, $8)`
-	_, err = tx.Exec(ctx, q, id, e.Aggregate, sequence, subject, name, payload,
-		carrier.Get("traceparent"), sqldb.Micros(tx.Now()))
-	if err != nil {
+	insert := insertSQLite
+	if tx.Dialect() == sqldb.Postgres {
+		insert = insertPostgres
+	} else if err := tx.Queue(ctx, "count the events of "+e.Aggregate, countUp, e.Aggregate); err != nil {
 		return "", fmt.Errorf("add event %s: %w", name, err)
+	}
+	err = tx.Queue(ctx, "add event "+name, insert, id, e.Aggregate, subject, name, payload, carrier.Get("traceparent"), sqldb.Micros(tx.Now()))
+	if err != nil {
+		return "", err
 	}
 	tx.Raise(topic)
 	return id, nil
 }
+
+// countUp counts the events of an aggregate up.
+const countUp = `INSERT INTO outbox_sequence (aggregate, last) VALUES ($1, 1)
+	ON CONFLICT (aggregate) DO UPDATE SET last = outbox_sequence.last + 1`
+
+// The statements that insert an event: Postgres counts in the same one, since a SELECT of its own would count as having read what other
+// transactions write next to it; SQLite, which cannot, after it.
+const (
+	insertHead = `INSERT INTO outbox (id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at, created_at)
+		SELECT $1, $1, aggregate, last, $3, $4, $5, $6, $7, $7 FROM `
+	insertSQLite   = insertHead + `outbox_sequence WHERE aggregate = $2`
+	insertPostgres = `WITH counted AS (INSERT INTO outbox_sequence (aggregate, last) VALUES ($2, 1)
+		ON CONFLICT (aggregate) DO UPDATE SET last = outbox_sequence.last + 1 RETURNING aggregate, last) ` + insertHead + `counted`
+)
 
 // encode returns the type, the subject and the payload of an event.
 func encode(e Event) (name, subject string, payload []byte, err error) {
@@ -99,22 +119,6 @@ func notNil(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-// nextSequence counts the aggregate's events up. The lock keeps two writers of one aggregate from failing each other again and
-// again: the second waits, is run once more, and then goes ahead alone. Where locks are trusted the row itself does that.
-func nextSequence(ctx context.Context, tx *sqldb.Tx, aggregate string) (n int64, err error) {
-	if !tx.TrustsLocks() {
-		if err := tx.Lock(ctx, lockKey(aggregate)); err != nil {
-			return 0, err
-		}
-	}
-	const q = `INSERT INTO outbox_sequence (aggregate, last) VALUES ($1, 1)
-		ON CONFLICT (aggregate) DO UPDATE SET last = outbox_sequence.last + 1 RETURNING last`
-	if err := tx.QueryRow(ctx, q, aggregate).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count the events of %s: %w", aggregate, err)
-	}
-	return n, nil
 }
 
 // lockKey is what the writers of one aggregate wait for.

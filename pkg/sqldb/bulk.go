@@ -20,7 +20,7 @@ const (
 
 // BulkInsert adds many rows to a table and returns how many. Each row holds the values of the columns, in their order; the
 // rows are taken one by one and not kept, so memory does not grow with their number. An error that rows yields ends the
-// work and comes back wrapped.
+// work and comes back wrapped. A few rows are queued on Postgres (Queue), so that a key they break is told later.
 func (tx *Tx) BulkInsert(ctx context.Context, table string, columns []string, rows iter.Seq2[[]any, error]) (int64, error) {
 	for _, name := range append([]string{table}, columns...) {
 		if !isIdentifier(name) {
@@ -88,8 +88,11 @@ func (tx *Tx) bulkPostgres(ctx context.Context, table string, columns []string, 
 		if len(first) == 0 {
 			return 0, nil
 		}
-		err := addRows(&n)(tx.Exec(ctx, insertSQL(table, columns, len(first)/len(columns), numbered), first...))
-		return n, err
+		n := len(first) / len(columns)
+		return int64(n), tx.Queue(ctx, "insert into "+table, insertSQL(table, columns, n, numbered), first...)
+	}
+	if err := tx.flush(ctx); err != nil {
+		return 0, err
 	}
 	source.ahead = first
 	err = pgxConn(tx.conn, func(c *pgx.Conn) error {
@@ -124,7 +127,7 @@ func (tx *Tx) bulkSQLite(ctx context.Context, table string, columns []string, ro
 			continue
 		}
 		if stmt == nil {
-			if stmt, err = tx.tx.PrepareContext(ctx, insertSQL(table, columns, batch, unnamed)); err != nil { //nolint:sqlclosecheck // closed above
+			if stmt, err = tx.conn.PrepareContext(ctx, insertSQL(table, columns, batch, unnamed)); err != nil { //nolint:sqlclosecheck // closed above
 				return n, err
 			}
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Collect runs a query and scans every row.
-func Collect[T any](ctx context.Context, q Querier, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+// Collect runs a query and scans every row. Scan takes *sql.Rows, or a Row where it also serves a batch.
+func Collect[T any, R Row](ctx context.Context, q Querier, scan func(R) (T, error), query string, args ...any) ([]T, error) {
 	var out []T
 	err := Each(ctx, q, scan, func(row T) error { out = append(out, row); return nil }, query, args...)
 	if err != nil {
@@ -20,14 +20,15 @@ func Collect[T any](ctx context.Context, q Querier, scan func(*sql.Rows) (T, err
 
 // Each runs a query and hands over row by row, so that memory does not grow with their number. An error of fn ends it and comes
 // back as it is. Fn must not use q.
-func Each[T any](ctx context.Context, q Querier, scan func(*sql.Rows) (T, error), fn func(T) error, query string, args ...any) error {
+func Each[T any, R Row](ctx context.Context, q Querier, scan func(R) (T, error), fn func(T) error, query string, args ...any) error {
 	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
+	scanned := any(rows).(R) //nolint:forcetypeassert // *sql.Rows is both of the kinds there are
 	for rows.Next() {
-		row, err := scan(rows)
+		row, err := scan(scanned)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -31,16 +32,15 @@ func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
 		return explain(fmt.Errorf("begin to read: %w", err))
 	}
 	defer conn.Close() //nolint:errcheck // it only goes back to the pool
-	opts := &sql.TxOptions{ReadOnly: true}
+	begin := "BEGIN"
 	if db.dialect == Postgres {
-		opts.Isolation = sql.LevelRepeatableRead
+		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
-	tx, err := conn.BeginTx(ctx, opts)
-	if err != nil {
-		return explain(fmt.Errorf("begin to read: %w", err))
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return explain(fmt.Errorf("begin to read: %w", orCancelled(ctx, err)))
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
-	return explain(orCancelled(ctx, fn(querier{tx})))
+	defer rollback(ctx, conn)
+	return explain(orCancelled(ctx, fn(querier{conn, db.dialect})))
 }
 
 // orCancelled names the true cause when database/sql has ended a transaction, a statement or a connection because its context ended: it
@@ -86,32 +86,61 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
+// beginning is how a transaction that writes begins.
+func (db *DB) beginning() string {
+	switch {
+	case db.dialect == SQLite:
+		return "BEGIN IMMEDIATE"
+	case db.trustLocks.Load():
+		return "BEGIN ISOLATION LEVEL READ COMMITTED"
+	default:
+		return "BEGIN ISOLATION LEVEL SERIALIZABLE"
+	}
+}
+
 // writeOnce runs fn in one transaction and returns the keys that it locked.
 func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error) (locks []string, err error) {
-	opts := &sql.TxOptions{}
-	switch {
-	case db.dialect != Postgres:
-	case db.trustLocks.Load():
-		opts.Isolation = sql.LevelReadCommitted
-	default:
-		opts.Isolation = sql.LevelSerializable
+	tx := &Tx{querier: querier{conn, db.dialect}, db: db, now: db.Now()}
+	committed := false
+	defer func() {
+		if !committed {
+			rollback(ctx, conn)
+		}
+	}()
+	if err := tx.Queue(ctx, "begin to write", db.beginning()); err != nil {
+		return nil, err
 	}
-	sqlTx, err := conn.BeginTx(ctx, opts)
-	if err != nil {
-		return nil, fmt.Errorf("begin to write: %w", err)
-	}
-	defer sqlTx.Rollback() //nolint:errcheck // does nothing after a commit; otherwise the first error is the one that matters
-	tx := &Tx{querier: querier{sqlTx}, db: db, conn: conn, now: db.Now()}
-	if err := fn(tx); err != nil {
+	err = fn(tx)
+	if err := cmp.Or(tx.failed, err); err != nil {
 		return tx.locks, err
 	}
-	if err := sqlTx.Commit(); err != nil {
-		return tx.locks, fmt.Errorf("commit: %w", err)
+	if err := tx.commit(ctx); err != nil {
+		return tx.locks, err
 	}
+	committed = true
 	for _, hook := range tx.after {
 		hook()
 	}
 	return nil, nil
+}
+
+// commit runs what waits and commits. A statement that must touch a row is waited for, since the engine does not know that it must.
+func (tx *Tx) commit(ctx context.Context) error {
+	if slices.ContainsFunc(tx.waiting.statements, func(s *statement) bool { return s.must }) {
+		if err := tx.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return tx.flush(ctx, &statement{what: "commit", text: "COMMIT"})
+}
+
+// rollback undoes the transaction of a connection, if it is in one; a connection on which that fails is closed, which undoes it too.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockLimit)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
 }
 
 // retryKeys returns the locks to hold before the next attempt begins. They are those that the failed ones used: a transaction that

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
 // sqliteBusyMillis is how long a statement waits for a lock that another process holds on the file.
@@ -25,10 +23,11 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	if err := makePrivate(path); err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
-	var err error
-	if db.writer, err = sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate")); err != nil {
+	writes, err := sqliteConnector(sqliteDSN(path, "_txlock=immediate"))
+	if err != nil {
 		return fmt.Errorf("sqlite %s: %w", path, err)
 	}
+	db.writer = sql.OpenDB(writes)
 	db.writer.SetMaxOpenConns(1)
 	if err := checkPragmas(ctx, db.writer); err != nil {
 		return fmt.Errorf("sqlite %s: %w", path, err)
@@ -38,9 +37,11 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 			return fmt.Errorf("sqlite %s was not closed properly: %w", path, err)
 		}
 	}
-	if db.reader, err = sql.Open("sqlite", sqliteDSN(path, "_txlock=deferred&_pragma=query_only(1)")); err != nil {
+	reads, err := sqliteConnector(sqliteDSN(path, "_txlock=deferred&_pragma=query_only(1)"))
+	if err != nil {
 		return fmt.Errorf("sqlite %s: %w", path, err)
 	}
+	db.reader = sql.OpenDB(reads)
 	db.reader.SetMaxOpenConns(o.MaxConns)
 	db.reader.SetMaxIdleConns(o.MaxConns)
 	if err := db.reader.PingContext(ctx); err != nil {

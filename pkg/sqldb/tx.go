@@ -15,28 +15,40 @@ type Querier interface {
 	QueryRow(ctx context.Context, q string, args ...any) *sql.Row
 	// Exec runs a statement that returns no rows.
 	Exec(ctx context.Context, q string, args ...any) (sql.Result, error)
+	// Send runs the statements of a batch.
+	Send(ctx context.Context, b *Batch) error
 }
 
-type querier struct{ tx *sql.Tx }
+// querier runs SQL on a connection, in the transaction that it is in.
+type querier struct {
+	conn    *sql.Conn
+	dialect Dialect
+}
 
 func (q querier) Query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return q.tx.QueryContext(ctx, text, args...)
+	return q.conn.QueryContext(ctx, text, args...)
 }
 
 func (q querier) QueryRow(ctx context.Context, text string, args ...any) *sql.Row {
-	return q.tx.QueryRowContext(ctx, text, args...)
+	return q.conn.QueryRowContext(ctx, text, args...)
 }
 
 func (q querier) Exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	return q.tx.ExecContext(ctx, text, args...)
+	return q.conn.ExecContext(ctx, text, args...)
+}
+
+func (q querier) Send(ctx context.Context, b *Batch) error {
+	_, err := b.run(ctx, q)
+	return err
 }
 
 // Tx is a transaction that may write. It is for one goroutine, and ends with the closure it was given to.
 type Tx struct {
 	querier
 	db      *DB
-	conn    *sql.Conn
 	now     time.Time
+	waiting Batch // statements that are to be run before any other
+	failed  error // of one that waited
 	ids     uint16
 	locks   []string
 	after   []func()
@@ -53,17 +65,14 @@ func (tx *Tx) TrustsLocks() bool { return tx.db.trustLocks.Load() }
 func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
 
 // Lock holds key against every other transaction of this schema until this one ends: call it before reading what a
-// decision rests on. If the wait passes the lock time-out, the transaction fails with a Busy fault. On SQLite it does
-// nothing, since there is only one writer.
+// decision rests on. If the wait passes the lock time-out, the transaction fails with a Busy fault. The wait is that of the
+// next read, with which it is sent. On SQLite it does nothing, since there is only one writer.
 func (tx *Tx) Lock(ctx context.Context, key string) error {
 	if tx.db.dialect == SQLite {
 		return nil
 	}
 	tx.locks = append(tx.locks, key)
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", tx.db.lockName(key)); err != nil {
-		return fmt.Errorf("lock %s: %w", key, err)
-	}
-	return nil
+	return tx.Queue(ctx, "lock "+key, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", tx.db.lockName(key))
 }
 
 // LockAll locks keys as Lock does, in their order and in one statement. Callers that may lock some of the same keys give them in
@@ -78,10 +87,7 @@ func (tx *Tx) LockAll(ctx context.Context, keys []string) error {
 		names[i] = tx.db.lockName(key)
 	}
 	const q = `SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(CAST($1 AS text[])) AS name`
-	if _, err := tx.Exec(ctx, q, names); err != nil {
-		return fmt.Errorf("lock %s and %d more: %w", keys[0], len(keys)-1, err)
-	}
-	return nil
+	return tx.Queue(ctx, fmt.Sprintf("lock %s and %d more", keys[0], len(keys)-1), q, names)
 }
 
 // lockName sets the schemas of one Postgres database apart, which share its advisory locks.
