@@ -56,7 +56,7 @@ func Add(ctx context.Context, tx *sqldb.Tx, e Event) (id string, err error) {
 	// The lock keeps two writers of one aggregate from failing each other again and again: the second waits, is run once more, and then
 	// goes ahead alone. Where locks are trusted the row itself does that.
 	if !tx.TrustsLocks() {
-		if err := tx.Lock(ctx, lockKey(e.Aggregate)); err != nil {
+		if err := tx.QueueLock(ctx, lockKey(e.Aggregate)); err != nil {
 			return "", fmt.Errorf("add event %s: %w", name, err)
 		}
 	}

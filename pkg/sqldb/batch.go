@@ -38,11 +38,26 @@ func (s *statement) explain(err error) error {
 	return fmt.Errorf("%s: %w", s.what, err)
 }
 
-// Ask adds a query. Its rows stand behind the pointer once the batch was sent.
-func Ask[T any](b *Batch, scan func(Row) (T, error), query string, args ...any) *[]T {
+// Select is a query of rows that are scanned alike whether it is run alone or in a batch.
+type Select[T any] struct {
+	Scan func(Row) (T, error)
+	Text string
+	Args []any
+}
+
+// All runs the query and returns its rows.
+func (s Select[T]) All(ctx context.Context, q Querier) ([]T, error) {
+	return Collect(ctx, q, s.Scan, s.Text, s.Args...)
+}
+
+// First returns the first row, or sql.ErrNoRows.
+func (s Select[T]) First(ctx context.Context, q Querier) (T, error) { return First(s.All(ctx, q)) }
+
+// In adds the query to a batch. Its rows stand behind the pointer once the batch was sent.
+func (s Select[T]) In(b *Batch) *[]T {
 	out := new([]T)
-	b.statements = append(b.statements, &statement{text: query, args: args, row: func(row Row) error {
-		value, err := scan(row)
+	b.statements = append(b.statements, &statement{text: s.Text, args: s.Args, row: func(row Row) error {
+		value, err := s.Scan(row)
 		*out = append(*out, value)
 		return err
 	}})

@@ -65,19 +65,22 @@ func (tx *Tx) TrustsLocks() bool { return tx.db.trustLocks.Load() }
 func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
 
 // Lock holds key against every other transaction of this schema until this one ends: call it before reading what a
-// decision rests on. If the wait passes the lock time-out, the transaction fails with a Busy fault. The wait is that of the
-// next read, with which it is sent. On SQLite it does nothing, since there is only one writer.
-func (tx *Tx) Lock(ctx context.Context, key string) error {
-	if tx.db.dialect == SQLite {
-		return nil
-	}
-	tx.locks = append(tx.locks, key)
-	return tx.Queue(ctx, "lock "+key, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", tx.db.lockName(key))
-}
+// decision rests on. If the wait passes the lock time-out, the transaction fails with a Busy fault. On SQLite it does
+// nothing, since there is only one writer.
+func (tx *Tx) Lock(ctx context.Context, key string) error { return tx.LockAll(ctx, []string{key}) }
 
 // LockAll locks keys as Lock does, in their order and in one statement. Callers that may lock some of the same keys give them in
 // one order, such as sorted.
 func (tx *Tx) LockAll(ctx context.Context, keys []string) error {
+	if err := tx.QueueLock(ctx, keys...); err != nil {
+		return err
+	}
+	return tx.flush(ctx)
+}
+
+// QueueLock locks keys as LockAll does, but together with what is run next. It is for a caller that goes on with a statement: the clock,
+// for one, may still be that of before the lock.
+func (tx *Tx) QueueLock(ctx context.Context, keys ...string) error {
 	if tx.db.dialect == SQLite || len(keys) == 0 {
 		return nil
 	}

@@ -66,7 +66,7 @@ func noPCN(pcn string) error {
 // fixedYear returns a PCN's year as it was fixed last, if the caller may see it.
 func fixedYear(ctx context.Context, q sqldb.Querier, pcn string, year period.FinancialYear) (store.YearRow, error) {
 	by := caller(ctx)
-	row, err := store.Year(ctx, q, pcn, year)
+	row, err := store.Year(pcn, year).First(ctx, q)
 	unknown := errors.Is(err, sql.ErrNoRows)
 	switch {
 	case unknown && (by.HoldsPCN(pcn) || by.HoldsEngland()):

@@ -1,14 +1,11 @@
 package arrs
 
 import (
-	"context"
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
-	"github.com/pcnfunding/pcnfunding/pkg/period"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/store"
@@ -23,13 +20,9 @@ type approvedMonth struct {
 // approvedMonths are those by engagement and month.
 type approvedMonths map[store.EngagementMonth]*approvedMonth
 
-// approvedIn returns what was approved of a PCN in some months. A month is left out if nothing is known any more of its working time, since
-// the claim was erased.
-func approvedIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month) (approvedMonths, error) {
-	lines, err := store.ApprovedLines(ctx, q, pcn, months)
-	if err != nil {
-		return nil, err
-	}
+// approvedBy gathers lines of which something was approved. A month is left out if nothing is known any more of its working time, since the
+// claim was erased.
+func approvedBy(lines []store.LineRow) approvedMonths {
 	out := make(approvedMonths)
 	for i := range lines {
 		of := lines[i].Of()
@@ -45,7 +38,7 @@ func approvedIn(ctx context.Context, q sqldb.Querier, pcn string, months []perio
 			delete(out, of)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // cost is what the working time came to, whatever of it was approved; an uplift comes on top of it.

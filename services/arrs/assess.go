@@ -3,8 +3,6 @@ package arrs
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,63 +28,77 @@ type ground struct {
 	regions map[period.Month]regionDecided
 	usable  []rules.PotSum
 	pots    map[rules.Pot]store.PotRow
+	held    []store.HeldLine // in the months of the claim, by other claims
 	today   period.Date
 }
 
-// stand loads the ground of a PCN's year. A year that is not fixed is refused, and so is a commissioner that does not lead the PCN in it.
-func (s *Service) stand(ctx context.Context, q sqldb.Querier, by auth.Principal, in *arrsv1.ClaimEntry, month period.Month) (*ground, error) {
+// stand loads the ground of a PCN's year, with what the caller wants to be read besides. A year that is not fixed is refused, and so is a
+// commissioner that does not lead the PCN in it. What the claim that is replaced holds, if any, is left out.
+func (s *Service) stand(
+	ctx context.Context, q sqldb.Querier, by auth.Principal, in *arrsv1.ClaimEntry, month period.Month, replaced string, besides *sqldb.Batch,
+) (*ground, error) {
 	g := &ground{today: period.DateOf(s.db.Now()), pots: make(map[rules.Pot]store.PotRow)}
-	pcn, of := in.GetPcnCode(), month.FinancialYear()
+	pcn, commissioner, of := in.GetPcnCode(), in.GetCommissionerCode(), month.FinancialYear()
+	year, position := store.Year(pcn, of).In(besides), store.LastFigure().In(besides)
+	decisions, settings := store.DecisionsOn(commissioner, pcn).In(besides), store.Settings(commissioner).In(besides)
+	pots, entitlements := store.PotsOf(of, pcn).In(besides), store.EntitlementsOf(of, pcn).In(besides)
+	held := store.HeldIn(pcn, monthsOf(in, month), replaced).In(besides)
+	if err := q.Send(ctx, besides); err != nil {
+		return nil, err
+	}
 	var err error
-	g.year, err = store.Year(ctx, q, pcn, of)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, fault.New(fault.Refused, reasonYearNotFixed, "%s of %s is not fixed: its commissioner fixes the year first (FixYear)", of, pcn).
-			With("pcn_code", pcn).With("financial_year", of).With("remedy", "fix the year")
-	case err != nil:
-		return nil, err
-	case g.year.CommissionerCode != in.GetCommissionerCode() && speaksFor(by, pcn):
-		return nil, fault.New(fault.Invalid, reasonCommissionerDiffers, "in %s %s is led by %s", of, pcn, g.year.CommissionerCode).
-			With("commissioner_code", g.year.CommissionerCode).At("claim.commissioner_code", "does not lead the PCN in the year")
-	case g.year.CommissionerCode != in.GetCommissionerCode():
-		return nil, noPCN(pcn)
-	}
-	if g.scheme, err = s.scheme(ctx, q); err != nil {
+	if g.year, err = leading(*year, by, in, of); err != nil {
 		return nil, err
 	}
-	return g, s.load(ctx, q, g)
+	if g.scheme, err = s.schemeAt(ctx, q, (*position)[0]); err != nil {
+		return nil, err
+	}
+	g.held = *held
+	if err := g.decided(*decisions, *settings); err != nil {
+		return nil, err
+	}
+	return g, g.sums(*pots, *entitlements)
 }
 
-// load reads what the assessment rests on beside the year and the figures.
-func (s *Service) load(ctx context.Context, q sqldb.Querier, g *ground) error {
-	pcn, of := g.year.PCNCode, g.year.Year
-	on, err := decisionsOn(ctx, q, g.year)
+// leading returns a PCN's year, which the commissioner must lead to whom the claim is put forward.
+func leading(found []store.YearRow, by auth.Principal, in *arrsv1.ClaimEntry, of period.FinancialYear) (store.YearRow, error) {
+	pcn := in.GetPcnCode()
+	year, err := sqldb.First(found, nil)
+	switch {
+	case err != nil:
+		return year, fault.New(fault.Refused, reasonYearNotFixed, "%s of %s is not fixed: its commissioner fixes the year first (FixYear)", of, pcn).
+			With("pcn_code", pcn).With("financial_year", of).With("remedy", "fix the year")
+	case year.CommissionerCode != in.GetCommissionerCode() && speaksFor(by, pcn):
+		return year, fault.New(fault.Invalid, reasonCommissionerDiffers, "in %s %s is led by %s", of, pcn, year.CommissionerCode).
+			With("commissioner_code", year.CommissionerCode).At("claim.commissioner_code", "does not lead the PCN in the year")
+	case year.CommissionerCode != in.GetCommissionerCode():
+		return year, noPCN(pcn)
+	}
+	return year, nil
+}
+
+// decided takes in what was decided and set for the PCN.
+func (g *ground) decided(decisions []store.DecisionRow, settings []store.SettingRow) error {
+	on, err := decidedBy(decisions, g.year.Year)
 	if err != nil {
 		return err
 	}
 	g.regions = on.regions
-	settings, err := store.Settings(ctx, q, g.year.CommissionerCode)
-	if err != nil {
-		return err
-	}
 	g.context = rules.Context{
-		Scheme: g.scheme, Year: of, PCN: pcn, Commissioner: g.year.CommissionerCode, Known: g.today,
+		Scheme: g.scheme, Year: g.year.Year, PCN: g.year.PCNCode, Commissioner: g.year.CommissionerCode, Known: g.today,
 		List:      rules.ListSize{Patients: g.year.RegisteredPatients, Known: g.year.RegisteredPatients > 0},
 		Baselines: on.baselines, Employed: on.employed, Decisions: on.decisions, Settings: make([]rules.Setting, len(settings)),
 	}
 	for i, setting := range settings {
 		g.context.Settings[i] = setting.Setting
 	}
-	pots, err := store.Pots(ctx, q, of, []string{pcn})
-	if err != nil {
-		return err
-	}
+	return nil
+}
+
+// sums takes in what the pots come to.
+func (g *ground) sums(pots []store.PotRow, entitlements []store.EntitlementRow) error {
 	for _, pot := range pots {
 		g.pots[pot.Pot] = pot
-	}
-	entitlements, err := store.Entitlements(ctx, q, of, []string{pcn})
-	if err != nil {
-		return err
 	}
 	for _, e := range entitlements {
 		sum, err := potSum(e.Entitlement, g.pots[e.Pot])
@@ -117,21 +129,14 @@ type assessed struct {
 
 // assess decides the lines of a claim against what stands: the lines of its months that are live and the running totals of the pots,
 // both without those of the claim that it replaces, if any. Identifiers of lines come from newID.
-func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *entered, replaced *store.ClaimRow, newID func() string) (*assessed, error) {
+func (g *ground) assess(e *entered, replaced *store.ClaimRow, newID func() string) (*assessed, error) {
 	in := &assessing{ground: g, entered: e, own: map[rules.Pot]money.Pence{}}
 	if replaced != nil {
-		in.claim, in.own = replaced.ID, setAsideOf(replaced.Totals)
+		in.own = setAsideOf(replaced.Totals)
 	}
 	for i := range e.lines {
 		line := &e.lines[i].line
 		line.ID, line.Region, line.PriceKnown = newID(), g.regions[line.Month].region, g.today
-		if !slices.Contains(in.months, line.Month) {
-			in.months = append(in.months, line.Month)
-		}
-	}
-	var err error
-	if in.held, err = store.HeldIn(ctx, q, g.year.PCNCode, in.months, in.claim); err != nil {
-		return nil, err
 	}
 	switch e.kind {
 	case store.Uplift:
@@ -147,10 +152,7 @@ func (s *Service) assess(ctx context.Context, q sqldb.Querier, g *ground, e *ent
 type assessing struct {
 	*ground
 	*entered
-	claim  string                    // that it is a revision of; empty for a new one
-	own    map[rules.Pot]money.Pence // set aside for that one, and its own to use again
-	months []period.Month
-	held   []store.HeldLine // in those months, by other claims
+	own map[rules.Pot]money.Pence // set aside for the claim that it is a revision of, and its own to use again
 }
 
 // before returns what lines hold that are paid for working time, but for those of a month that are assessed anew.

@@ -183,7 +183,7 @@ func (a *awarding) pool(ctx context.Context) (store.PoolRow, error) {
 func (a *awarding) bids(ctx context.Context) ([]rules.Bid, error) {
 	out := make([]rules.Bid, len(a.chosen))
 	for i, row := range a.chosen {
-		y, err := store.Year(ctx, a.tx, row.PCNCode, row.Year)
+		y, err := store.Year(row.PCNCode, row.Year).First(ctx, a.tx)
 		if err != nil {
 			return nil, err
 		}

@@ -32,7 +32,7 @@ func (s *Service) ListSettings(ctx context.Context, req *arrsv1.ListSettingsRequ
 	}
 	var rows []store.SettingRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.Settings(ctx, q, req.GetCommissionerCode())
+		rows, err = store.Settings(req.GetCommissionerCode()).All(ctx, q)
 		return err
 	})
 	if err != nil {
@@ -343,13 +343,9 @@ type regionDecided struct {
 	decided bool
 }
 
-// decisionsOn returns what is decided about a PCN for the months of a year. Of decisions of one subject the later one holds, month by
+// decidedBy returns what decisions about a PCN come to for the months of a year. Of decisions of one subject the later one holds, month by
 // month; one that ends it leaves the month without.
-func decisionsOn(ctx context.Context, q sqldb.Querier, year store.YearRow) (*decidedOn, error) {
-	rows, err := store.DecisionsOn(ctx, q, year.CommissionerCode, year.PCNCode)
-	if err != nil {
-		return nil, err
-	}
+func decidedBy(rows []store.DecisionRow, year period.FinancialYear) (_ *decidedOn, err error) {
 	out := &decidedOn{regions: make(map[period.Month]regionDecided)}
 	held := standing(rows)
 	for i := range held {
@@ -361,7 +357,7 @@ func decisionsOn(ctx context.Context, q sqldb.Querier, year store.YearRow) (*dec
 			out.decisions = append(out.decisions, decision)
 		}
 	}
-	for month := year.Year.First(); !month.After(year.Year.Last()); month = month.Add(1) {
+	for month := year.First(); !month.After(year.Last()); month = month.Add(1) {
 		baselines, err := baselinesOf(held, month)
 		if err != nil {
 			return nil, err
@@ -371,7 +367,7 @@ func decisionsOn(ctx context.Context, q sqldb.Querier, year store.YearRow) (*dec
 			return nil, err
 		}
 	}
-	out.employed, err = employedOf(held, year.Year)
+	out.employed, err = employedOf(held, year)
 	return out, err
 }
 

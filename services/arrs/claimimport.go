@@ -234,7 +234,7 @@ func (s *Service) putFile(ctx context.Context, tx *change.Tx, file *claimFile, c
 	found.shown = slices.Clone(file.shown)
 	grounds, refused := make([]*ground, len(found.claims)), make([]map[string]bool, len(found.claims))
 	for i, claim := range found.claims {
-		g, err := s.stand(ctx, tx, tx.By, claim.entry, claim.month)
+		g, err := s.stand(ctx, tx, tx.By, claim.entry, claim.month, "", new(sqldb.Batch))
 		if refusal, ok := refusalOf(err); ok {
 			found.wrongClaim(claim, []badField{{-1, "pcn_code", refusal.Reason, refusal.Message}})
 			continue
@@ -271,7 +271,7 @@ func (s *Service) putFile(ctx context.Context, tx *change.Tx, file *claimFile, c
 	rows := make([]store.ClaimRow, len(forms))
 	for i, e := range forms {
 		// The pots are read again: an earlier claim of the file may have drawn on them.
-		g, err := s.stand(ctx, tx, tx.By, found.claims[i].entry, e.month)
+		g, err := s.stand(ctx, tx, tx.By, found.claims[i].entry, e.month, "", new(sqldb.Batch))
 		if err != nil {
 			return nil, err
 		}

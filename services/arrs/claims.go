@@ -36,11 +36,11 @@ func (s *Service) CheckClaim(ctx context.Context, req *arrsv1.CheckClaimRequest)
 	}
 	var out *arrsv1.Claim
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		g, e, err := s.read(ctx, q, by, in, month, form{undeclared: true, pastMonths: !own})
+		g, e, err := s.read(ctx, q, by, in, month, "", form{undeclared: true, pastMonths: !own})
 		if err != nil {
 			return err
 		}
-		a, err := s.assess(ctx, q, g, e, nil, numbered())
+		a, err := g.assess(e, nil, numbered())
 		if err != nil {
 			return err
 		}
@@ -52,22 +52,23 @@ func (s *Service) CheckClaim(ctx context.Context, req *arrsv1.CheckClaimRequest)
 	return out, err
 }
 
-// read loads what a claim is decided on and reads it against the form.
-func (s *Service) read(ctx context.Context, q sqldb.Querier, by auth.Principal, in *arrsv1.ClaimEntry, month period.Month, f form) (*ground, *entered, error) {
-	g, err := s.stand(ctx, q, by, in, month)
+// read loads what a claim is decided on, beside what another that it replaces says, and reads it against the form.
+func (s *Service) read(
+	ctx context.Context, q sqldb.Querier, by auth.Principal, in *arrsv1.ClaimEntry, month period.Month, replaced string, f form,
+) (*ground, *entered, error) {
+	var besides sqldb.Batch
+	engagements := store.EngagementsNamed(in.GetPcnCode(), namesIn(in)).In(&besides)
+	approved := new([]store.LineRow)
+	if kindOf(in) != store.Monthly {
+		approved = store.ApprovedLines(in.GetPcnCode(), monthsOf(in, month)).In(&besides)
+	}
+	g, err := s.stand(ctx, q, by, in, month, replaced, &besides)
 	if err != nil {
 		return nil, nil, err
 	}
 	f.scheme, f.year, f.today, f.by = g.scheme, g.year, g.today, by.Subject
 	f.pastMonths = f.pastMonths || kindOf(in) == store.Correction
-	if f.engagements, err = store.EngagementsNamed(ctx, q, g.year.PCNCode, namesIn(in)); err != nil {
-		return nil, nil, err
-	}
-	if months := approvedMonthsOf(in, month); len(months) > 0 {
-		if f.approved, err = approvedIn(ctx, q, g.year.PCNCode, months); err != nil {
-			return nil, nil, err
-		}
-	}
+	f.engagements, f.approved = *engagements, approvedBy(*approved)
 	e, bad := f.read(in, month)
 	return g, e, refuseForm(bad)
 }
@@ -81,9 +82,9 @@ func namesIn(in *arrsv1.ClaimEntry) []string {
 	return out
 }
 
-// approvedMonthsOf are the months that an uplift or a correction is of, as far as they can be read.
-func approvedMonthsOf(in *arrsv1.ClaimEntry, month period.Month) (out []period.Month) {
-	if kindOf(in) == store.Correction {
+// monthsOf are the months whose cost a claim is of: its own, or of an uplift those that it raises, as far as they can be read.
+func monthsOf(in *arrsv1.ClaimEntry, month period.Month) (out []period.Month) {
+	if kindOf(in) != store.Uplift {
 		return []period.Month{month}
 	}
 	for _, line := range in.GetLines() {
@@ -106,10 +107,10 @@ func (s *Service) SubmitClaim(ctx context.Context, req *arrsv1.SubmitClaimReques
 		return nil, err
 	}
 	return s.changeClaim(ctx, req, func(ctx context.Context, tx *change.Tx) (*arrsv1.Claim, error) {
-		if err := tx.Lock(ctx, pcnLock(in.GetPcnCode())); err != nil {
+		if err := tx.QueueLock(ctx, pcnLock(in.GetPcnCode())); err != nil {
 			return nil, err
 		}
-		g, e, err := s.read(ctx, tx, tx.By, in, month, form{pastMonths: !own})
+		g, e, err := s.read(ctx, tx, tx.By, in, month, "", form{pastMonths: !own})
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +147,7 @@ func (s *Service) put(ctx context.Context, tx *change.Tx, g *ground, e *entered)
 		SubmittedAt: sqldb.Micros(s.db.Now()), Version: 1,
 	}
 	row.AssessedAt = row.SubmittedAt
-	a, err := s.assess(ctx, tx, g, e, nil, tx.NewID)
+	a, err := g.assess(e, nil, tx.NewID)
 	if err != nil {
 		return row, nil, err
 	}
@@ -225,7 +226,7 @@ func (s *Service) AmendClaim(ctx context.Context, req *arrsv1.AmendClaimRequest)
 			return nil, fault.New(fault.Invalid, reasonClaimDiffers, "an amendment is of the same PCN, commissioner, month and kind: withdraw the claim, and submit another").
 				At("claim", "is of another PCN, commissioner, month or kind")
 		}
-		g, e, err := s.read(ctx, tx, tx.By, in, month, form{pastMonths: true})
+		g, e, err := s.read(ctx, tx, tx.By, in, month, row.ID, form{pastMonths: true})
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +236,7 @@ func (s *Service) AmendClaim(ctx context.Context, req *arrsv1.AmendClaimRequest)
 }
 
 func (s *Service) amend(ctx context.Context, tx *change.Tx, row *store.ClaimRow, g *ground, e *entered) ([]store.LineRow, error) {
-	a, err := s.assess(ctx, tx, g, e, row, tx.NewID)
+	a, err := g.assess(e, row, tx.NewID)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +280,7 @@ func (s *Service) claimFor(ctx context.Context, tx *change.Tx, id, tag string, m
 	if !may(&row) {
 		return row, noClaim(id)
 	}
-	if err := tx.Lock(ctx, pcnLock(row.PCNCode)); err != nil {
+	if err := tx.QueueLock(ctx, pcnLock(row.PCNCode)); err != nil {
 		return row, err
 	}
 	if row, err = visibleClaim(ctx, tx, tx.By, id); err != nil {

@@ -318,7 +318,7 @@ func (b *basis) network(ctx context.Context, q sqldb.Querier, code string, year 
 			}
 		}
 	}
-	fixed, err := store.Year(ctx, q, code, year)
+	fixed, err := store.Year(code, year).First(ctx, q)
 	if errors.Is(err, sql.ErrNoRows) {
 		return pcn{}, nil
 	}

@@ -106,10 +106,11 @@ func (in *assessing) beside(of store.EngagementMonth, was *approvedMonth) (undec
 
 // replace puts the lines of a correction in the place of what they correct.
 func (s *Service) replace(ctx context.Context, tx *change.Tx, row *store.ClaimRow, lines []store.LineRow) error {
-	approved, err := approvedIn(ctx, tx, row.PCNCode, []period.Month{row.Month})
+	standing, err := store.ApprovedLines(row.PCNCode, []period.Month{row.Month}).All(ctx, tx)
 	if err != nil {
 		return err
 	}
+	approved := approvedBy(standing)
 	for i := range lines {
 		line := &lines[i]
 		was := approved[line.Of()]

@@ -74,7 +74,7 @@ func current(ctx context.Context, q sqldb.Querier, row *store.ClaimRow, lines []
 	if !req.GetApprove() {
 		return nil
 	}
-	decisions, err := store.DecisionsOn(ctx, q, row.CommissionerCode, row.PCNCode)
+	decisions, err := store.DecisionsOn(row.CommissionerCode, row.PCNCode).All(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func hasEnded(ctx context.Context, q sqldb.Querier, pcn string, lines []store.Li
 			months[line.EngagementID] = line
 		}
 	}
-	engagements, err := store.EngagementsNamed(ctx, q, pcn, slices.Sorted(maps.Keys(months)))
+	engagements, err := store.EngagementsNamed(pcn, slices.Sorted(maps.Keys(months))).All(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,12 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 				return nil
 			}))
 			require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
-				on, err := decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U1", Year: 2025})
+				of := func(pcn string) (*decidedOn, error) {
+					rows, err := store.DecisionsOn("QJK", pcn).All(t.Context(), q)
+					require.NoError(t, err)
+					return decidedBy(rows, 2025)
+				}
+				on, err := of("U1")
 				require.NoError(t, err)
 				var got []string
 				for _, d := range on.decisions {
@@ -105,7 +110,7 @@ func TestDecisionsOn_LetsTheLaterOneHoldMonthByMonth(t *testing.T) {
 				require.Equal(t, "4", decimal(on.employed[1].WTE))
 				require.Equal(t, regionDecided{rules.OuterLondon, true}, on.regions[in("2026-01")])
 				require.Equal(t, regionDecided{rules.InnerLondon, true}, on.regions[in("2026-02")])
-				on, err = decisionsOn(t.Context(), q, store.YearRow{CommissionerCode: "QJK", PCNCode: "U3", Year: 2025})
+				on, err = of("U3")
 				require.Equal(t, regionDecided{rules.National, false}, on.regions[in("2026-01")])
 				return err
 			}))

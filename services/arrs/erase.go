@@ -49,7 +49,7 @@ func (s *Service) Erase(ctx context.Context) (int, error) {
 			return err
 		}
 		for _, commissioner := range commissioners {
-			settings, err := store.Settings(ctx, q, commissioner)
+			settings, err := store.Settings(commissioner).All(ctx, q)
 			if err != nil {
 				return err
 			}

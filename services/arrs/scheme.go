@@ -64,10 +64,15 @@ type schemeAt struct {
 // scheme returns the tables of the fund: figures as the database holds them, the rest as published. What it returns is shared and never
 // changed.
 func (s *Service) scheme(ctx context.Context, q sqldb.Querier) (*rules.Scheme, error) {
-	position, err := store.LastFigure(ctx, q)
+	position, err := store.LastFigure().First(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	return s.schemeAt(ctx, q, position)
+}
+
+// schemeAt does so where the position of the last figure is known.
+func (s *Service) schemeAt(ctx context.Context, q sqldb.Querier, position int64) (*rules.Scheme, error) {
 	if held := s.held.Load(); held != nil && held.position == position {
 		return held.scheme, nil
 	}

@@ -167,7 +167,7 @@ func (s *Service) AgreeUnclaimed(ctx context.Context, req *arrsv1.AgreeUnclaimed
 		if row.EstimatedBy == tx.By.Subject {
 			return nil, fault.New(fault.Denied, reasonAgreerIsEstimator, "another person than %s, who estimated it, agrees", row.EstimatedBy)
 		}
-		y, err := store.Year(ctx, tx, row.PCNCode, row.Year)
+		y, err := store.Year(row.PCNCode, row.Year).First(ctx, tx)
 		if err != nil {
 			return nil, err
 		}

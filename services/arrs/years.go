@@ -418,7 +418,7 @@ func (s *Service) GetYear(ctx context.Context, req *arrsv1.GetYearRequest) (*arr
 	}
 	var out []*arrsv1.Year
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		row, err := store.Year(ctx, q, req.GetPcnCode(), year)
+		row, err := store.Year(req.GetPcnCode(), year).First(ctx, q)
 		if errors.Is(err, sql.ErrNoRows) || (err == nil && !maySee(ctx, row.CommissionerCode, row.PCNCode)) {
 			return fault.New(fault.NotFound, reasonYearNotFound, "%s has not been fixed for a PCN %q", year, req.GetPcnCode())
 		}

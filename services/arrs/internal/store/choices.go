@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -30,21 +29,23 @@ func InsertSetting(ctx context.Context, tx *sqldb.Tx, s SettingRow) error {
 	return nil
 }
 
-// Settings returns those of a commissioner and of England, in order of recording; an empty commissioner means all.
-func Settings(ctx context.Context, q sqldb.Querier, commissioner string) ([]SettingRow, error) {
+// Settings selects those of a commissioner and of England, in order of recording; an empty commissioner means all.
+func Settings(commissioner string) sqldb.Select[SettingRow] {
 	var f sqldb.Filter
 	if commissioner != "" {
 		f.In("commissioner_code", []string{commissioner, rules.England})
 	}
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (s SettingRow, err error) {
-		var from string
-		if err := rows.Scan(&s.ID, &s.CommissionerCode, &s.Name, &s.Value, &from, &s.Reason, &s.RecordedAt, &s.RecordedBy); err != nil {
-			return s, err
-		}
-		var p parser
-		s.From = p.month(from)
-		return s, p.err
-	}, `SELECT `+settingColumns+` FROM settings`+f.String()+` ORDER BY recorded_at, setting_id`, f.Args()...)
+	return sqldb.Select[SettingRow]{Scan: scanSetting, Text: `SELECT ` + settingColumns + ` FROM settings` + f.String() + ` ORDER BY recorded_at, setting_id`, Args: f.Args()}
+}
+
+func scanSetting(row sqldb.Row) (s SettingRow, err error) {
+	var from string
+	if err := row.Scan(&s.ID, &s.CommissionerCode, &s.Name, &s.Value, &from, &s.Reason, &s.RecordedAt, &s.RecordedBy); err != nil {
+		return s, err
+	}
+	var p parser
+	s.From = p.month(from)
+	return s, p.err
 }
 
 // DecisionKind is what is decided; its values equal those of the contract.
@@ -93,7 +94,7 @@ func InsertDecision(ctx context.Context, tx *sqldb.Tx, d DecisionRow) error {
 	return nil
 }
 
-func scanDecision(rows *sql.Rows) (d DecisionRow, err error) {
+func scanDecision(rows sqldb.Row) (d DecisionRow, err error) {
 	var from, to string
 	if err := rows.Scan(&d.ID, &d.CommissionerCode, &d.Kind, &d.PCNCode, &d.Role, &d.EngagementID, &d.Value, &from, &to, &d.Reason, &d.DecidedBy,
 		&d.DecidedAt); err != nil {
@@ -104,10 +105,10 @@ func scanDecision(rows *sql.Rows) (d DecisionRow, err error) {
 	return d, p.err
 }
 
-// DecisionsOn returns the decisions that hold for a PCN, those for all of its commissioner's among them, in order of being taken.
-func DecisionsOn(ctx context.Context, q sqldb.Querier, commissioner, pcn string) ([]DecisionRow, error) {
-	return sqldb.Collect(ctx, q, scanDecision, `SELECT `+decisionColumns+` FROM decisions
-		WHERE pcn_code = $1 OR (pcn_code = '' AND commissioner_code = $2) ORDER BY decision_id`, pcn, commissioner)
+// DecisionsOn selects the decisions that hold for a PCN, those for all of its commissioner's among them, in order of being taken.
+func DecisionsOn(commissioner, pcn string) sqldb.Select[DecisionRow] {
+	return sqldb.Select[DecisionRow]{Scan: scanDecision, Text: `SELECT ` + decisionColumns + ` FROM decisions
+		WHERE pcn_code = $1 OR (pcn_code = '' AND commissioner_code = $2) ORDER BY decision_id`, Args: []any{pcn, commissioner}}
 }
 
 // Decisions returns decisions, newest first.

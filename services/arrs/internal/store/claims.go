@@ -130,14 +130,10 @@ func InsertClaim(ctx context.Context, tx *sqldb.Tx, c ClaimRow) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO claims (claim_id, pcn_code, commissioner_code, month, financial_year, kind, state, revision, line_count, notes, totals,
+	return tx.Queue(ctx, "insert claim", `INSERT INTO claims (claim_id, pcn_code, commissioner_code, month, financial_year, kind, state, revision, line_count, notes, totals,
 		submitted_by, submitted_at, assessed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		c.ID, c.PCNCode, c.CommissionerCode, c.Month.String(), c.Month.FinancialYear().String(), int64(c.Kind), int64(c.State), c.Revision, c.LineCount, c.Notes, totals,
 		c.SubmittedBy, c.SubmittedAt, c.AssessedAt)
-	if err != nil {
-		return fmt.Errorf("insert claim: %w", err)
-	}
-	return nil
 }
 
 // ChangeClaim writes what can change of a claim, if its version is still that of the row; the row's version becomes the next.
@@ -281,9 +277,9 @@ func (h *HeldLine) Of() EngagementMonth { return EngagementMonth{h.EngagementID,
 // Corrects tells whether the line is of a correction that waits.
 func (h *HeldLine) Corrects() bool { return h.Kind == Correction && h.Undecided }
 
-// HeldIn returns what the live lines of a PCN hold in some months, and the lines of its corrections that wait, apart from those of one
+// HeldIn selects what the live lines of a PCN hold in some months, and the lines of its corrections that wait, apart from those of one
 // claim, in order of their being put forward.
-func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month, without string) ([]HeldLine, error) {
+func HeldIn(pcn string, months []period.Month, without string) sqldb.Select[HeldLine] {
 	var live, correcting sqldb.Filter // with the same arguments
 	live.Where("l.pcn_code = ?", pcn)
 	live.In("l.month", texts(months))
@@ -294,20 +290,26 @@ func HeldIn(ctx context.Context, q sqldb.Querier, pcn string, months []period.Mo
 	correcting.Where("l.claim_id <> ?", without)
 	correcting.Where("c.kind = 3 AND c.state IN (1, 2)")
 	const columns = `SELECT l.line_id, l.claim_id, l.kind, l.month, l.engagement_id, l.role_code, l.person, l.held, `
-	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (h HeldLine, err error) {
-		var month string
-		var held []byte
-		if err := rows.Scan(&h.LineID, &h.ClaimID, &h.Kind, &month, &h.EngagementID, &h.Role, &h.Person, &held, &h.Undecided); err != nil {
-			return h, err
-		}
-		var p parser
-		if h.Month = p.month(month); p.err != nil {
-			return h, p.err
-		}
-		return h, readHeld(held, &h.Held)
-	}, columns+`EXISTS (SELECT 1 FROM claims c WHERE c.claim_id = l.claim_id AND c.state IN (1, 2)) FROM claim_lines l`+live.String()+`
-		UNION ALL `+columns+`TRUE FROM claims c JOIN claim_lines l ON l.claim_id = c.claim_id AND l.revision = c.revision`+correcting.String()+
-		` ORDER BY line_id`, live.Args()...)
+	return sqldb.Select[HeldLine]{
+		Scan: scanHeld,
+		Text: columns + `EXISTS (SELECT 1 FROM claims c WHERE c.claim_id = l.claim_id AND c.state IN (1, 2)) FROM claim_lines l` + live.String() + `
+			UNION ALL ` + columns + `TRUE FROM claims c JOIN claim_lines l ON l.claim_id = c.claim_id AND l.revision = c.revision` + correcting.String() +
+			` ORDER BY line_id`,
+		Args: live.Args(),
+	}
+}
+
+func scanHeld(row sqldb.Row) (h HeldLine, err error) {
+	var month string
+	var held []byte
+	if err := row.Scan(&h.LineID, &h.ClaimID, &h.Kind, &month, &h.EngagementID, &h.Role, &h.Person, &held, &h.Undecided); err != nil {
+		return h, err
+	}
+	var p parser
+	if h.Month = p.month(month); p.err != nil {
+		return h, p.err
+	}
+	return h, readHeld(held, &h.Held)
 }
 
 func liveIn(pcn string, months []period.Month) *sqldb.Filter {
@@ -329,7 +331,7 @@ func texts(months []period.Month) []string {
 const lineColumns = `line_id, claim_id, revision, number, pcn_code, month, engagement_id, left_date, kind, live, role_code, person, pot, held, claimed_pence, payable_pence,
 	approved_pence, confidence, price_known_on, schedule_id, replaced_pence, paid_pence, paid_by, replaced_by, decision_reason, terms, entry, assessment`
 
-func scanLine(rows *sql.Rows) (l LineRow, err error) {
+func scanLine(rows sqldb.Row) (l LineRow, err error) {
 	var month, pot, known string
 	var held, terms, entry, assessment []byte
 	var confidence int64
@@ -361,12 +363,12 @@ func Lines(ctx context.Context, q sqldb.Querier, claim string, revision int) ([]
 	return sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+` FROM claim_lines WHERE claim_id = $1 AND revision = $2 ORDER BY number`, claim, revision)
 }
 
-// ApprovedLines returns the lines of a PCN of which something was approved and that count, in some months, in order of their being put
+// ApprovedLines selects the lines of a PCN of which something was approved and that count, in some months, in order of their being put
 // forward.
-func ApprovedLines(ctx context.Context, q sqldb.Querier, pcn string, months []period.Month) ([]LineRow, error) {
+func ApprovedLines(pcn string, months []period.Month) sqldb.Select[LineRow] {
 	f := liveIn(pcn, months)
 	f.Where("approved_pence > 0")
-	return sqldb.Collect(ctx, q, scanLine, `SELECT `+lineColumns+` FROM claim_lines`+f.String()+` ORDER BY line_id`, f.Args()...)
+	return sqldb.Select[LineRow]{Scan: scanLine, Text: `SELECT ` + lineColumns + ` FROM claim_lines` + f.String() + ` ORDER BY line_id`, Args: f.Args()}
 }
 
 // Replace puts the line of a correction in the place of others: it counts from now on, with what of them is in schedules and whose those

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,7 +48,7 @@ const endOf = `COALESCE((SELECT MIN(x.left_date) FROM claim_lines x JOIN claims 
 const engagementColumns = `e.engagement_id, e.pcn_code, e.commissioner_code, e.label, e.role_code, e.start_date, ` + endOf + `, e.terms, e.pseudonym, e.recorded_by,
 	e.recorded_at, e.changed_by, e.changed_at, e.version`
 
-func scanEngagement(rows *sql.Rows) (e EngagementRow, err error) {
+func scanEngagement(rows sqldb.Row) (e EngagementRow, err error) {
 	var start, end string
 	var terms []byte
 	if err := rows.Scan(&e.ID, &e.PCNCode, &e.CommissionerCode, &e.Label, &e.Role, &start, &end, &terms, &e.Pseudonym, &e.RecordedBy, &e.RecordedAt,
@@ -158,20 +157,19 @@ func EngagementsOf(ctx context.Context, q sqldb.Querier, pcn string) ([]Engageme
 	return sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e WHERE e.pcn_code = $1 ORDER BY e.label`, pcn)
 }
 
-// EngagementsNamed returns those of a PCN that have one of some labels or identifiers.
-func EngagementsNamed(ctx context.Context, q sqldb.Querier, pcn string, names []string) (out []EngagementRow, err error) {
-	err = sqldb.InBatches(names, func(batch []string) error {
-		var ids, labels sqldb.Filter
-		ids.Where("e.pcn_code = ?", pcn)
-		ids.In("e.engagement_id", batch)
-		labels.Where("e.pcn_code = ?", pcn)
-		labels.In("e.label", batch)
-		found, err := sqldb.Collect(ctx, q, scanEngagement, `SELECT `+engagementColumns+` FROM engagements e`+ids.String()+
-			` UNION SELECT `+engagementColumns+` FROM engagements e`+labels.String(), ids.Args()...)
-		out = append(out, found...)
-		return err
-	})
-	return out, err
+// EngagementsNamed selects those of a PCN that have one of some labels or identifiers, of which a claim has at most 500.
+func EngagementsNamed(pcn string, names []string) sqldb.Select[EngagementRow] {
+	var ids, labels sqldb.Filter // with the same arguments
+	ids.Where("e.pcn_code = ?", pcn)
+	ids.In("e.engagement_id", names)
+	labels.Where("e.pcn_code = ?", pcn)
+	labels.In("e.label", names)
+	return sqldb.Select[EngagementRow]{
+		Scan: scanEngagement,
+		Text: `SELECT ` + engagementColumns + ` FROM engagements e WHERE e.engagement_id IN (SELECT e.engagement_id FROM engagements e` + ids.String() +
+			` UNION SELECT e.engagement_id FROM engagements e` + labels.String() + `)`,
+		Args: ids.Args(),
+	}
 }
 
 // EngagementFilter says which engagements to list.

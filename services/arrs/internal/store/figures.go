@@ -101,7 +101,7 @@ const figureColumns = `figure_id, position, kind, role_code, band, post, region,
 
 // InsertFigures adds versions, in order, and gives them the next positions.
 func InsertFigures(ctx context.Context, tx *sqldb.Tx, figures []FigureRow) error {
-	last, err := LastFigure(ctx, tx)
+	last, err := LastFigure().First(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -123,10 +123,12 @@ func InsertFigures(ctx context.Context, tx *sqldb.Tx, figures []FigureRow) error
 	return nil
 }
 
-// LastFigure returns the position of the figure recorded last, 0 if there is none: while it stands, so do the figures.
-func LastFigure(ctx context.Context, q sqldb.Querier) (position int64, err error) {
-	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(position), 0) FROM figures`).Scan(&position)
-	return position, err
+// LastFigure selects the position of the figure recorded last, 0 if there is none: while it stands, so do the figures.
+func LastFigure() sqldb.Select[int64] {
+	return sqldb.Select[int64]{
+		Scan: func(row sqldb.Row) (position int64, err error) { err = row.Scan(&position); return position, err },
+		Text: `SELECT COALESCE(MAX(position), 0) FROM figures`,
+	}
 }
 
 // FigureIDs returns the identifiers of all versions.

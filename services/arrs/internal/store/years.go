@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -63,7 +62,7 @@ type refused struct {
 	Meta    map[string]string `json:"meta"`
 }
 
-func scanYear(rows *sql.Rows) (y YearRow, err error) {
+func scanYear(rows sqldb.Row) (y YearRow, err error) {
 	var year, weighted, region string
 	if err := rows.Scan(&y.PCNCode, &y.PCNName, &y.CommissionerCode, &y.CommissionerName, &y.LocationCode, &year, &y.Version, &weighted, &y.WeightedLoadID,
 		&y.RegisteredPatients, &region, &y.SnapshotID, &y.FixedBy, &y.FixedAt); err != nil {
@@ -81,10 +80,10 @@ func scanYear(rows *sql.Rows) (y YearRow, err error) {
 // newest selects the newest version of each PCN's year.
 const newest = `NOT EXISTS (SELECT 1 FROM years n WHERE n.pcn_code = y.pcn_code AND n.financial_year = y.financial_year AND n.version > y.version)`
 
-// Year returns the newest version of a PCN's year, or sql.ErrNoRows.
-func Year(ctx context.Context, q sqldb.Querier, pcn string, year period.FinancialYear) (YearRow, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, scanYear, `SELECT `+yearColumns+` FROM years y WHERE y.pcn_code = $1 AND y.financial_year = $2
-		ORDER BY y.version DESC LIMIT 1`, pcn, year.String()))
+// Year selects the newest version of a PCN's year.
+func Year(pcn string, year period.FinancialYear) sqldb.Select[YearRow] {
+	return sqldb.Select[YearRow]{Scan: scanYear, Text: `SELECT ` + yearColumns + ` FROM years y WHERE y.pcn_code = $1 AND y.financial_year = $2
+		ORDER BY y.version DESC LIMIT 1`, Args: []any{pcn, year.String()}}
 }
 
 // Years returns the newest versions of a year, in order of PCN. Before holds the last PCN seen.
@@ -110,22 +109,34 @@ type EntitlementRow struct {
 
 // Entitlements returns what the pots of some PCNs come to, by the newest versions of a year, in order of PCN and pot.
 func Entitlements(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]EntitlementRow, error) {
-	var out []EntitlementRow
-	err := sqldb.InBatches(pcns, func(batch []string) error {
-		var f sqldb.Filter
-		f.Where("e.financial_year = ?", year.String())
-		f.Where(`e.version = (SELECT MAX(y.version) FROM years y WHERE y.pcn_code = e.pcn_code AND y.financial_year = e.financial_year)`)
-		f.In("e.pcn_code", batch)
-		rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (EntitlementRow, error) { return scanEntitlement(rows, year) },
-			`SELECT e.pcn_code, e.pot, e.from_month, e.to_month, e.amount_pence, e.rate_id, e.confidence, e.refusal, e.working FROM entitlements e`+
-				f.String()+` ORDER BY e.pcn_code, e.pot`, f.Args()...)
+	return inBatches(ctx, q, pcns, func(batch ...string) sqldb.Select[EntitlementRow] { return EntitlementsOf(year, batch...) })
+}
+
+// EntitlementsOf selects them for a few PCNs.
+func EntitlementsOf(year period.FinancialYear, pcns ...string) sqldb.Select[EntitlementRow] {
+	var f sqldb.Filter
+	f.Where("e.financial_year = ?", year.String())
+	f.Where(`e.version = (SELECT MAX(y.version) FROM years y WHERE y.pcn_code = e.pcn_code AND y.financial_year = e.financial_year)`)
+	f.In("e.pcn_code", pcns)
+	return sqldb.Select[EntitlementRow]{
+		Scan: func(row sqldb.Row) (EntitlementRow, error) { return scanEntitlement(row, year) },
+		Text: `SELECT e.pcn_code, e.pot, e.from_month, e.to_month, e.amount_pence, e.rate_id, e.confidence, e.refusal, e.working FROM entitlements e` +
+			f.String() + ` ORDER BY e.pcn_code, e.pot`,
+		Args: f.Args(),
+	}
+}
+
+// inBatches runs a query for a few hundred PCNs at a time.
+func inBatches[T any](ctx context.Context, q sqldb.Querier, pcns []string, of func(...string) sqldb.Select[T]) (out []T, err error) {
+	err = sqldb.InBatches(pcns, func(batch []string) error {
+		rows, err := of(batch...).All(ctx, q)
 		out = append(out, rows...)
 		return err
 	})
 	return out, err
 }
 
-func scanEntitlement(rows *sql.Rows, year period.FinancialYear) (e EntitlementRow, err error) {
+func scanEntitlement(rows sqldb.Row, year period.FinancialYear) (e EntitlementRow, err error) {
 	var pot, from, to string
 	var refusal, steps []byte
 	if err := rows.Scan(&e.PCNCode, &pot, &from, &to, &e.Amount, &e.RateID, &e.Confidence, &refusal, &steps); err != nil {
@@ -165,35 +176,36 @@ func LedPCNs(ctx context.Context, q sqldb.Querier, commissioner string) ([]strin
 
 // Pots returns the running totals of some PCNs in a year; a pot that nothing has touched is absent.
 func Pots(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]PotRow, error) {
-	var out []PotRow
-	err := sqldb.InBatches(pcns, func(batch []string) error {
-		var f sqldb.Filter
-		f.Where("financial_year = ?", year.String())
-		f.In("pcn_code", batch)
-		rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (p PotRow, err error) {
+	return inBatches(ctx, q, pcns, func(batch ...string) sqldb.Select[PotRow] { return PotsOf(year, batch...) })
+}
+
+// PotsOf selects them for a few PCNs.
+func PotsOf(year period.FinancialYear, pcns ...string) sqldb.Select[PotRow] {
+	var f sqldb.Filter
+	f.Where("financial_year = ?", year.String())
+	f.In("pcn_code", pcns)
+	return sqldb.Select[PotRow]{
+		Scan: func(row sqldb.Row) (p PotRow, err error) {
 			var pot string
-			err = rows.Scan(&p.PCNCode, &pot, &p.GivenUp, &p.Awarded, &p.Submitted, &p.Approved, &p.Scheduled)
+			err = row.Scan(&p.PCNCode, &pot, &p.GivenUp, &p.Awarded, &p.Submitted, &p.Approved, &p.Scheduled)
 			p.Pot, p.Year = rules.Pot(pot), year
 			return p, err
-		}, `SELECT pcn_code, pot, given_up_pence, awarded_pence, submitted_pence, approved_pence, scheduled_pence FROM pots`+f.String()+
-			` ORDER BY pcn_code, pot`, f.Args()...)
-		out = append(out, rows...)
-		return err
-	})
-	return out, err
+		},
+		Text: `SELECT pcn_code, pot, given_up_pence, awarded_pence, submitted_pence, approved_pence, scheduled_pence FROM pots` + f.String() +
+			` ORDER BY pcn_code, pot`,
+		Args: f.Args(),
+	}
 }
 
 // MovePot adds to the running totals of a pot; amounts below zero take away. A total below zero breaks a check.
 func MovePot(ctx context.Context, tx *sqldb.Tx, by PotRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pots (pcn_code, financial_year, pot) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, by.PCNCode, by.Year.String(), string(by.Pot))
+	err := tx.Queue(ctx, "open a pot of "+by.PCNCode, `INSERT INTO pots (pcn_code, financial_year, pot) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		by.PCNCode, by.Year.String(), string(by.Pot))
 	if err != nil {
-		return fmt.Errorf("open pot %s of %s: %w", by.Pot, by.PCNCode, err)
+		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE pots SET given_up_pence = given_up_pence + $1, awarded_pence = awarded_pence + $2, submitted_pence = submitted_pence + $3,
-		approved_pence = approved_pence + $4, scheduled_pence = scheduled_pence + $5 WHERE pcn_code = $6 AND financial_year = $7 AND pot = $8`,
+	return tx.Queue(ctx, "move a pot of "+by.PCNCode, `UPDATE pots SET given_up_pence = given_up_pence + $1, awarded_pence = awarded_pence + $2,
+		submitted_pence = submitted_pence + $3, approved_pence = approved_pence + $4, scheduled_pence = scheduled_pence + $5
+		WHERE pcn_code = $6 AND financial_year = $7 AND pot = $8`,
 		int64(by.GivenUp), int64(by.Awarded), int64(by.Submitted), int64(by.Approved), int64(by.Scheduled), by.PCNCode, by.Year.String(), string(by.Pot))
-	if err != nil {
-		return fmt.Errorf("move pot %s of %s: %w", by.Pot, by.PCNCode, err)
-	}
-	return nil
 }
