@@ -159,15 +159,14 @@ func EngagementsOf(ctx context.Context, q sqldb.Querier, pcn string) ([]Engageme
 
 // EngagementsNamed selects those of a PCN that have one of some labels or identifiers, of which a claim has at most 500.
 func EngagementsNamed(pcn string, names []string) sqldb.Select[EngagementRow] {
-	var ids, labels sqldb.Filter // with the same arguments
+	var ids, labels sqldb.Filter // with the same arguments, each for an index of its own
 	ids.Where("e.pcn_code = ?", pcn)
 	ids.In("e.engagement_id", names)
 	labels.Where("e.pcn_code = ?", pcn)
 	labels.In("e.label", names)
 	return sqldb.Select[EngagementRow]{
 		Scan: scanEngagement,
-		Text: `SELECT ` + engagementColumns + ` FROM engagements e WHERE e.engagement_id IN (SELECT e.engagement_id FROM engagements e` + ids.String() +
-			` UNION SELECT e.engagement_id FROM engagements e` + labels.String() + `)`,
+		Text: `SELECT ` + engagementColumns + ` FROM engagements e` + ids.String() + ` OR ` + strings.TrimPrefix(labels.String(), " WHERE "),
 		Args: ids.Args(),
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
@@ -197,15 +198,22 @@ func PotsOf(year period.FinancialYear, pcns ...string) sqldb.Select[PotRow] {
 	}
 }
 
+// errNoPot tells that something is taken off a pot into which nothing was ever put.
+var errNoPot = errors.New("there is no such pot")
+
 // MovePot adds to the running totals of a pot; amounts below zero take away. A total below zero breaks a check.
 func MovePot(ctx context.Context, tx *sqldb.Tx, by PotRow) error {
-	err := tx.Queue(ctx, "open a pot of "+by.PCNCode, `INSERT INTO pots (pcn_code, financial_year, pot) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-		by.PCNCode, by.Year.String(), string(by.Pot))
-	if err != nil {
-		return err
+	args := []any{
+		by.PCNCode, by.Year.String(), string(by.Pot), int64(by.GivenUp), int64(by.Awarded), int64(by.Submitted), int64(by.Approved), int64(by.Scheduled),
 	}
-	return tx.Queue(ctx, "move a pot of "+by.PCNCode, `UPDATE pots SET given_up_pence = given_up_pence + $1, awarded_pence = awarded_pence + $2,
-		submitted_pence = submitted_pence + $3, approved_pence = approved_pence + $4, scheduled_pence = scheduled_pence + $5
-		WHERE pcn_code = $6 AND financial_year = $7 AND pot = $8`,
-		int64(by.GivenUp), int64(by.Awarded), int64(by.Submitted), int64(by.Approved), int64(by.Scheduled), by.PCNCode, by.Year.String(), string(by.Pot))
+	what := "move pot " + string(by.Pot) + " of " + by.PCNCode
+	if min(by.GivenUp, by.Awarded, by.Submitted, by.Approved, by.Scheduled) < 0 {
+		return tx.QueueFirst(ctx, errNoPot, what, `UPDATE pots SET given_up_pence = given_up_pence + $4,
+			awarded_pence = awarded_pence + $5, submitted_pence = submitted_pence + $6, approved_pence = approved_pence + $7,
+			scheduled_pence = scheduled_pence + $8 WHERE pcn_code = $1 AND financial_year = $2 AND pot = $3`, args...)
+	}
+	return tx.Queue(ctx, what, `INSERT INTO pots (pcn_code, financial_year, pot, given_up_pence, awarded_pence, submitted_pence, approved_pence, scheduled_pence)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (pcn_code, financial_year, pot) DO UPDATE SET given_up_pence = pots.given_up_pence + $4,
+		awarded_pence = pots.awarded_pence + $5, submitted_pence = pots.submitted_pence + $6, approved_pence = pots.approved_pence + $7,
+		scheduled_pence = pots.scheduled_pence + $8`, args...)
 }
