@@ -7,6 +7,7 @@
 package idempotency
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -48,7 +49,8 @@ type Caller struct {
 
 // Do runs fn in one transaction of db, unless caller has sent req before: then it returns the answer given at that time, and
 // replayed is true. Other content under the same request_id is an Exists fault, a missing request_id an Invalid one. An error
-// of fn undoes everything and is not remembered.
+// of fn undoes everything and is not remembered. Fn may run for a repetition too, up to the first statement that it does not queue,
+// and nothing of that stays.
 func Do[T proto.Message](
 	ctx context.Context, db *sqldb.DB, caller Caller, req proto.Message, fn func(context.Context, *sqldb.Tx) (T, error),
 ) (resp T, replayed bool, err error) {
@@ -62,7 +64,8 @@ func Do[T proto.Message](
 			return err
 		}
 		if resp, err = fn(ctx, tx); err != nil {
-			return err
+			// The note goes with the first thing that fn reads. What fn refuses before that it may not have refused the first time.
+			return cmp.Or(tx.Settle(ctx), err)
 		}
 		return n.answer(ctx, tx, resp)
 	})

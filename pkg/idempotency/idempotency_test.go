@@ -86,6 +86,31 @@ func TestDo_KeepsCallersAndMethodsApart(t *testing.T) {
 	})
 }
 
+// A repetition has no effect even where its effect would have gone to the database with the note and the commit, and it gets the answer
+// even where it would be refused by now.
+func TestDo_ReplaysWhatReadsNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		queued := func(ctx context.Context, tx *sqldb.Tx) (*wrapperspb.StringValue, error) {
+			id := tx.NewID()
+			return wrapperspb.String(id), tx.Queue(ctx, "have an effect", `INSERT INTO effect (id, request) VALUES ($1, '1')`, id)
+		}
+		refused := func(context.Context, *sqldb.Tx) (*wrapperspb.StringValue, error) {
+			return nil, errors.New("it is too late for that")
+		}
+		first, _, err := idempotency.Do(t.Context(), db, caller, change(`{"request_id": "1"}`), queued)
+		require.NoError(t, err)
+		for _, fn := range []func(context.Context, *sqldb.Tx) (*wrapperspb.StringValue, error){queued, refused} {
+			again, replayed, err := idempotency.Do(t.Context(), db, caller, change(`{"request_id": "1"}`), fn)
+			require.NoError(t, err)
+			assert.True(t, replayed)
+			assert.True(t, proto.Equal(first, again))
+		}
+		assert.Equal(t, 1, effects(t, db))
+		_, _, err = idempotency.Do(t.Context(), db, caller, change(`{"request_id": "2"}`), refused)
+		require.ErrorContains(t, err, "too late")
+	})
+}
+
 func TestDo_AnEmptyAnswerIsAnAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		for _, want := range []bool{false, true} {

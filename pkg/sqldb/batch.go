@@ -177,6 +177,9 @@ func (tx *Tx) queue(ctx context.Context, s *statement) error {
 	return nil
 }
 
+// Settle runs what is queued, for a caller who has to know how it went.
+func (tx *Tx) Settle(ctx context.Context) error { return tx.flush(ctx) }
+
 // flush runs what waits, and then some more. The failure of one that waited is kept for Write, since it is of an earlier call.
 func (tx *Tx) flush(ctx context.Context, more ...*statement) error {
 	if tx.failed != nil {
