@@ -165,6 +165,8 @@ const (
 	AdjustmentCause_ADJUSTMENT_CAUSE_LATE_CLAIM AdjustmentCause = 12
 	// A claim that was approved and scheduled came to something else.
 	AdjustmentCause_ADJUSTMENT_CAUSE_CLAIM_CORRECTED AdjustmentCause = 13
+	// A year that was approved and scheduled came to something else.
+	AdjustmentCause_ADJUSTMENT_CAUSE_YEAR_CORRECTED AdjustmentCause = 14
 )
 
 // Enum value maps for AdjustmentCause.
@@ -184,6 +186,7 @@ var (
 		11: "ADJUSTMENT_CAUSE_SEVERAL",
 		12: "ADJUSTMENT_CAUSE_LATE_CLAIM",
 		13: "ADJUSTMENT_CAUSE_CLAIM_CORRECTED",
+		14: "ADJUSTMENT_CAUSE_YEAR_CORRECTED",
 	}
 	AdjustmentCause_value = map[string]int32{
 		"ADJUSTMENT_CAUSE_UNSPECIFIED":     0,
@@ -200,6 +203,7 @@ var (
 		"ADJUSTMENT_CAUSE_SEVERAL":         11,
 		"ADJUSTMENT_CAUSE_LATE_CLAIM":      12,
 		"ADJUSTMENT_CAUSE_CLAIM_CORRECTED": 13,
+		"ADJUSTMENT_CAUSE_YEAR_CORRECTED":  14,
 	}
 )
 
@@ -1418,7 +1422,7 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\vInstruction\x12\x1b\n" +
 	"\x17INSTRUCTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINSTRUCTION_PAY\x10\x01\x12\x1e\n" +
-	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xd3\x03\n" +
+	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xf8\x03\n" +
 	"\x0fAdjustmentCause\x12 \n" +
 	"\x1cADJUSTMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ADJUSTMENT_CAUSE_RATE\x10\x01\x12\x1f\n" +
@@ -1434,7 +1438,8 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\x12\x1c\n" +
 	"\x18ADJUSTMENT_CAUSE_SEVERAL\x10\v\x12\x1f\n" +
 	"\x1bADJUSTMENT_CAUSE_LATE_CLAIM\x10\f\x12$\n" +
-	" ADJUSTMENT_CAUSE_CLAIM_CORRECTED\x10\rBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
+	" ADJUSTMENT_CAUSE_CLAIM_CORRECTED\x10\r\x12#\n" +
+	"\x1fADJUSTMENT_CAUSE_YEAR_CORRECTED\x10\x0eBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
 
 var (
 	file_pcnfunding_type_v1_payment_schedule_proto_rawDescOnce sync.Once
