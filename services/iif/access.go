@@ -58,4 +58,3 @@ func scopeOf(by auth.Principal) store.Scope {
 func noPCN(pcn string) error {
 	return fault.New(fault.NotFound, auth.ReasonNotFound, "there is no PCN %q that you may see", money.Clip(pcn)).With("pcn_code", money.Clip(pcn))
 }
-
