@@ -78,10 +78,10 @@ func TestTermsFor_TheVersionOf31MarchJudgesTheYear(t *testing.T) {
 	for _, c := range cases {
 		got, err := rules.TermsFor(scheme(t), query(c.year, c.known, c.on))
 		require.NoError(t, err, "%+v", c)
-		require.Equal(t, c.want, got.Version.ID, "%+v", c)
+		require.Equal(t, c.want, got.Version.VersionID, "%+v", c)
 		// Six indicators of October 2021 are not named, two of 2020 and four of 2022 (three from October) not defined.
 		incomplete := []string{"IIF-2020-10", "IIF-2021-10", "IIF-2022-04", "IIF-2022-10"}
-		require.Equal(t, slices.Contains(incomplete, got.Version.ID), got.Incomplete != nil, "%+v", c)
+		require.Equal(t, slices.Contains(incomplete, got.Version.VersionID), got.Incomplete != nil, "%+v", c)
 	}
 	for _, q := range []rules.Query{query(2019, "", ""), query(2026, "", ""), query(2020, "", "2020-09-30"), query(2025, "2025-03-31", "")} {
 		_, err := rules.TermsFor(scheme(t), q)
@@ -402,7 +402,7 @@ func TestRounding_IsAPolicyOfTheVersion(t *testing.T) {
 	even := setting(rules.England, rules.SettingRounding, rules.RoundingHalfEven, "2026-01-01")
 	down := setting("QX", rules.SettingRounding, rules.RoundingDown, "2025-06-01")
 	places := setting("QX", rules.SettingRoundingPlace, rules.PlacePointsAndIndicator, "2026-01-01")
-	tied := setting("QX", rules.SettingRounding, rules.RoundingHalfEven, "2025-06-01") // QXHALF_EVEN is after QXDOWN
+	tied := setting("QX", rules.SettingRounding, rules.RoundingHalfEven, "2025-06-01") // QXHALF_EVEN is after QXDOWN where neither has a position
 	other := setting("QY", rules.SettingRounding, rules.RoundingDown, "2025-06-01")
 	cases := []struct {
 		numerator, denominator, list int64

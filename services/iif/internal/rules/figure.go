@@ -23,6 +23,8 @@ type Figure struct {
 	Note           string
 	// CommissionerCode is England, or the commissioner that entered the figure for its own networks.
 	CommissionerCode string
+	// Position is the order in which figures were recorded; 0 where that is not known.
+	Position int64
 }
 
 // The ways in which the day is known from which a figure was known.
@@ -50,7 +52,7 @@ func (f *Figure) knownTo(commissioner string, known period.Date) bool {
 }
 
 // governing returns the row that holds, of rows of one figure; nil of none. It is a commissioner's own before England's, of those the
-// one that became known last, and of one day the last by id, whatever the order in which they are loaded. So a figure that was
+// one that became known last, and of one day the one recorded last, whatever the order in which they are loaded. So a figure that was
 // changed to one that nobody knows is refused. A candidate takes the place only of what was not known before it.
 func governing[R any](rows []*R, figure func(*R) *Figure) *R {
 	var stands, candidate *R
@@ -73,7 +75,7 @@ func (f *Figure) follows(g *Figure) bool {
 	if own := f.CommissionerCode != England; own != (g.CommissionerCode != England) {
 		return own
 	}
-	return cmp.Or(f.KnownFrom.Compare(g.KnownFrom), cmp.Compare(f.ID, g.ID)) > 0
+	return cmp.Or(f.KnownFrom.Compare(g.KnownFrom), cmp.Compare(f.Position, g.Position), cmp.Compare(f.ID, g.ID)) > 0
 }
 
 // ListKind is how the patients of a list are counted.

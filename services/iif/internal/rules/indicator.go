@@ -140,7 +140,8 @@ type Indicator struct {
 	CountsFrom period.Date
 	// JudgedOn are the days on which it is judged; none for 31 March.
 	JudgedOn []period.Date
-	// Exclusions and Adjustments are the extract's fields that leave the denominator, as far as they were found.
+	// Exclusions and Adjustments are the extract's fields that leave the denominator, as far as they were found. A row without any
+	// has those of its code.
 	Exclusions, Adjustments []string
 }
 
@@ -157,10 +158,12 @@ const (
 
 // ExtractField is a field of the extract that takes patients out of a denominator.
 type ExtractField struct {
-	Code    string
-	Role    FieldRole
-	Name    string
-	Meaning string
+	// VersionID is empty for a field of every version.
+	VersionID string
+	Code      string
+	Role      FieldRole
+	Name      string
+	Meaning   string
 	Figure
 }
 
@@ -169,6 +172,6 @@ type Override struct {
 	Figure
 	Year period.FinancialYear
 	Code string
-	// Share of the points available that every network is given, from 0 to 1.
+	// Share of the points available that every network is given, from 0 to 1; without a value where the override was withdrawn.
 	Share Given
 }

@@ -16,8 +16,9 @@ type Setting struct {
 	VersionID        string
 	Name             string
 	Value            string
-	// KnownFrom is the day of its recording.
+	// KnownFrom is the day of its recording, and Position the order in which settings were recorded.
 	KnownFrom period.Date
+	Position  int64
 }
 
 // Names of settings.
@@ -60,20 +61,36 @@ func (r Rounding) Apply(name, value string) (Rounding, error) {
 	return r, nil
 }
 
+// Names returns the values of the two settings that give the policy.
+func (r Rounding) Names() (mode, place string) {
+	mode, place = RoundingHalfUp, PlaceIndicator
+	switch r.Mode {
+	case money.HalfEven:
+		mode = RoundingHalfEven
+	case money.Floor:
+		mode = RoundingDown
+	case money.HalfUp, money.Ceiling:
+	}
+	if r.PointsFirst {
+		place = PlacePointsAndIndicator
+	}
+	return mode, place
+}
+
 // roundingFor applies the settings that hold to the policy of a version: of the commissioner before England's, and of those the
-// last recorded, of one day the last by id.
+// last recorded.
 func roundingFor(settings []Setting, q Query, version *Version) (Rounding, error) {
 	r := version.Rounding
 	for _, name := range []string{SettingRounding, SettingRoundingPlace} {
 		var best *Setting
 		for i := range settings {
 			s := &settings[i]
-			if s.Name != name || s.VersionID != version.ID || (s.CommissionerCode != q.Commissioner && s.CommissionerCode != England) ||
+			if s.Name != name || s.VersionID != version.VersionID || (s.CommissionerCode != q.Commissioner && s.CommissionerCode != England) ||
 				(!q.Known.IsZero() && s.KnownFrom.After(q.Known)) {
 				continue
 			}
 			if best == nil || (best.CommissionerCode == England && s.CommissionerCode != England) ||
-				(best.CommissionerCode == s.CommissionerCode && cmp.Or(s.KnownFrom.Compare(best.KnownFrom), cmp.Compare(s.ID, best.ID)) > 0) {
+				(best.CommissionerCode == s.CommissionerCode && cmp.Or(s.KnownFrom.Compare(best.KnownFrom), cmp.Compare(s.Position, best.Position), cmp.Compare(s.ID, best.ID)) > 0) {
 				best = s
 			}
 		}

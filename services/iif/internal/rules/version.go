@@ -13,8 +13,10 @@ import (
 // Version is one version of the scheme within a year.
 type Version struct {
 	Figure
-	Year     period.FinancialYear
-	From, To period.Date
+	// VersionID names the version in whatever belongs to it. A corrected or confirmed row is another figure of the same version.
+	VersionID string
+	Year      period.FinancialYear
+	From, To  period.Date
 	// Points is what the version offered as published; nil where nothing was. AtMost means that it was published as "up to".
 	Points           *big.Rat
 	PointsAtMost     bool
@@ -88,13 +90,25 @@ func (t *Terms) Find(code string) (*IndicatorTerms, bool) {
 // TermsFor finds the version in force at 31 March, which judges the whole year, with its figures. That no text splits a year at
 // the day of a change is inferred. It refuses with SCHEME_VERSION_UNKNOWN where the year has none, or one without figures.
 func TermsFor(s *Scheme, q Query) (*Terms, error) {
+	t, err := Outline(s, q)
+	if err != nil {
+		return nil, err
+	}
+	if !t.Version.Confidence.Payable() {
+		return nil, t.Incomplete
+	}
+	return t, nil
+}
+
+// Outline is TermsFor for who looks or enters: it returns what is there also of a version that nobody knows or has confirmed, whose
+// Incomplete then refuses with SCHEME_VERSION_UNKNOWN. Nothing is assessed by it. It fails where the year has no version at all.
+func Outline(s *Scheme, q Query) (*Terms, error) {
 	if q.On.IsZero() {
 		q.On = q.Year.Last().Last()
 	}
 	version := s.version(q)
-	what := "version of the scheme in force on " + q.On.String()
-	if version == nil || !version.Confidence.Payable() {
-		return nil, missing(ReasonVersionUnknown, what, "enter the version and its indicators with their source")
+	if version == nil {
+		return nil, unknownVersion(q, "enter the version and its indicators with their source")
 	}
 	t := &Terms{Query: q, Version: *version}
 	var err error
@@ -103,11 +117,11 @@ func TermsFor(s *Scheme, q Query) (*Terms, error) {
 	}
 	values := s.values(q)
 	hold := func(k Key) Held { return Held{k, values[k]} }
-	t.Price = hold(Key{Year: q.Year, VersionID: version.ID, Field: PriceField})
+	t.Price = hold(Key{Year: q.Year, VersionID: version.VersionID, Field: PriceField})
 	t.Average = hold(Key{Year: q.Year, Field: AverageField})
 	active := 0
-	for _, indicator := range s.indicators(q, version.ID) {
-		of := func(field Field) Held { return hold(Key{q.Year, version.ID, indicator.Code, field}) }
+	for _, indicator := range s.indicators(q, version.VersionID) {
+		of := func(field Field) Held { return hold(Key{q.Year, version.VersionID, indicator.Code, field}) }
 		t.Indicators = append(t.Indicators, IndicatorTerms{
 			Indicator: *indicator, Points: of(PointsField), Lower: of(LowerField), Upper: of(UpperField), Prevalent: of(PrevalentField),
 			National: hold(Key{Year: q.Year, Code: indicator.Code, Field: PrevalenceField}), Override: s.override(q, indicator.Code),
@@ -116,11 +130,20 @@ func TermsFor(s *Scheme, q Query) (*Terms, error) {
 			active++
 		}
 	}
-	if n := version.PayingIndicators; active == 0 || n == 0 || active < n {
-		t.Incomplete = missing(ReasonVersionIncomplete, "list of all paying indicators of "+version.ID, "enter or confirm the others with their source").
+	switch n := version.PayingIndicators; {
+	case version.Confidence == working.Candidate:
+		t.Incomplete = unknownVersion(q, "confirm candidate "+version.ID+", or enter the version with its source")
+	case !version.Confidence.Payable():
+		t.Incomplete = unknownVersion(q, "enter the version and its indicators with their source")
+	case active == 0 || n == 0 || active < n:
+		t.Incomplete = missing(ReasonVersionIncomplete, "list of all paying indicators of "+version.VersionID, "enter or confirm the others with their source").
 			With("confirmed", active).With("published", n)
 	}
 	return t, nil
+}
+
+func unknownVersion(q Query, remedy string) *fault.Fault {
+	return missing(ReasonVersionUnknown, "version of the scheme in force on "+q.On.String(), remedy)
 }
 
 // known returns the rows that match and are known to who asks.
@@ -134,17 +157,31 @@ func known[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) b
 	return out
 }
 
-// version finds the version that began last before or on the day.
+// version finds the version that began last before or on the day. A candidate takes the place only of what is not known.
 func (s *Scheme) version(q Query) *Version {
-	var from period.Date
-	for i := range s.Versions {
-		v := &s.Versions[i]
-		if v.Year == q.Year && !v.From.After(q.On) && v.From.After(from) && v.knownTo(q.Commissioner, q.Known) {
-			from = v.From
+	figure := func(v *Version) *Figure { return &v.Figure }
+	byID := make(map[string][]*Version)
+	for _, row := range known(s.Versions, figure, q, func(v *Version) bool { return v.Year == q.Year }) {
+		byID[row.VersionID] = append(byID[row.VersionID], row)
+	}
+	var stands, candidate *Version
+	for _, rows := range byID {
+		row := governing(rows, figure)
+		best := &stands
+		if row.Confidence == working.Candidate {
+			best = &candidate
+		}
+		if row.From.After(q.On) || (*best != nil && row.From.Before((*best).From)) {
+			continue
+		}
+		if *best == nil || row.From.After((*best).From) || row.follows(&(*best).Figure) {
+			*best = row
 		}
 	}
-	figure := func(v *Version) *Figure { return &v.Figure }
-	return governing(known(s.Versions, figure, q, func(v *Version) bool { return v.Year == q.Year && v.From == from }), figure)
+	if candidate != nil && (stands == nil || !stands.Confidence.Payable()) {
+		return candidate
+	}
+	return stands
 }
 
 // indicators returns the rows of a version that hold, in the order of the table.
@@ -161,18 +198,26 @@ func (s *Scheme) indicators(q Query, versionID string) []*Indicator {
 	out := make([]*Indicator, len(order))
 	for i, code := range order {
 		row := *governing(byCode[code], figure)
-		for _, field := range s.Fields {
-			switch {
-			case field.Code != code:
-			case field.Role == Exclusion:
-				row.Exclusions = append(row.Exclusions, field.Name)
-			default:
-				row.Adjustments = append(row.Adjustments, field.Name)
-			}
+		if len(row.Exclusions)+len(row.Adjustments) == 0 {
+			row.Exclusions, row.Adjustments = s.fields(code)
 		}
 		out[i] = &row
 	}
 	return out
+}
+
+// fields returns the fields that the tables hold for a code. They are of every version: one that names fields of its own has those.
+func (s *Scheme) fields(code string) (exclusions, adjustments []string) {
+	for i := range s.Fields {
+		switch field := &s.Fields[i]; {
+		case field.Code != code || field.VersionID != "":
+		case field.Role == Exclusion:
+			exclusions = append(exclusions, field.Name)
+		default:
+			adjustments = append(adjustments, field.Name)
+		}
+	}
+	return exclusions, adjustments
 }
 
 func (s *Scheme) values(q Query) map[Key]*Value {
@@ -188,9 +233,14 @@ func (s *Scheme) values(q Query) map[Key]*Value {
 	return out
 }
 
+// override returns the override in force; nil where there is none, or a payable row without a share withdrew it.
 func (s *Scheme) override(q Query, code string) *Override {
 	figure := func(o *Override) *Figure { return &o.Figure }
-	return governing(known(s.Overrides, figure, q, func(o *Override) bool { return o.Year == q.Year && o.Code == code }), figure)
+	row := governing(known(s.Overrides, figure, q, func(o *Override) bool { return o.Year == q.Year && o.Code == code }), figure)
+	if row != nil && row.Confidence.Payable() && row.Share.Value == nil {
+		return nil
+	}
+	return row
 }
 
 // NationalValue is what a year was budgeted at: points × price × the share expected to be earned × networks, in pounds (example

@@ -75,7 +75,7 @@ func QuoteYear(t *Terms, n *Network, counts []IndicatorCounts, q Quotation) (*Ye
 		byCode[counts[i].Code] = &counts[i].Counts
 	}
 	y := &Year{
-		PCN: n.PCN, VersionID: t.Version.ID, Results: make([]Result, 0, len(t.Indicators)),
+		PCN: n.PCN, VersionID: t.Version.VersionID, Results: make([]Result, 0, len(t.Indicators)),
 		Points: new(big.Rat), Available: new(big.Rat),
 	}
 	if t.Incomplete != nil {

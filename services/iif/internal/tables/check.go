@@ -108,7 +108,7 @@ func (c *checking) ofYear(id string, key rules.Key) {
 }
 
 func (c *checking) version(id string) *rules.Version {
-	i := slices.IndexFunc(c.scheme.Versions, func(v rules.Version) bool { return v.ID == id })
+	i := slices.IndexFunc(c.scheme.Versions, func(v rules.Version) bool { return v.VersionID == id })
 	return &c.scheme.Versions[i]
 }
 
@@ -151,7 +151,7 @@ func (c *checking) points(v *rules.Version) {
 	sum, known, paying := new(big.Rat), true, 0
 	for i := range c.scheme.Indicators {
 		row := &c.scheme.Indicators[i]
-		if row.VersionID != v.ID || row.Status != rules.Active {
+		if row.VersionID != v.VersionID || row.Status != rules.Active {
 			continue
 		}
 		paying++

@@ -66,7 +66,7 @@ func parse(open table.Opener) (*rules.Scheme, error) {
 	for i := range versions {
 		s.Versions = append(s.Versions, versions[i].Version)
 		s.Values = append(s.Values, versions[i].price)
-		byID[versions[i].ID] = &versions[i].Version
+		byID[versions[i].VersionID] = &versions[i].Version
 	}
 	var wrong [6]error
 	var indicators []indicatorRow
@@ -94,13 +94,14 @@ func version(r *table.Row) versionRow {
 		Points: r.OptionalDecimal("points"), PointsAtMost: r.OneOf("points_basis", "exact", "at_most", "") == "at_most",
 		PointsConfidence: r.Confidence("points_confidence"), NationalGBP: r.OptionalDecimal("national_value_gbp"),
 	}}
+	row.VersionID = row.ID
 	if r.Text("paying_indicators") != "" {
 		row.PayingIndicators = int(table.Value(r, "paying_indicators", money.ParseWhole))
 	}
 	if (row.Points == nil) != (row.PointsConfidence == working.Unknown) || (row.Points == nil) != (r.Text("points_basis") == "") {
 		r.Fail("points", errors.New("it is left out exactly where its confidence is unknown"))
 	}
-	row.price = stated(r, row.Figure, rules.Key{Year: row.Year, VersionID: row.ID, Field: rules.PriceField}, "gbp_per_point", "confidence")
+	row.price = stated(r, row.Figure, rules.Key{Year: row.Year, VersionID: row.VersionID, Field: rules.PriceField}, "gbp_per_point", "confidence")
 	for name, column := range map[string]string{rules.SettingRounding: "rounding", rules.SettingRoundingPlace: "rounding_place"} {
 		var err error
 		if row.Rounding, err = row.Rounding.Apply(name, r.Required(column)); err != nil {
