@@ -13,6 +13,9 @@ const (
 	clausePrevalence = "IIF: prevalence adjustment: the network's prevalence ÷ the national, for quantitative indicators"
 	clausePayment    = "IIF: points × price × list size adjustment × prevalence adjustment"
 	unitGBP          = "GBP"
+
+	patientsOfIndicator = "patients of the indicator"
+	percentOfWhole      = "percent of a whole"
 )
 
 // pay turns points into pence. Points of nothing pay nothing whatever the adjustments, which then need not be known. Tests are
@@ -141,8 +144,8 @@ func (a *assessing) prevalence(b *working.Builder, list working.Term) (working.T
 	if list.Value == nil {
 		return working.Term{}, missing(ReasonListSizeMissing, "registered list of the network", "load or enter the list that is paid on")
 	}
-	register := b.Input("patients of the indicator", a.out.Measure.Denominator, unitPatients, a.c.Origin)
-	percent := b.Input("percent of a whole", hundred, "percent", contract())
+	register := b.Input(patientsOfIndicator, a.out.Measure.Denominator, unitPatients, a.c.Origin)
+	percent := b.Input(percentOfWhole, hundred, "percent", contract())
 	times := b.Step("patients of the indicator × 100", working.Multiply, "percent", clausePrevalence, register, percent)
 	own := b.Step("prevalence of the network", working.Divide, "percent", clausePrevalence, times, list)
 	national := a.it.National.input(b, "percent")
