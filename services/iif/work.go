@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -36,7 +35,9 @@ const chunk = 16
 // basis is what a year of a PCN is worked out from. The same basis always gives the same year.
 type basis struct {
 	pcn, pcnName, location, commissioner string
-	year                                 period.FinancialYear
+	// payer is the body that owed the PCN's payments on the day of the members; empty where the basis is of a result that was kept.
+	payer string
+	year  period.FinancialYear
 	// on is the day of the counts.
 	on period.Date
 	// members are the practices of the PCN on the last day of the year, or on the day of the counts where that comes first.
@@ -87,7 +88,7 @@ func (s *Service) bases(ctx context.Context, commissioner string, year period.Fi
 			continue
 		}
 		b := basis{
-			pcn: pcn.GetPcnCode(), pcnName: pcn.GetName(), location: pcn.GetLocationCode(), commissioner: cmp.Or(commissioner, pcn.GetPayerCode()),
+			pcn: pcn.GetPcnCode(), pcnName: pcn.GetName(), location: pcn.GetLocationCode(), commissioner: cmp.Or(commissioner, pcn.GetPayerCode()), payer: pcn.GetPayerCode(),
 			year: year, on: on, snapshot: snapshot.GetSnapshotId(), listOf: rules.List{Kind: rules.RegisteredList, On: year.ListDate()},
 			list: registered(r.registered(pcn), snapshot.GetSnapshotId()),
 		}
@@ -455,8 +456,4 @@ func inOrder(values []string) []string {
 	values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 	slices.Sort(values)
 	return slices.Compact(values)
-}
-
-func (s *Service) rework(ctx context.Context, tx *change.Tx, c changed) (int, error) {
-	return 0, nil
 }

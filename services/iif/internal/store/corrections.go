@@ -68,3 +68,16 @@ func Corrections(ctx context.Context, q sqldb.Querier, by Page) ([]CorrectionRow
 	conditions := f.String()
 	return sqldb.Collect(ctx, q, scanCorrection, `SELECT `+correctionColumns+` FROM corrections`+conditions+` ORDER BY correction_id DESC`+f.Limit(by.Limit), f.Args()...)
 }
+
+// CorrectionsOf returns the corrections of the years of some PCNs, by PCN in the order in which they were proposed.
+func CorrectionsOf(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns []string) ([]CorrectionRow, error) {
+	var out []CorrectionRow
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
+		var f sqldb.Filter
+		f.Where("financial_year = ?", year.String())
+		f.In("pcn_code", batch)
+		rows, err := sqldb.Collect(ctx, q, scanCorrection, `SELECT `+correctionColumns+` FROM corrections`+f.String()+` ORDER BY pcn_code, correction_id`, f.Args()...)
+		out = append(out, rows...)
+		return err
+	})
+}

@@ -10,9 +10,11 @@ import (
 // parser reads stored texts and keeps the first that it cannot read.
 type parser struct{ err error }
 
-func (p *parser) month(text string) period.Month        { return parse(p, text, period.ParseMonth) }
-func (p *parser) date(text string) period.Date          { return parse(p, text, period.ParseDate) }
-func (p *parser) year(text string) period.FinancialYear { return parse(p, text, period.ParseFinancialYear) }
+func (p *parser) month(text string) period.Month { return parse(p, text, period.ParseMonth) }
+func (p *parser) date(text string) period.Date   { return parse(p, text, period.ParseDate) }
+func (p *parser) year(text string) period.FinancialYear {
+	return parse(p, text, period.ParseFinancialYear)
+}
 
 func parse[T any](p *parser, text string, read func(string) (T, error)) T {
 	var none T

@@ -1,0 +1,523 @@
+package iif
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/change"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/pkg/page"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/store"
+)
+
+// takenStep is a step that was decided and is to be written. Without a step the row changes and nothing else.
+type takenStep struct {
+	row   store.AchievementRow
+	step  store.StepRow
+	event *iifv1.AchievementChanged
+}
+
+// advance takes one step of a year, by the rules. Result is what the step leaves the year with.
+func (s *Service) advance(tx *change.Tx, row store.AchievementRow, event rules.Event, words string, result *store.ResultRow) (takenStep, error) {
+	event.On = period.DateOf(s.db.Now())
+	course, err := rules.Advance(row.Course, event)
+	if err != nil {
+		return takenStep{}, err
+	}
+	row.Course, row.ResultID = course, course.ResultID
+	return takenStep{
+		row: row,
+		step: store.StepRow{
+			PCNCode: row.PCNCode, Year: row.Year, Number: row.Version + 1, Step: event.Step, TakenBy: tx.By.Subject, TakenAt: sqldb.Micros(s.db.Now()),
+			ResultID: row.ResultID, State: course.State, Cause: event.Cause, Words: words,
+		},
+		event: &iifv1.AchievementChanged{
+			PcnCode: row.PCNCode, CommissionerCode: row.CommissionerCode, FinancialYear: yearWords(row.Year), State: states[course.State],
+			Step: string(event.Step), ResultId: row.ResultID, DuePence: int64(result.Due), Whole: result.Whole, PaymentMonth: row.PaymentMonth.String(),
+		},
+	}, nil
+}
+
+// write stores results, and steps with the years that they leave and their events. The caller records them.
+func write(ctx context.Context, tx *change.Tx, results []store.ResultRow, taken []takenStep) error {
+	if err := store.InsertResults(ctx, tx.Tx, results); err != nil {
+		return err
+	}
+	var added []store.AchievementRow
+	var steps []store.StepRow
+	var events []outbox.Event
+	for i := range taken {
+		t := &taken[i]
+		if t.row.Version == 0 {
+			row := t.row
+			row.Version = 1
+			added = append(added, row)
+		} else if changed, err := store.ChangeAchievement(ctx, tx.Tx, t.row); err != nil || !changed {
+			return staleOr(err)
+		}
+		if t.event == nil {
+			continue
+		}
+		steps = append(steps, t.step)
+		events = append(events, outbox.Event{Aggregate: yearAggregate(t.row.Year, t.row.PCNCode), CommissionerCode: t.row.CommissionerCode, Message: t.event})
+	}
+	if err := store.InsertAchievements(ctx, tx.Tx, added); err != nil {
+		return err
+	}
+	if err := store.InsertSteps(ctx, tx.Tx, steps); err != nil {
+		return err
+	}
+	_, err := outbox.AddAll(ctx, tx.Tx, events)
+	return err
+}
+
+func yearAggregate(year period.FinancialYear, pcn string) string {
+	return "achievement/" + yearWords(year) + "/" + pcn
+}
+
+// notCalculated is the one refusal for a year that is not there and one that the caller may not see.
+func notCalculated(pcn string, year period.FinancialYear) *fault.Fault {
+	return fault.New(fault.NotFound, reasonYearNotCalculated, "%s of PCN %q was not calculated, or you may not see it", yearWords(year), money.Clip(pcn)).
+		With("pcn_code", money.Clip(pcn)).With("financial_year", yearWords(year)).With("remedy", "have the commissioner calculate the year")
+}
+
+// yearStep is a request that takes a step of a PCN's year.
+type yearStep interface {
+	proto.Message
+	GetPcnCode() string
+	GetFinancialYear() string
+}
+
+// mayStep tells whether someone takes a step of a year at all; in which capacity is for the rules.
+type mayStep func(by auth.Principal, row *store.AchievementRow) bool
+
+// ofNetwork lets the people of the PCN through.
+func ofNetwork(by auth.Principal, row *store.AchievementRow) bool { return speaksFor(by, row.PCNCode) }
+
+// ofCommissioner lets those through who act for the commissioner that the request names, if the year is its.
+func ofCommissioner(code string) mayStep {
+	return func(by auth.Principal, row *store.AchievementRow) bool {
+		return row.CommissionerCode == code && (prepares(by, code) || approves(by, code))
+	}
+}
+
+// heldYear returns a year under the lock of its commissioner.
+func heldYear(ctx context.Context, tx *change.Tx, pcn string, year period.FinancialYear, may mayStep) (store.AchievementRow, error) {
+	row, err := store.Achievement(ctx, tx, pcn, year)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && !may(tx.By, &row)) {
+		return row, notCalculated(pcn, year)
+	}
+	if err != nil {
+		return row, err
+	}
+	led := row.CommissionerCode
+	if err := tx.Lock(ctx, commissionerLock(led)); err != nil {
+		return row, err
+	}
+	row, err = store.Achievement(ctx, tx, pcn, year)
+	if err == nil && row.CommissionerCode != led {
+		err = staleOr(nil) // another body took it over between
+	}
+	return row, err
+}
+
+// takeStep takes one step of a year in the name of the caller. Decide says which; what it sets of the row is written with it.
+func (s *Service) takeStep(
+	ctx context.Context, req yearStep, may mayStep, decide func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error),
+) (*iifv1.Achievement, error) {
+	year, err := fundYear("financial_year", req.GetFinancialYear())
+	if err != nil {
+		return nil, err
+	}
+	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*iifv1.Achievement, error) {
+		row, err := heldYear(ctx, tx, req.GetPcnCode(), year, may)
+		if err != nil {
+			return nil, err
+		}
+		result, err := store.Result(ctx, tx, row.ResultID)
+		if err != nil {
+			return nil, err
+		}
+		event, words, err := decide(ctx, tx, &row)
+		if err != nil {
+			return nil, err
+		}
+		taken, err := s.advance(tx, row, event, words, &result)
+		if err != nil {
+			return nil, err
+		}
+		if err := write(ctx, tx, nil, []takenStep{taken}); err != nil {
+			return nil, err
+		}
+		summary := fmt.Sprintf("%s of %s: %s, now %s", row.PCNCode, yearWords(year), event.Step, taken.row.Course.State)
+		if err := tx.Record(ctx, "iif/"+yearAggregate(year, row.PCNCode), row.CommissionerCode, summary); err != nil {
+			return nil, err
+		}
+		taken.row.Version++
+		out, err := s.achievements(ctx, tx, []store.AchievementRow{taken.row})
+		if err != nil {
+			return nil, err
+		}
+		return out[0], s.addSteps(ctx, tx, &taken.row, out[0])
+	})
+}
+
+// network is the caller as someone of the PCN.
+func network(ctx context.Context, q sqldb.Querier, by auth.Principal, pcn string) (rules.Actor, error) {
+	out := rules.Actor{Person: by.Subject, Role: rules.RolePCNManager}
+	if !by.HasRole(optionsv1.Role_ROLE_PCN_MANAGER) {
+		out.Role = rules.RoleClinicalDirector
+	}
+	nominations, err := store.LiveNominations(ctx, q, pcn)
+	out.Nominated = slices.ContainsFunc(nominations, func(n store.NominationRow) bool {
+		return n.Person == by.Subject && n.State == store.NominationApproved
+	})
+	return out, err
+}
+
+// finance is the caller as someone of the commissioner: as an approver who is one.
+func finance(by auth.Principal) rules.Actor {
+	out := rules.Actor{Person: by.Subject, Role: rules.RolePreparer}
+	if by.HasRole(optionsv1.Role_ROLE_FINANCE_APPROVER) {
+		out.Role = rules.RoleApprover
+	}
+	return out
+}
+
+// DeclareAchievement is the PCN's declaration of the result it saw.
+func (s *Service) DeclareAchievement(ctx context.Context, req *iifv1.DeclareAchievementRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		return rules.Event{Step: rules.ProviderDeclares, By: by, ResultID: req.GetResultId()}, "", err
+	})
+}
+
+// CommitReinvestment records the PCN's commitment to reinvest the money.
+func (s *Service) CommitReinvestment(ctx context.Context, req *iifv1.CommitReinvestmentRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		commitment := rules.Commitment{Person: by.Person, On: period.DateOf(s.db.Now()), Year: row.Year, Text: req.GetText()}
+		return rules.Event{Step: rules.Commits, By: by, Commitment: commitment}, req.GetText(), err
+	})
+}
+
+// AppealAchievement contests the result.
+func (s *Service) AppealAchievement(ctx context.Context, req *iifv1.AppealAchievementRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		return rules.Event{Step: rules.Appeals, By: by, Reason: req.GetReason()}, req.GetReason(), err
+	})
+}
+
+// DecideAppeal upholds an appeal or dismisses it.
+func (s *Service) DecideAppeal(ctx context.Context, req *iifv1.DecideAppealRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofCommissioner(req.GetCommissionerCode()), func(_ context.Context, tx *change.Tx, _ *store.AchievementRow) (rules.Event, string, error) {
+		event := rules.Event{Step: rules.AppealDecided, By: finance(tx.By), Reason: req.GetReason(), Verdict: verdictOf(req.GetVerdict())}
+		return event, string(event.Verdict) + ": " + req.GetReason(), nil
+	})
+}
+
+// AcceptAchievement is the commissioner's declaration of the result it saw.
+func (s *Service) AcceptAchievement(ctx context.Context, req *iifv1.AcceptAchievementRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofCommissioner(req.GetCommissionerCode()), func(_ context.Context, tx *change.Tx, _ *store.AchievementRow) (rules.Event, string, error) {
+		return rules.Event{Step: rules.CommissionerDeclares, By: finance(tx.By), ResultID: req.GetResultId()}, "", nil
+	})
+}
+
+// ApprovePayment approves the money of a declared result, and says in which run it is paid.
+func (s *Service) ApprovePayment(ctx context.Context, req *iifv1.ApprovePaymentRequest) (*iifv1.Achievement, error) {
+	return s.takeStep(ctx, req, ofCommissioner(req.GetCommissionerCode()), func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+		event := rules.Event{Step: rules.FinanciallyApproves, By: finance(tx.By), ResultID: req.GetResultId(), On: period.DateOf(s.db.Now())}
+		// What the rules refuse of the course is said before that a run is missing.
+		if _, err := rules.Advance(row.Course, event); err != nil {
+			return event, "", err
+		}
+		scheme, _, err := s.scheme(ctx, tx, latest)
+		if err != nil {
+			return event, "", err
+		}
+		run, err := rules.RunFor(scheme, rules.Query{Year: row.Year, Commissioner: row.CommissionerCode}, event.On)
+		if err != nil {
+			return event, "", err
+		}
+		row.PaymentRunID, row.PaymentMonth = run.ID, run.PayOn.Month()
+		return event, fmt.Sprintf("paid on %s", run.PayOn), nil
+	})
+}
+
+// GetAchievement returns where a PCN's year stands, with its result, workings and steps.
+func (s *Service) GetAchievement(ctx context.Context, req *iifv1.GetAchievementRequest) (out *iifv1.Achievement, err error) {
+	year, err := fundYear("financial_year", req.GetFinancialYear())
+	if err != nil {
+		return nil, err
+	}
+	return out, s.db.Read(ctx, func(q sqldb.Querier) error {
+		row, err := store.Achievement(ctx, q, req.GetPcnCode(), year)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && !maySee(ctx, row.CommissionerCode, row.PCNCode)) {
+			return notCalculated(req.GetPcnCode(), year)
+		}
+		if err != nil {
+			return err
+		}
+		all, err := s.achievements(ctx, q, []store.AchievementRow{row})
+		if err != nil {
+			return err
+		}
+		out = all[0]
+		result, err := store.Result(ctx, q, row.ResultID)
+		if err != nil {
+			return err
+		}
+		if out.Result, err = s.wholeToProto(ctx, q, result); err != nil {
+			return err
+		}
+		return s.addSteps(ctx, q, &row, out)
+	})
+}
+
+// ListAchievements returns years of PCNs by PCN. Results come without their indicators, which would make a page too large to send.
+func (s *Service) ListAchievements(ctx context.Context, req *iifv1.ListAchievementsRequest) (*iifv1.ListAchievementsResponse, error) {
+	by, size, err := pageOf(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	by.PCNCode = req.GetPcnCode()
+	if by.Year, err = yearFilter("financial_year", req.GetFinancialYear()); err != nil {
+		return nil, err
+	}
+	out := new(iifv1.ListAchievementsResponse)
+	return out, s.db.Read(ctx, func(q sqldb.Querier) error {
+		rows, err := store.Achievements(ctx, q, by, store.StateOf(int64(req.GetState())))
+		if err != nil {
+			return err
+		}
+		rows, out.NextPageToken = page.Cut(rows, size, func(r store.AchievementRow) string { return r.PCNCode + " " + r.Year.String() })
+		out.Achievements, err = s.achievements(ctx, q, rows)
+		return err
+	})
+}
+
+// yearFilter reads the year that a list is asked for, as tables write it; empty is any.
+func yearFilter(field, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	year, err := fundYear(field, text)
+	return year.String(), err
+}
+
+// listing is a request for a page of rows that a commissioner or a PCN may see.
+type listing interface {
+	GetCommissionerCode() string
+	GetPageSize() int32
+	GetPageToken() string
+}
+
+// pageOf selects a page of the rows that the caller may see, and one row beyond it: those of commissioners and of PCNs held.
+func pageOf(ctx context.Context, req listing) (by store.Page, size int, err error) {
+	if by.Before, err = page.Key(req.GetPageToken()); err != nil {
+		return by, 0, err
+	}
+	if by.Commissioners, err = visible(ctx, req.GetCommissionerCode()); err != nil {
+		return by, 0, err
+	}
+	size = page.Size(req.GetPageSize(), defaultPage)
+	by.PCNs, by.CommissionerCode, by.Limit = caller(ctx).PCNs, req.GetCommissionerCode(), size+1
+	return by, size, nil
+}
+
+// achievements writes years of PCNs, without indicators and steps.
+func (s *Service) achievements(ctx context.Context, q sqldb.Querier, rows []store.AchievementRow) ([]*iifv1.Achievement, error) {
+	results, err := resultsOf(ctx, q, rows)
+	if err != nil {
+		return nil, err
+	}
+	scheme, _, err := s.scheme(ctx, q, latest)
+	if err != nil {
+		return nil, err
+	}
+	money, err := s.moneyOf(ctx, q, rows, results)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*iifv1.Achievement, len(rows))
+	for i := range rows {
+		row := &rows[i]
+		held := money[yearKey{row.PCNCode, row.Year}]
+		out[i] = courseToProto(row)
+		out[i].Result = keptToProto(results[row.ResultID])
+		out[i].PaidPence, out[i].CorrectionPence = int64(held.paid), held.correction
+		if at := slices.IndexFunc(scheme.Calendar, func(run rules.Run) bool { return run.ID == row.PaymentRunID }); at >= 0 && row.PaymentRunID != "" {
+			out[i].PaymentRun = runToProto(&scheme.Calendar[at])
+		}
+	}
+	return out, nil
+}
+
+func courseToProto(row *store.AchievementRow) *iifv1.Achievement {
+	c := &row.Course
+	out := &iifv1.Achievement{
+		PcnCode: row.PCNCode, PcnName: row.PCNName, CommissionerCode: row.CommissionerCode, FinancialYear: yearWords(row.Year),
+		State: states[c.State], StateWords: c.State.Words(), Provider: declarationToProto(c.Provider), Commissioner: declarationToProto(c.Commissioner),
+		Financial: declarationToProto(c.Financial), FellBack: int32(c.FellBack), Waiting: c.Waiting, PaymentMonth: row.PaymentMonth.String(), //nolint:gosec // few
+		ScheduleId: row.ScheduleID, Etag: versionTag(row.Version),
+	}
+	if m := c.Commitment; m != nil {
+		out.Commitment = &iifv1.Commitment{Person: m.Person, OnDate: m.On.String(), Text: m.Text}
+	}
+	for _, a := range c.Appeals {
+		out.Appeals = append(out.Appeals, &iifv1.Appeal{
+			Person: a.Person, OnDate: a.On.String(), Reason: a.Reason, Verdict: iifv1.Verdict(iifv1.Verdict_value[string(a.Verdict)]), DecidedBy: a.DecidedBy,
+			DecidedOn: a.DecidedOn.String(), Grounds: a.Grounds,
+		})
+	}
+	return out
+}
+
+func declarationToProto(d rules.Declaration) *iifv1.Declaration {
+	if d == (rules.Declaration{}) {
+		return nil
+	}
+	return &iifv1.Declaration{Person: d.Person, OnDate: d.On.String()}
+}
+
+// runToProto writes the run that a year is paid in.
+func runToProto(run *rules.Run) *iifv1.Figure {
+	return &iifv1.Figure{
+		FigureId: run.ID, Kind: iifv1.FigureKind_PAYMENT_RUN, FinancialYear: yearWords(run.Year),
+		Body:   &iifv1.Figure_PaymentRun{PaymentRun: &iifv1.PaymentRun{ApproveBy: run.ApproveBy.String(), PayOn: run.PayOn.String()}},
+		Source: run.Source, Confidence: working.ConfidenceToProto(run.Confidence), KnownFrom: run.KnownFrom.String(), KnownFromBasis: run.KnownFromBasis,
+		CommissionerCode: run.CommissionerCode, Note: run.Note,
+	}
+}
+
+// addSteps writes what happened to a year.
+func (s *Service) addSteps(ctx context.Context, q sqldb.Querier, row *store.AchievementRow, out *iifv1.Achievement) error {
+	steps, err := store.Steps(ctx, q, row.PCNCode, row.Year)
+	for _, step := range steps {
+		out.Steps = append(out.Steps, &iifv1.AchievementStep{
+			Step: string(step.Step), By: step.TakenBy, At: timestamp(step.TakenAt), ResultId: step.ResultID, State: states[step.State],
+			Cause: iifv1.ChangeCause(iifv1.ChangeCause_value[string(step.Cause)]), Words: step.Words,
+		})
+	}
+	return err
+}
+
+type yearKey struct {
+	pcn  string
+	year period.FinancialYear
+}
+
+// yearMoney is what schedules hold of a year, and what a correction would come to; nil where there is none to tell.
+type yearMoney struct {
+	paid       money.Pence
+	correction *int64
+}
+
+// moneyOf adds up what schedules hold of years, and works approved ones out as counts and figures stand now, by the members and the list
+// that they were approved or corrected by.
+func (s *Service) moneyOf(
+	ctx context.Context, q sqldb.Querier, rows []store.AchievementRow, results map[string]store.ResultRow,
+) (map[yearKey]yearMoney, error) {
+	approved := make(map[period.FinancialYear][]store.AchievementRow)
+	var pcns []string
+	for _, row := range rows {
+		if row.Course.State == rules.Approved {
+			approved[row.Year] = append(approved[row.Year], row)
+			pcns = append(pcns, row.PCNCode)
+		}
+	}
+	out := make(map[yearKey]yearMoney)
+	if len(pcns) == 0 {
+		return out, nil
+	}
+	lines, err := store.PaidOf(ctx, q, inOrder(pcns))
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		key := yearKey{line.PCNCode, line.Year}
+		held := out[key]
+		if held.paid, err = held.paid.Add(line.Amount); err != nil {
+			return nil, err
+		}
+		out[key] = held
+	}
+	for year, of := range approved {
+		if err := s.correctionsNow(ctx, q, year, of, results, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// correctionsNow works out what corrections of approved years would come to. What is approved and waits for a close counts as paid.
+func (s *Service) correctionsNow(
+	ctx context.Context, q sqldb.Querier, year period.FinancialYear, rows []store.AchievementRow, results map[string]store.ResultRow, out map[yearKey]yearMoney,
+) error {
+	pcns := make([]string, len(rows))
+	for i := range rows {
+		pcns[i] = rows[i].PCNCode
+	}
+	corrections, err := store.CorrectionsOf(ctx, q, year, inOrder(pcns))
+	if err != nil {
+		return err
+	}
+	due, of := make([]money.Pence, len(rows)), make([]store.ResultRow, len(rows))
+	for i := range rows {
+		of[i] = results[rows[i].ResultID]
+		due[i] = out[yearKey{rows[i].PCNCode, year}].paid
+		if rows[i].ScheduleID == "" {
+			due[i] += of[i].Due
+		}
+		for _, c := range corrections {
+			if c.PCNCode != rows[i].PCNCode || c.State != store.CorrectionApproved {
+				continue
+			}
+			if of[i], err = store.Result(ctx, q, c.ResultID); err != nil {
+				return err
+			}
+			if c.ScheduleID == "" {
+				due[i] += c.Amount
+			}
+		}
+	}
+	bases := make([]basis, len(rows))
+	for i := range rows {
+		if bases[i], err = basisOf(of[i]); err != nil {
+			return err
+		}
+		bases[i].commissioner, bases[i].figures, bases[i].counts = rows[i].CommissionerCode, latest, latest
+	}
+	all, err := s.workOut(ctx, q, bases)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if !all[i].result.Whole() {
+			continue
+		}
+		difference, err := all[i].result.Due.Sub(due[i])
+		if err != nil {
+			return err
+		}
+		amount := int64(difference)
+		key := yearKey{rows[i].PCNCode, year}
+		out[key] = yearMoney{out[key].paid, &amount}
+	}
+	return nil
+}
