@@ -27,12 +27,22 @@ func parseYear(field, text string) (period.FinancialYear, error) {
 	return year, nil
 }
 
+// yearText writes a financial year as messages do.
+func yearText(year period.FinancialYear) string { return strings.Replace(year.String(), "/", "-", 1) }
+
 func parseDate(field, text string) (period.Date, error) {
 	day, err := period.ParseDate(text)
 	if err != nil {
 		return day, fault.New(fault.Invalid, reasonDateMalformed, "%s: %v", field, err).At(field, err.Error())
 	}
 	return day, nil
+}
+
+func optionalDate(field, text string) (period.Date, error) {
+	if text == "" {
+		return period.Date{}, nil
+	}
+	return parseDate(field, text)
 }
 
 func timestamp(micros int64) *timestamppb.Timestamp {

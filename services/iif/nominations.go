@@ -105,7 +105,7 @@ func (s *Service) placeOf(ctx context.Context, code string, day period.Date) (lo
 	if err != nil {
 		return "", "", err
 	}
-	r := reader{}
+	r := textReader{}
 	best := make(map[registerv1.RelationshipKind]*registerv1.Relationship)
 	for _, relationship := range organisation.GetRelationships() {
 		from, to := r.date(relationship.GetEffectiveFrom()), r.date(relationship.GetEffectiveTo())

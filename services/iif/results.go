@@ -42,9 +42,6 @@ func fundYear(field, text string) (period.FinancialYear, error) {
 	return year, err
 }
 
-// firstYear is the first in which the fund pays.
-const firstYear = period.FinancialYear(2020)
-
 // CalculateYear works the year of every PCN out that a commissioner owes: see the contract. The register's picture is fetched before the
 // transaction; if another calculation came between, it starts again.
 func (s *Service) CalculateYear(ctx context.Context, req *iifv1.CalculateYearRequest) (*iifv1.CalculateYearResponse, error) {
@@ -454,7 +451,7 @@ func (w *worked) waiting() []string {
 // basisOf reads what a kept result rests on.
 func basisOf(row store.ResultRow) (basis, error) {
 	of := row.Basis
-	r := reader{}
+	r := textReader{}
 	out := basis{
 		pcn: row.PCNCode, pcnName: of.GetPcnName(), commissioner: row.CommissionerCode, year: row.Year, on: r.date(of.GetAchievedOn()),
 		members: of.GetPracticeCodes(), list: registered(r.exact(of.GetListSize()), of.GetSnapshotId()),

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
 const defaultPage = 100
@@ -25,4 +26,12 @@ func visible(ctx context.Context, asked string) ([]string, error) {
 	default:
 		return nil, fault.New(fault.NotFound, auth.ReasonNotFound, "there is no commissioner %q that you may see", asked).With("commissioner_code", asked)
 	}
+}
+
+// orEngland is the commissioner that a change holds for; an empty one is all of England.
+func orEngland(commissioner string) string {
+	if commissioner == "" {
+		return rules.England
+	}
+	return commissioner
 }

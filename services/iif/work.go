@@ -26,9 +26,6 @@ import (
 // nothingYet asks for what stood before anything came, where latest would ask for all that came since.
 const nothingYet int64 = -1
 
-// seededBy is the author of the figures that come with the suite.
-const seededBy = "published tables"
-
 // chunk is how many PCNs a core works out at a time.
 const chunk = 16
 
@@ -81,7 +78,7 @@ func (s *Service) bases(ctx context.Context, commissioner string, year period.Fi
 		return nil, err
 	}
 	var out []basis
-	r := reader{}
+	r := textReader{}
 	for _, pcn := range snapshot.GetPcns() {
 		opened, closed := r.date(pcn.GetOpened()), r.date(pcn.GetClosed())
 		if !pcn.GetOwed() || opened.After(day) || (!closed.IsZero() && closed.Before(day)) || (len(pcns) > 0 && !slices.Contains(pcns, pcn.GetPcnCode())) {
@@ -112,13 +109,13 @@ func registered(value *big.Rat, snapshot string) rules.Given {
 	return rules.Given{Value: value, Origin: working.Origin{Kind: working.FromSnapshot, Ref: snapshot, Source: "register snapshot"}}
 }
 
-// reader reads texts of messages and keeps the first failure.
-type reader struct{ err error }
+// textReader reads texts of messages and keeps the first failure.
+type textReader struct{ err error }
 
-func (r *reader) date(text string) period.Date { return readText(r, text, period.ParseDate) }
-func (r *reader) exact(text string) *big.Rat   { return readText(r, text, money.ParseExact) }
+func (r *textReader) date(text string) period.Date { return readText(r, text, period.ParseDate) }
+func (r *textReader) exact(text string) *big.Rat   { return readText(r, text, money.ParseExact) }
 
-func readText[T any](r *reader, text string, read func(string) (T, error)) T {
+func readText[T any](r *textReader, text string, read func(string) (T, error)) T {
 	var none T
 	if text == "" || r.err != nil {
 		return none
@@ -133,7 +130,7 @@ func readText[T any](r *reader, text string, read func(string) (T, error)) T {
 
 // registered adds up the registered patients of the practices that take part, or takes the figure supplied for the PCN where they have
 // none. It is nil where one of them lacks its figure.
-func (r *reader) registered(pcn *registerv1.SnapshotPcn) (total *big.Rat) {
+func (r *textReader) registered(pcn *registerv1.SnapshotPcn) (total *big.Rat) {
 	add := func(populations []*registerv1.SnapshotPopulation) bool {
 		for _, p := range populations {
 			value := r.exact(p.GetValue())
@@ -252,7 +249,7 @@ func (s *Service) grounds(ctx context.Context, q sqldb.Querier, all []basis, par
 	for i := range g.terms.Indicators {
 		g.at[g.terms.Indicators[i].Code] = i
 	}
-	if g.authors, err = store.Authors(ctx, q, figuresOf(g.terms), g.terms.Version.Rounding.SettingIDs, seededBy); err != nil {
+	if g.authors, err = store.Authors(ctx, q, governingFigures(g.terms), g.terms.Version.Rounding.SettingIDs, seededBy); err != nil {
 		return nil, err
 	}
 	if first.counts == nothingYet {
@@ -266,8 +263,8 @@ func (s *Service) grounds(ctx context.Context, q sqldb.Querier, all []basis, par
 	return g, err
 }
 
-// figuresOf names the versions of figures that govern a year.
-func figuresOf(t *rules.Terms) []string {
+// governingFigures names the versions of figures that govern a year.
+func governingFigures(t *rules.Terms) []string {
 	out := []string{t.Version.ID}
 	add := func(held rules.Held) {
 		if held.Value != nil {

@@ -55,6 +55,9 @@ func DeadlineOf(s *Scheme, q Query) (period.Date, bool) {
 	return period.Date{}, false
 }
 
+// RunsOf returns the runs and the deadline of a year that may be relied on, by day of payment.
+func RunsOf(s *Scheme, q Query) []*Run { return s.runs(q) }
+
 // runs returns the governing rows of a year that may be relied on. A year has one run for each month in which it pays, and one
 // deadline: a row for the same month corrects another.
 func (s *Scheme) runs(q Query) []*Run {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"math/big"
 	"slices"
 
@@ -157,25 +158,40 @@ func known[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) b
 	return out
 }
 
-// version finds the version that began last before or on the day. A candidate takes the place only of what is not known.
-func (s *Scheme) version(q Query) *Version {
+// VersionsOf returns the row that governs each version of a year for a commissioner, by first day. The day of the query plays no part.
+func VersionsOf(s *Scheme, q Query) []*Version {
 	figure := func(v *Version) *Figure { return &v.Figure }
 	byID := make(map[string][]*Version)
 	for _, row := range known(s.Versions, figure, q, func(v *Version) bool { return v.Year == q.Year }) {
 		byID[row.VersionID] = append(byID[row.VersionID], row)
 	}
-	var stands, candidate *Version
+	out := make([]*Version, 0, len(byID))
 	for _, rows := range byID {
-		row := governing(rows, figure)
-		best := &stands
-		if row.Confidence == working.Candidate {
-			best = &candidate
+		out = append(out, governing(rows, figure))
+	}
+	slices.SortFunc(out, func(a, b *Version) int {
+		own := func(v *Version) bool { return v.CommissionerCode != England }
+		if order := a.From.Compare(b.From); order != 0 || own(a) == own(b) {
+			return cmp.Or(order, cmp.Compare(a.VersionID, b.VersionID))
 		}
-		if row.From.After(q.On) || (*best != nil && row.From.Before((*best).From)) {
-			continue
+		if own(b) {
+			return -1
 		}
-		if *best == nil || row.From.After((*best).From) || row.follows(&(*best).Figure) {
-			*best = row
+		return 1
+	})
+	return out
+}
+
+// version finds the version that began last before or on the day. A candidate takes the place only of what is not known.
+func (s *Scheme) version(q Query) *Version {
+	var stands, candidate *Version
+	for _, row := range VersionsOf(s, q) {
+		switch {
+		case row.From.After(q.On):
+		case row.Confidence == working.Candidate:
+			candidate = row
+		default:
+			stands = row
 		}
 	}
 	if candidate != nil && (stands == nil || !stands.Confidence.Payable()) {
@@ -183,6 +199,20 @@ func (s *Scheme) version(q Query) *Version {
 	}
 	return stands
 }
+
+// IndicatorsOf returns the row that governs each indicator of a version for a commissioner, in the order of their first rows.
+func IndicatorsOf(s *Scheme, q Query, versionID string) []*Indicator {
+	return s.indicators(q, versionID)
+}
+
+// ValueOf returns the value that governs a key for a commissioner, or its absence.
+func ValueOf(s *Scheme, q Query, key Key) Held {
+	figure := func(v *Value) *Figure { return &v.Figure }
+	return Held{key, governing(known(s.Values, figure, q, func(v *Value) bool { return v.Key == key }), figure)}
+}
+
+// OverrideOf returns the override that governs an indicator in the query's year; nil where there is none, or it was withdrawn.
+func OverrideOf(s *Scheme, q Query, code string) *Override { return s.override(q, code) }
 
 // indicators returns the rows of a version that hold, in the order of the table.
 func (s *Scheme) indicators(q Query, versionID string) []*Indicator {
