@@ -41,7 +41,7 @@ func (r *Report) Whole() bool {
 
 // Check reads a file whole and reports on it. A file that cannot be read at all is an Invalid fault.
 func (s *Spooled) Check(o Options) (*Report, error) {
-	r, err := newReader(s.open(), o)
+	r, err := newReader(s.Open(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *Spooled) BadRows(o Options) iter.Seq2[Bad, error] {
 
 func (s *Spooled) outcomes(o Options) iter.Seq2[outcome, error] {
 	return func(yield func(outcome, error) bool) {
-		r, err := newReader(s.open(), o)
+		r, err := newReader(s.Open(), o)
 		if err != nil {
 			yield(outcome{}, err)
 			return

@@ -4,19 +4,9 @@
 package files
 
 import (
-	"bufio"
-	"compress/flate"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"syscall"
 
-	"github.com/pcnfunding/pcnfunding/pkg/fault"
-	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/upload"
 	"github.com/pcnfunding/pcnfunding/services/register/internal/rules"
 )
 
@@ -33,123 +23,20 @@ const (
 
 // Spooled is a file on disk, as it was sent but decompressed.
 type Spooled struct {
-	file *os.File
-	// SHA256 is the hash of the decompressed bytes, in hexadecimal.
-	SHA256 string
-	// Bytes is the size after decompression.
-	Bytes int64
+	*upload.Spooled
 	// kept holds the good rows found by Check, if they are few enough.
 	kept []*Row
 }
 
-// Spool copies a stream to a temporary file in dir (the system's if empty), decompressing gzip, which it knows by its first
-// bytes. Damaged compression, lines beyond MaxLine and files beyond MaxBytes are Invalid faults; a full disk is a Busy one.
-// Errors of the stream come back as they are. The file has no name any more when Spool returns, so that a crash leaves none.
-func Spool(stream io.Reader, dir string) (_ *Spooled, err error) {
-	file, err := os.CreateTemp(dir, "pcnfunding-import-*.csv")
+// Spool copies a stream to a temporary file in dir (the system's if empty), as upload.Spool does. Lines beyond MaxLine and files beyond
+// MaxBytes are Invalid faults too.
+func Spool(stream io.Reader, dir string) (*Spooled, error) {
+	spooled, err := upload.Spool(stream, upload.SpoolOptions{
+		Dir: dir, MaxBytes: MaxBytes, Reason: rules.ReasonFileDamaged,
+		Through: func(content io.Reader) io.Reader { return &guard{r: content, limit: MaxLine} },
+	})
 	if err != nil {
-		return nil, diskFault(err)
-	}
-	s := &Spooled{file: file}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	if err := os.Remove(file.Name()); err != nil {
-		return nil, fmt.Errorf("unlink the spooled file: %w", err)
-	}
-	source := &noted{r: stream}
-	content, err := decompressed(source)
-	if err != nil {
-		return nil, source.explain(err)
-	}
-	hash := sha256.New()
-	out := &diskWriter{w: bufio.NewWriterSize(file, 1<<16)}
-	s.Bytes, err = io.Copy(io.MultiWriter(hash, out), &guard{r: io.LimitReader(content, MaxBytes+1), limit: MaxLine})
-	if err == nil {
-		err = out.flush()
-	}
-	if err != nil {
-		return nil, source.explain(err)
-	}
-	if s.Bytes > MaxBytes {
-		return nil, fault.New(fault.Invalid, rules.ReasonFileDamaged, "the file is larger than %d bytes after decompression", MaxBytes).
-			With("limit_bytes", MaxBytes)
-	}
-	s.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return s, nil
-}
-
-// Close gives up the content.
-func (s *Spooled) Close() error {
-	if err := s.file.Close(); err != nil {
-		return fmt.Errorf("close the spooled file: %w", err)
-	}
-	return nil
-}
-
-// open returns the content from its start.
-func (s *Spooled) open() io.Reader { return io.NewSectionReader(s.file, 0, s.Bytes) }
-
-// decompressed looks at the first bytes of a stream and reads through gzip if they say so.
-func decompressed(stream io.Reader) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(stream, 1<<16)
-	magic, err := buffered.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return buffered, nil
-	}
-	return gzip.NewReader(buffered)
-}
-
-// noted keeps the error of a stream, so that a broken upload is told from damaged compression.
-type noted struct {
-	r   io.Reader
-	err error
-}
-
-func (n *noted) Read(p []byte) (int, error) {
-	count, err := n.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		n.err = err
-	}
-	return count, err
-}
-
-// explain turns an error met while spooling into what the caller may see.
-func (n *noted) explain(err error) error {
-	var corrupt flate.CorruptInputError
-	switch {
-	case n.err != nil:
-		return n.err
-	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-		errors.As(err, &corrupt):
-		return fault.New(fault.Invalid, rules.ReasonFileDamaged, "the gzip compression of the file is damaged or ends too early").Because(err)
-	default:
-		return err
-	}
-}
-
-// diskWriter turns the errors of the temporary file into faults.
-type diskWriter struct{ w *bufio.Writer }
-
-func (d *diskWriter) Write(p []byte) (int, error) {
-	n, err := d.w.Write(p)
-	return n, diskFault(err)
-}
-
-func (d *diskWriter) flush() error { return diskFault(d.w.Flush()) }
-
-func diskFault(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fault.New(fault.Busy, sqldb.ReasonStorageFull, "there is no room to take the file in").Because(err)
-	default:
-		return fmt.Errorf("spool the file: %w", err)
-	}
+	return &Spooled{Spooled: spooled}, nil
 }
