@@ -74,4 +74,22 @@ const (
 	ReasonSettingInvalid   = "SETTING_INVALID"
 	ReasonPaidTwice        = "PAID_TWICE"
 	ReasonResultIncomplete = "RESULT_INCOMPLETE"
+
+	// Files of counts.
+	ReasonFileEmpty             = "FILE_EMPTY"
+	ReasonLayoutUnknown         = "LAYOUT_UNKNOWN"
+	ReasonLayoutMismatch        = "LAYOUT_MISMATCH"
+	ReasonNamesConflict         = "NAMES_CONFLICT"
+	ReasonRowDamaged            = "ROW_DAMAGED"
+	ReasonRowRagged             = "ROW_RAGGED"
+	ReasonLineTooLong           = "LINE_TOO_LONG"
+	ReasonValueMissing          = "VALUE_MISSING"
+	ReasonValueNotAllowed       = "VALUE_NOT_ALLOWED"
+	ReasonDateMalformed         = "DATE_MALFORMED"
+	ReasonYearUnknown           = "YEAR_UNKNOWN"
+	ReasonYearMismatch          = "YEAR_MISMATCH"
+	ReasonOrganisationMalformed = "ORGANISATION_MALFORMED"
+	ReasonOrganisationMismatch  = "ORGANISATION_MISMATCH"
+	ReasonFieldUnknown          = "FIELD_UNKNOWN"
+	ReasonFieldRoleUnknown      = "FIELD_ROLE_UNKNOWN"
 )
