@@ -1,0 +1,87 @@
+package feed
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
+)
+
+// maxLine bounds a line in bytes: the longest sentence of a field map has under a thousand letters.
+const maxLine = 16 << 10
+
+// spoiled begins a line that stands for one that cannot be read. It is in no text, because NUL spoils a line too.
+const spoiled = "\x00"
+
+// lines passes a file on line by line, in UTF-8 and without byte order mark, such that each line is a whole record of CSV: one that
+// is too long, or that a quotation mark would join to the next, becomes a spoiled line that says why.
+type lines struct {
+	in   *bufio.Reader
+	rest []byte // of the line at hand, not yet passed on
+	own  []byte // holds a line that is not as it came
+	more bool   // the first line is past
+}
+
+func newLines(r io.Reader) *lines { return &lines{in: bufio.NewReaderSize(r, maxLine)} }
+
+// Read implements io.Reader.
+func (l *lines) Read(p []byte) (int, error) {
+	for len(l.rest) == 0 {
+		if err := l.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}
+
+func (l *lines) next() error {
+	line, err := l.in.ReadSlice('\n')
+	if !l.more {
+		l.more = true
+		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	}
+	long := errors.Is(err, bufio.ErrBufferFull)
+	switch {
+	case !long && err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)):
+		return err
+	case long:
+		l.spoil(rules.ReasonLineTooLong, line)
+	case bytes.Count(line, []byte{'"'})%2 != 0 || bytes.IndexByte(line, 0) >= 0:
+		l.spoil(rules.ReasonRowDamaged, line)
+	case !utf8.Valid(line):
+		l.rest = l.utf8(line)
+	default:
+		l.rest = line
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = l.in.ReadSlice('\n')
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// spoil keeps why a line cannot be read, and the start of it.
+func (l *lines) spoil(reason string, line []byte) {
+	start := strings.NewReplacer("\x00", "", `"`, "", "\r", "", "\n", "").Replace(strings.ToValidUTF8(string(line), "\ufffd"))
+	l.rest = []byte(spoiled + reason + "," + money.Clip(start) + "\n")
+}
+
+// utf8 reads a line as Windows-1252, which older files are in.
+func (l *lines) utf8(line []byte) []byte {
+	l.own = l.own[:0]
+	for _, b := range line {
+		l.own = utf8.AppendRune(l.own, charmap.Windows1252.DecodeByte(b))
+	}
+	return l.own
+}
