@@ -58,7 +58,7 @@ CREATE TABLE field_names (
 );
 
 -- Every version of the counts of an indicator of an organisation on a day; the one of the greatest position among those of England and
--- of a commissioner stands for it.
+-- of a commissioner stands for it. A version is whole, whatever part of it a file brought, and has a position of its own.
 CREATE TABLE counts (
     organisation_code  TEXT NOT NULL,
     financial_year     TEXT NOT NULL,
@@ -68,26 +68,32 @@ CREATE TABLE counts (
     commissioner_code  TEXT NOT NULL,
     source_id          TEXT NOT NULL,
     defaulted          BOOLEAN NOT NULL,
+    -- 1 is yes and 2 no to a question; 0 is none, as for whatever is counted.
+    answer             BIGINT NOT NULL,
     body               BYTEA NOT NULL,
     reason             TEXT NOT NULL,
     recorded_by        TEXT NOT NULL,
     recorded_at        BIGINT NOT NULL,
     PRIMARY KEY (financial_year, achieved_on, organisation_code, indicator_code, position)
 );
+CREATE UNIQUE INDEX counts_by_position ON counts (position);
+-- Answers stand beyond their day.
+CREATE INDEX counts_answers ON counts (financial_year, achieved_on, organisation_code) WHERE answer <> 0;
 
--- Rows of a file on their way to counts: files come in any order, and counts are of whole indicators.
+-- Rows of a file on their way to counts: files come in any order, and counts are of whole indicators. One import at a time holds the
+-- table, and leaves it empty.
 CREATE TABLE import_cells (
-    import_id          TEXT NOT NULL,
     organisation_code  TEXT NOT NULL,
-    financial_year     TEXT NOT NULL,
     achieved_on        TEXT NOT NULL,
     indicator_code     TEXT NOT NULL,
     measure            BIGINT NOT NULL,
     field              TEXT NOT NULL,
+    -- -1 where the count is hidden.
     value              BIGINT NOT NULL,
     defaulted          BOOLEAN NOT NULL,
     line               BIGINT NOT NULL
 );
+CREATE INDEX import_cells_by_organisation ON import_cells (organisation_code);
 
 -- What a year came to, and what it rests on: members, list, and the last figure and count it knew. Its working follows from those.
 CREATE TABLE results (
