@@ -31,6 +31,8 @@ type Service struct {
 	register registerv1.RegisterServiceClient
 	logger   *slog.Logger
 	held     heldScheme
+	// calculate works the years of a close out again.
+	calculate func(ctx context.Context, q sqldb.Querier, all []basis) ([]worked, error)
 }
 
 // New makes the service over a migrated database and seeds its figures: versions the database lacks are added, none is changed.
@@ -39,6 +41,7 @@ type Service struct {
 func New(ctx context.Context, deps Deps) (*Service, error) {
 	deps.DB.TrustLocks()
 	s := &Service{db: deps.DB, register: deps.Register, logger: deps.Logger}
+	s.calculate = s.work
 	if err := s.seed(ctx); err != nil {
 		return nil, err
 	}
