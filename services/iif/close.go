@@ -339,7 +339,8 @@ func (s *Service) decideMonth(ctx context.Context, q sqldb.Querier, c *closing, 
 		return nil, err
 	}
 	d.corrections = slices.DeleteFunc(corrections, func(row store.DueCorrection) bool {
-		return !c.owes(row.Debt) || !(row.YearScheduled || d.takes(row.Debt))
+		follows := row.YearScheduled || d.takes(row.Debt)
+		return !follows || !c.owes(row.Debt)
 	})
 	unpaid, err := store.LinesWithoutPayee(ctx, q, c.payable())
 	if err != nil {
@@ -355,8 +356,8 @@ func (s *Service) decideMonth(ctx context.Context, q sqldb.Querier, c *closing, 
 	if d.before, err = scheduledBefore(ctx, q, d.subjects()); err != nil {
 		return nil, err
 	}
-	d.lines, err = linesOf(c, d)
-	return d, err
+	d.lines = linesOf(c, d)
+	return d, nil
 }
 
 // takes tells whether the close takes a year up.

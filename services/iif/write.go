@@ -33,7 +33,7 @@ const (
 )
 
 // linesOf makes a line of each that is due, in order of line id.
-func linesOf(c *closing, d *decision) ([]store.ScheduleLine, error) {
+func linesOf(c *closing, d *decision) []store.ScheduleLine {
 	networks := d.networks(c)
 	var lines []store.ScheduleLine
 	add := func(year period.FinancialYear, line *typev1.PaymentLine, steps *working.Working) {
@@ -73,7 +73,7 @@ func linesOf(c *closing, d *decision) ([]store.ScheduleLine, error) {
 		}
 	}
 	slices.SortFunc(lines, func(x, y store.ScheduleLine) int { return cmp.Compare(x.Message.GetLineId(), y.Message.GetLineId()) })
-	return lines, nil
+	return lines
 }
 
 // networks returns what is known of the PCNs that something is due to.
