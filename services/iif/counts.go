@@ -183,8 +183,6 @@ func countsYear(text string) (period.FinancialYear, error) {
 	return year, nil
 }
 
-func yearText(year period.FinancialYear) string { return strings.Replace(year.String(), "/", "-", 1) }
-
 // countsDay reads a day of a year.
 func countsDay(text string, year period.FinancialYear) (period.Date, error) {
 	day, err := period.ParseDate(text)

@@ -218,7 +218,7 @@ func (f *countsFile) check(today period.Date) (err error) {
 			if row.Defaulted {
 				f.defaulted++
 			}
-			if cellOf(&row).State == rules.Suppressed {
+			if fedCell(&row).State == rules.Suppressed {
 				f.suppressed++
 			}
 			return nil
@@ -318,9 +318,9 @@ func lineField(line int64, column string) string {
 	return field
 }
 
-// cellOf is a row as a cell of its indicator. A count that a publication rounds is kept as hidden: what it was is not known, and it
+// fedCell is a row as a cell of its indicator. A count that a publication rounds is kept as hidden: what it was is not known, and it
 // never pays.
-func cellOf(row *feed.Row) store.Cell {
+func fedCell(row *feed.Row) store.Cell {
 	out := store.Cell{Measure: row.Measure, Field: row.Field, Cell: row.Cell, Defaulted: row.Defaulted}
 	switch {
 	case row.Measure == feed.Answer:

@@ -77,7 +77,7 @@ var errStageEnded = errors.New("the database takes no more rows")
 func (t *intake) staged() iter.Seq2[store.StagedCell, error] {
 	return func(yield func(store.StagedCell, error) bool) {
 		_, err := t.read(func(row feed.Row) error {
-			cell := store.StagedCell{CountKey: store.CountKey{Organisation: row.Organisation, On: row.AchievedOn, Indicator: row.Code}, Cell: cellOf(&row), Line: row.Line}
+			cell := store.StagedCell{CountKey: store.CountKey{Organisation: row.Organisation, On: row.AchievedOn, Indicator: row.Code}, Cell: fedCell(&row), Line: row.Line}
 			if !yield(cell, nil) {
 				return errStageEnded
 			}

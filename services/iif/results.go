@@ -66,7 +66,7 @@ func (s *Service) CalculateYear(ctx context.Context, req *iifv1.CalculateYearReq
 				With("commissioner", c.commissioner).With("on", judgedOn(year))
 		}
 		out, err := change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*iifv1.CalculateYearResponse, error) {
-			return s.calculate(ctx, tx, c)
+			return s.calculateAll(ctx, tx, c)
 		})
 		if !errors.Is(err, errInputsMoved) {
 			return out, err
@@ -85,8 +85,8 @@ type calculation struct {
 	results      map[string]store.ResultRow      // by identifier
 }
 
-// calculate holds off whoever changes figures or counts: their change would not find the years that are being opened.
-func (s *Service) calculate(ctx context.Context, tx *change.Tx, c *calculation) (*iifv1.CalculateYearResponse, error) {
+// calculateAll holds off whoever changes figures or counts: their change would not find the years that are being opened.
+func (s *Service) calculateAll(ctx context.Context, tx *change.Tx, c *calculation) (*iifv1.CalculateYearResponse, error) {
 	if err := tx.LockAll(ctx, []string{figuresLock, countsLock}); err != nil {
 		return nil, err
 	}

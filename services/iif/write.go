@@ -60,7 +60,7 @@ func linesOf(c *closing, d *decision) []store.ScheduleLine {
 			line.Holds = []*typev1.Hold{hold}
 		}
 		if line.GetAdjustsLineId() != "" {
-			line.AdjustmentCause = causeOf(due)
+			line.AdjustmentCause = adjustmentCause(due)
 		}
 		for _, held := range due.Held {
 			back := proto.CloneOf(line)
@@ -91,8 +91,8 @@ func (d *decision) networks(c *closing) map[string]owedPCN {
 	return out
 }
 
-// causeOf tells why a line adds to what was scheduled for the same.
-func causeOf(due *rules.DueLine) typev1.AdjustmentCause {
+// adjustmentCause tells why a line adds to what was scheduled for the same.
+func adjustmentCause(due *rules.DueLine) typev1.AdjustmentCause {
 	switch {
 	case len(due.Held) == 0 && due.Years == 0:
 		return typev1.AdjustmentCause_ADJUSTMENT_CAUSE_YEAR_CORRECTED
