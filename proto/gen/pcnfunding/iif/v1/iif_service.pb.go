@@ -4221,7 +4221,7 @@ var File_pcnfunding_iif_v1_iif_service_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_iif_v1_iif_service_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/iif/v1/iif_service.proto\x12\x11pcnfunding.iif.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dpcnfunding/iif/v1/count.proto\x1a\x1epcnfunding/iif/v1/figure.proto\x1a\x1epcnfunding/iif/v1/result.proto\x1a pcnfunding/iif/v1/standing.proto\x1a\"pcnfunding/options/v1/access.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\x9f\x02\n" +
+	"#pcnfunding/iif/v1/iif_service.proto\x12\x11pcnfunding.iif.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dpcnfunding/iif/v1/count.proto\x1a\x1epcnfunding/iif/v1/figure.proto\x1a\x1dpcnfunding/iif/v1/quote.proto\x1a\x1epcnfunding/iif/v1/result.proto\x1a pcnfunding/iif/v1/standing.proto\x1a\"pcnfunding/options/v1/access.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a)pcnfunding/type/v1/payment_schedule.proto\"\x9f\x02\n" +
 	"\x10GetSchemeRequest\x12A\n" +
 	"\x0efinancial_year\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\x12D\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12A\n" +
@@ -4590,7 +4590,7 @@ const file_pcnfunding_iif_v1_iif_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x8d4\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xefA\n" +
 	"\n" +
 	"IifService\x12\x8f\x01\n" +
 	"\tGetScheme\x12#.pcnfunding.iif.v1.GetSchemeRequest\x1a\x1e.pcnfunding.iif.v1.SchemeTerms\"=\xca\xc1\x18\f\n" +
@@ -4678,7 +4678,29 @@ const file_pcnfunding_iif_v1_iif_service_proto_rawDesc = "" +
 	"\aGetLine\x12!.pcnfunding.iif.v1.GetLineRequest\x1a .pcnfunding.iif.v1.ExplainedLine\".\xca\xc1\x18\v\n" +
 	"\a\x01\x02\x06\x05\b\x03\x04\x10\x05\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/iif/lines/{line_id}\x12\x8d\x01\n" +
 	"\x10ListAuditEntries\x12*.pcnfunding.iif.v1.ListAuditEntriesRequest\x1a+.pcnfunding.iif.v1.ListAuditEntriesResponse\" \xca\xc1\x18\a\n" +
-	"\x03\x06\a\x02\x10\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/iif/auditBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
+	"\x03\x06\a\x02\x10\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/iif/audit\x12\x9a\x01\n" +
+	"\x0eQuoteIndicator\x12(.pcnfunding.iif.v1.QuoteIndicatorRequest\x1a).pcnfunding.iif.v1.QuoteIndicatorResponse\"3\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/iif/quotes/indicator\x12\x86\x01\n" +
+	"\tQuoteYear\x12#.pcnfunding.iif.v1.QuoteYearRequest\x1a$.pcnfunding.iif.v1.QuoteYearResponse\".\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/iif/quotes/year\x12\x8e\x01\n" +
+	"\vQuotePoints\x12%.pcnfunding.iif.v1.QuotePointsRequest\x1a&.pcnfunding.iif.v1.QuotePointsResponse\"0\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/iif/quotes/points\x12\x96\x01\n" +
+	"\rQuotePatients\x12'.pcnfunding.iif.v1.QuotePatientsRequest\x1a(.pcnfunding.iif.v1.QuotePatientsResponse\"2\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/iif/quotes/patients\x12\xa2\x01\n" +
+	"\x10QuoteAdjustments\x12*.pcnfunding.iif.v1.QuoteAdjustmentsRequest\x1a+.pcnfunding.iif.v1.QuoteAdjustmentsResponse\"5\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/iif/quotes/adjustments\x12\xbb\x01\n" +
+	"\x16QuoteStandardisedCount\x120.pcnfunding.iif.v1.QuoteStandardisedCountRequest\x1a1.pcnfunding.iif.v1.QuoteStandardisedCountResponse\"<\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/iif/quotes/standardised-count\x12\xa2\x01\n" +
+	"\x10QuoteSubmissions\x12*.pcnfunding.iif.v1.QuoteSubmissionsRequest\x1a+.pcnfunding.iif.v1.QuoteSubmissionsResponse\"5\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/iif/quotes/submissions\x12\xa2\x01\n" +
+	"\x10QuotePublication\x12*.pcnfunding.iif.v1.QuotePublicationRequest\x1a+.pcnfunding.iif.v1.QuotePublicationResponse\"5\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/iif/quotes/publication\x12\xa3\x01\n" +
+	"\x10QuotePaymentRuns\x12*.pcnfunding.iif.v1.QuotePaymentRunsRequest\x1a+.pcnfunding.iif.v1.QuotePaymentRunsResponse\"6\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/iif/quotes/payment-runs\x12\x8e\x01\n" +
+	"\vQuoteCourse\x12%.pcnfunding.iif.v1.QuoteCourseRequest\x1a&.pcnfunding.iif.v1.QuoteCourseResponse\"0\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/iif/quotes/course\x12\xab\x01\n" +
+	"\x12QuoteNationalValue\x12,.pcnfunding.iif.v1.QuoteNationalValueRequest\x1a-.pcnfunding.iif.v1.QuoteNationalValueResponse\"8\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/iif/quotes/national-valueBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
 
 var (
 	file_pcnfunding_iif_v1_iif_service_proto_rawDescOnce sync.Once
@@ -4694,212 +4716,256 @@ func file_pcnfunding_iif_v1_iif_service_proto_rawDescGZIP() []byte {
 
 var file_pcnfunding_iif_v1_iif_service_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_pcnfunding_iif_v1_iif_service_proto_goTypes = []any{
-	(*GetSchemeRequest)(nil),          // 0: pcnfunding.iif.v1.GetSchemeRequest
-	(*ListFiguresRequest)(nil),        // 1: pcnfunding.iif.v1.ListFiguresRequest
-	(*ListFiguresResponse)(nil),       // 2: pcnfunding.iif.v1.ListFiguresResponse
-	(*AddFigureRequest)(nil),          // 3: pcnfunding.iif.v1.AddFigureRequest
-	(*ConfirmFigureRequest)(nil),      // 4: pcnfunding.iif.v1.ConfirmFigureRequest
-	(*ListSettingsRequest)(nil),       // 5: pcnfunding.iif.v1.ListSettingsRequest
-	(*ListSettingsResponse)(nil),      // 6: pcnfunding.iif.v1.ListSettingsResponse
-	(*SetSettingRequest)(nil),         // 7: pcnfunding.iif.v1.SetSettingRequest
-	(*CountsHeader)(nil),              // 8: pcnfunding.iif.v1.CountsHeader
-	(*ImportCountsRequest)(nil),       // 9: pcnfunding.iif.v1.ImportCountsRequest
-	(*ImportCountsResponse)(nil),      // 10: pcnfunding.iif.v1.ImportCountsResponse
-	(*GetImportRequest)(nil),          // 11: pcnfunding.iif.v1.GetImportRequest
-	(*ListImportsRequest)(nil),        // 12: pcnfunding.iif.v1.ListImportsRequest
-	(*ListImportsResponse)(nil),       // 13: pcnfunding.iif.v1.ListImportsResponse
-	(*RecordCountsRequest)(nil),       // 14: pcnfunding.iif.v1.RecordCountsRequest
-	(*AnswerIndicatorRequest)(nil),    // 15: pcnfunding.iif.v1.AnswerIndicatorRequest
-	(*ListCountsRequest)(nil),         // 16: pcnfunding.iif.v1.ListCountsRequest
-	(*ListCountsResponse)(nil),        // 17: pcnfunding.iif.v1.ListCountsResponse
-	(*CalculateYearRequest)(nil),      // 18: pcnfunding.iif.v1.CalculateYearRequest
-	(*CalculateYearResponse)(nil),     // 19: pcnfunding.iif.v1.CalculateYearResponse
-	(*GetAchievementRequest)(nil),     // 20: pcnfunding.iif.v1.GetAchievementRequest
-	(*ListAchievementsRequest)(nil),   // 21: pcnfunding.iif.v1.ListAchievementsRequest
-	(*ListAchievementsResponse)(nil),  // 22: pcnfunding.iif.v1.ListAchievementsResponse
-	(*GetResultRequest)(nil),          // 23: pcnfunding.iif.v1.GetResultRequest
-	(*NominateRequest)(nil),           // 24: pcnfunding.iif.v1.NominateRequest
-	(*DecideNominationRequest)(nil),   // 25: pcnfunding.iif.v1.DecideNominationRequest
-	(*EndNominationRequest)(nil),      // 26: pcnfunding.iif.v1.EndNominationRequest
-	(*ListNominationsRequest)(nil),    // 27: pcnfunding.iif.v1.ListNominationsRequest
-	(*ListNominationsResponse)(nil),   // 28: pcnfunding.iif.v1.ListNominationsResponse
-	(*DeclareAchievementRequest)(nil), // 29: pcnfunding.iif.v1.DeclareAchievementRequest
-	(*CommitReinvestmentRequest)(nil), // 30: pcnfunding.iif.v1.CommitReinvestmentRequest
-	(*AppealAchievementRequest)(nil),  // 31: pcnfunding.iif.v1.AppealAchievementRequest
-	(*DecideAppealRequest)(nil),       // 32: pcnfunding.iif.v1.DecideAppealRequest
-	(*AcceptAchievementRequest)(nil),  // 33: pcnfunding.iif.v1.AcceptAchievementRequest
-	(*ApprovePaymentRequest)(nil),     // 34: pcnfunding.iif.v1.ApprovePaymentRequest
-	(*ProposeCorrectionRequest)(nil),  // 35: pcnfunding.iif.v1.ProposeCorrectionRequest
-	(*DecideCorrectionRequest)(nil),   // 36: pcnfunding.iif.v1.DecideCorrectionRequest
-	(*GetCorrectionRequest)(nil),      // 37: pcnfunding.iif.v1.GetCorrectionRequest
-	(*ListCorrectionsRequest)(nil),    // 38: pcnfunding.iif.v1.ListCorrectionsRequest
-	(*ListCorrectionsResponse)(nil),   // 39: pcnfunding.iif.v1.ListCorrectionsResponse
-	(*GetStandingRequest)(nil),        // 40: pcnfunding.iif.v1.GetStandingRequest
-	(*ListStandingsRequest)(nil),      // 41: pcnfunding.iif.v1.ListStandingsRequest
-	(*ListStandingsResponse)(nil),     // 42: pcnfunding.iif.v1.ListStandingsResponse
-	(*QuoteCountsRequest)(nil),        // 43: pcnfunding.iif.v1.QuoteCountsRequest
-	(*QuoteCountsResponse)(nil),       // 44: pcnfunding.iif.v1.QuoteCountsResponse
-	(*CloseMonthRequest)(nil),         // 45: pcnfunding.iif.v1.CloseMonthRequest
-	(*PreviewMonthRequest)(nil),       // 46: pcnfunding.iif.v1.PreviewMonthRequest
-	(*GetScheduleRequest)(nil),        // 47: pcnfunding.iif.v1.GetScheduleRequest
-	(*ListSchedulesRequest)(nil),      // 48: pcnfunding.iif.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),     // 49: pcnfunding.iif.v1.ListSchedulesResponse
-	(*DownloadScheduleRequest)(nil),   // 50: pcnfunding.iif.v1.DownloadScheduleRequest
-	(*ReemitScheduleRequest)(nil),     // 51: pcnfunding.iif.v1.ReemitScheduleRequest
-	(*ReemitScheduleResponse)(nil),    // 52: pcnfunding.iif.v1.ReemitScheduleResponse
-	(*GetLineRequest)(nil),            // 53: pcnfunding.iif.v1.GetLineRequest
-	(*ExplainedLine)(nil),             // 54: pcnfunding.iif.v1.ExplainedLine
-	(*ListAuditEntriesRequest)(nil),   // 55: pcnfunding.iif.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),  // 56: pcnfunding.iif.v1.ListAuditEntriesResponse
-	(FigureKind)(0),                   // 57: pcnfunding.iif.v1.FigureKind
-	(*Figure)(nil),                    // 58: pcnfunding.iif.v1.Figure
-	(*SchemeValue)(nil),               // 59: pcnfunding.iif.v1.SchemeValue
-	(*SchemeVersion)(nil),             // 60: pcnfunding.iif.v1.SchemeVersion
-	(*SchemeIndicator)(nil),           // 61: pcnfunding.iif.v1.SchemeIndicator
-	(*NationalOverride)(nil),          // 62: pcnfunding.iif.v1.NationalOverride
-	(*PaymentRun)(nil),                // 63: pcnfunding.iif.v1.PaymentRun
-	(v1.Confidence)(0),                // 64: pcnfunding.type.v1.Confidence
-	(*SchemeSetting)(nil),             // 65: pcnfunding.iif.v1.SchemeSetting
-	(CountsLayout)(0),                 // 66: pcnfunding.iif.v1.CountsLayout
-	(*CountsImport)(nil),              // 67: pcnfunding.iif.v1.CountsImport
-	(*IndicatorCounts)(nil),           // 68: pcnfunding.iif.v1.IndicatorCounts
-	(Answer)(0),                       // 69: pcnfunding.iif.v1.Answer
-	(*CountVersion)(nil),              // 70: pcnfunding.iif.v1.CountVersion
-	(*v1.Refusal)(nil),                // 71: pcnfunding.type.v1.Refusal
-	(AchievementState)(0),             // 72: pcnfunding.iif.v1.AchievementState
-	(*Achievement)(nil),               // 73: pcnfunding.iif.v1.Achievement
-	(*Nomination)(nil),                // 74: pcnfunding.iif.v1.Nomination
-	(Verdict)(0),                      // 75: pcnfunding.iif.v1.Verdict
-	(*Correction)(nil),                // 76: pcnfunding.iif.v1.Correction
-	(*StandingRow)(nil),               // 77: pcnfunding.iif.v1.StandingRow
-	(*CountsEffect)(nil),              // 78: pcnfunding.iif.v1.CountsEffect
-	(*YearResult)(nil),                // 79: pcnfunding.iif.v1.YearResult
-	(*v1.PaymentSchedule)(nil),        // 80: pcnfunding.type.v1.PaymentSchedule
-	(*v1.PaymentLine)(nil),            // 81: pcnfunding.type.v1.PaymentLine
-	(*v1.AuditEntry)(nil),             // 82: pcnfunding.type.v1.AuditEntry
-	(*SchemeTerms)(nil),               // 83: pcnfunding.iif.v1.SchemeTerms
-	(*Standing)(nil),                  // 84: pcnfunding.iif.v1.Standing
-	(*httpbody.HttpBody)(nil),         // 85: google.api.HttpBody
+	(*GetSchemeRequest)(nil),               // 0: pcnfunding.iif.v1.GetSchemeRequest
+	(*ListFiguresRequest)(nil),             // 1: pcnfunding.iif.v1.ListFiguresRequest
+	(*ListFiguresResponse)(nil),            // 2: pcnfunding.iif.v1.ListFiguresResponse
+	(*AddFigureRequest)(nil),               // 3: pcnfunding.iif.v1.AddFigureRequest
+	(*ConfirmFigureRequest)(nil),           // 4: pcnfunding.iif.v1.ConfirmFigureRequest
+	(*ListSettingsRequest)(nil),            // 5: pcnfunding.iif.v1.ListSettingsRequest
+	(*ListSettingsResponse)(nil),           // 6: pcnfunding.iif.v1.ListSettingsResponse
+	(*SetSettingRequest)(nil),              // 7: pcnfunding.iif.v1.SetSettingRequest
+	(*CountsHeader)(nil),                   // 8: pcnfunding.iif.v1.CountsHeader
+	(*ImportCountsRequest)(nil),            // 9: pcnfunding.iif.v1.ImportCountsRequest
+	(*ImportCountsResponse)(nil),           // 10: pcnfunding.iif.v1.ImportCountsResponse
+	(*GetImportRequest)(nil),               // 11: pcnfunding.iif.v1.GetImportRequest
+	(*ListImportsRequest)(nil),             // 12: pcnfunding.iif.v1.ListImportsRequest
+	(*ListImportsResponse)(nil),            // 13: pcnfunding.iif.v1.ListImportsResponse
+	(*RecordCountsRequest)(nil),            // 14: pcnfunding.iif.v1.RecordCountsRequest
+	(*AnswerIndicatorRequest)(nil),         // 15: pcnfunding.iif.v1.AnswerIndicatorRequest
+	(*ListCountsRequest)(nil),              // 16: pcnfunding.iif.v1.ListCountsRequest
+	(*ListCountsResponse)(nil),             // 17: pcnfunding.iif.v1.ListCountsResponse
+	(*CalculateYearRequest)(nil),           // 18: pcnfunding.iif.v1.CalculateYearRequest
+	(*CalculateYearResponse)(nil),          // 19: pcnfunding.iif.v1.CalculateYearResponse
+	(*GetAchievementRequest)(nil),          // 20: pcnfunding.iif.v1.GetAchievementRequest
+	(*ListAchievementsRequest)(nil),        // 21: pcnfunding.iif.v1.ListAchievementsRequest
+	(*ListAchievementsResponse)(nil),       // 22: pcnfunding.iif.v1.ListAchievementsResponse
+	(*GetResultRequest)(nil),               // 23: pcnfunding.iif.v1.GetResultRequest
+	(*NominateRequest)(nil),                // 24: pcnfunding.iif.v1.NominateRequest
+	(*DecideNominationRequest)(nil),        // 25: pcnfunding.iif.v1.DecideNominationRequest
+	(*EndNominationRequest)(nil),           // 26: pcnfunding.iif.v1.EndNominationRequest
+	(*ListNominationsRequest)(nil),         // 27: pcnfunding.iif.v1.ListNominationsRequest
+	(*ListNominationsResponse)(nil),        // 28: pcnfunding.iif.v1.ListNominationsResponse
+	(*DeclareAchievementRequest)(nil),      // 29: pcnfunding.iif.v1.DeclareAchievementRequest
+	(*CommitReinvestmentRequest)(nil),      // 30: pcnfunding.iif.v1.CommitReinvestmentRequest
+	(*AppealAchievementRequest)(nil),       // 31: pcnfunding.iif.v1.AppealAchievementRequest
+	(*DecideAppealRequest)(nil),            // 32: pcnfunding.iif.v1.DecideAppealRequest
+	(*AcceptAchievementRequest)(nil),       // 33: pcnfunding.iif.v1.AcceptAchievementRequest
+	(*ApprovePaymentRequest)(nil),          // 34: pcnfunding.iif.v1.ApprovePaymentRequest
+	(*ProposeCorrectionRequest)(nil),       // 35: pcnfunding.iif.v1.ProposeCorrectionRequest
+	(*DecideCorrectionRequest)(nil),        // 36: pcnfunding.iif.v1.DecideCorrectionRequest
+	(*GetCorrectionRequest)(nil),           // 37: pcnfunding.iif.v1.GetCorrectionRequest
+	(*ListCorrectionsRequest)(nil),         // 38: pcnfunding.iif.v1.ListCorrectionsRequest
+	(*ListCorrectionsResponse)(nil),        // 39: pcnfunding.iif.v1.ListCorrectionsResponse
+	(*GetStandingRequest)(nil),             // 40: pcnfunding.iif.v1.GetStandingRequest
+	(*ListStandingsRequest)(nil),           // 41: pcnfunding.iif.v1.ListStandingsRequest
+	(*ListStandingsResponse)(nil),          // 42: pcnfunding.iif.v1.ListStandingsResponse
+	(*QuoteCountsRequest)(nil),             // 43: pcnfunding.iif.v1.QuoteCountsRequest
+	(*QuoteCountsResponse)(nil),            // 44: pcnfunding.iif.v1.QuoteCountsResponse
+	(*CloseMonthRequest)(nil),              // 45: pcnfunding.iif.v1.CloseMonthRequest
+	(*PreviewMonthRequest)(nil),            // 46: pcnfunding.iif.v1.PreviewMonthRequest
+	(*GetScheduleRequest)(nil),             // 47: pcnfunding.iif.v1.GetScheduleRequest
+	(*ListSchedulesRequest)(nil),           // 48: pcnfunding.iif.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),          // 49: pcnfunding.iif.v1.ListSchedulesResponse
+	(*DownloadScheduleRequest)(nil),        // 50: pcnfunding.iif.v1.DownloadScheduleRequest
+	(*ReemitScheduleRequest)(nil),          // 51: pcnfunding.iif.v1.ReemitScheduleRequest
+	(*ReemitScheduleResponse)(nil),         // 52: pcnfunding.iif.v1.ReemitScheduleResponse
+	(*GetLineRequest)(nil),                 // 53: pcnfunding.iif.v1.GetLineRequest
+	(*ExplainedLine)(nil),                  // 54: pcnfunding.iif.v1.ExplainedLine
+	(*ListAuditEntriesRequest)(nil),        // 55: pcnfunding.iif.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),       // 56: pcnfunding.iif.v1.ListAuditEntriesResponse
+	(FigureKind)(0),                        // 57: pcnfunding.iif.v1.FigureKind
+	(*Figure)(nil),                         // 58: pcnfunding.iif.v1.Figure
+	(*SchemeValue)(nil),                    // 59: pcnfunding.iif.v1.SchemeValue
+	(*SchemeVersion)(nil),                  // 60: pcnfunding.iif.v1.SchemeVersion
+	(*SchemeIndicator)(nil),                // 61: pcnfunding.iif.v1.SchemeIndicator
+	(*NationalOverride)(nil),               // 62: pcnfunding.iif.v1.NationalOverride
+	(*PaymentRun)(nil),                     // 63: pcnfunding.iif.v1.PaymentRun
+	(v1.Confidence)(0),                     // 64: pcnfunding.type.v1.Confidence
+	(*SchemeSetting)(nil),                  // 65: pcnfunding.iif.v1.SchemeSetting
+	(CountsLayout)(0),                      // 66: pcnfunding.iif.v1.CountsLayout
+	(*CountsImport)(nil),                   // 67: pcnfunding.iif.v1.CountsImport
+	(*IndicatorCounts)(nil),                // 68: pcnfunding.iif.v1.IndicatorCounts
+	(Answer)(0),                            // 69: pcnfunding.iif.v1.Answer
+	(*CountVersion)(nil),                   // 70: pcnfunding.iif.v1.CountVersion
+	(*v1.Refusal)(nil),                     // 71: pcnfunding.type.v1.Refusal
+	(AchievementState)(0),                  // 72: pcnfunding.iif.v1.AchievementState
+	(*Achievement)(nil),                    // 73: pcnfunding.iif.v1.Achievement
+	(*Nomination)(nil),                     // 74: pcnfunding.iif.v1.Nomination
+	(Verdict)(0),                           // 75: pcnfunding.iif.v1.Verdict
+	(*Correction)(nil),                     // 76: pcnfunding.iif.v1.Correction
+	(*StandingRow)(nil),                    // 77: pcnfunding.iif.v1.StandingRow
+	(*CountsEffect)(nil),                   // 78: pcnfunding.iif.v1.CountsEffect
+	(*YearResult)(nil),                     // 79: pcnfunding.iif.v1.YearResult
+	(*v1.PaymentSchedule)(nil),             // 80: pcnfunding.type.v1.PaymentSchedule
+	(*v1.PaymentLine)(nil),                 // 81: pcnfunding.type.v1.PaymentLine
+	(*v1.AuditEntry)(nil),                  // 82: pcnfunding.type.v1.AuditEntry
+	(*QuoteIndicatorRequest)(nil),          // 83: pcnfunding.iif.v1.QuoteIndicatorRequest
+	(*QuoteYearRequest)(nil),               // 84: pcnfunding.iif.v1.QuoteYearRequest
+	(*QuotePointsRequest)(nil),             // 85: pcnfunding.iif.v1.QuotePointsRequest
+	(*QuotePatientsRequest)(nil),           // 86: pcnfunding.iif.v1.QuotePatientsRequest
+	(*QuoteAdjustmentsRequest)(nil),        // 87: pcnfunding.iif.v1.QuoteAdjustmentsRequest
+	(*QuoteStandardisedCountRequest)(nil),  // 88: pcnfunding.iif.v1.QuoteStandardisedCountRequest
+	(*QuoteSubmissionsRequest)(nil),        // 89: pcnfunding.iif.v1.QuoteSubmissionsRequest
+	(*QuotePublicationRequest)(nil),        // 90: pcnfunding.iif.v1.QuotePublicationRequest
+	(*QuotePaymentRunsRequest)(nil),        // 91: pcnfunding.iif.v1.QuotePaymentRunsRequest
+	(*QuoteCourseRequest)(nil),             // 92: pcnfunding.iif.v1.QuoteCourseRequest
+	(*QuoteNationalValueRequest)(nil),      // 93: pcnfunding.iif.v1.QuoteNationalValueRequest
+	(*SchemeTerms)(nil),                    // 94: pcnfunding.iif.v1.SchemeTerms
+	(*Standing)(nil),                       // 95: pcnfunding.iif.v1.Standing
+	(*httpbody.HttpBody)(nil),              // 96: google.api.HttpBody
+	(*QuoteIndicatorResponse)(nil),         // 97: pcnfunding.iif.v1.QuoteIndicatorResponse
+	(*QuoteYearResponse)(nil),              // 98: pcnfunding.iif.v1.QuoteYearResponse
+	(*QuotePointsResponse)(nil),            // 99: pcnfunding.iif.v1.QuotePointsResponse
+	(*QuotePatientsResponse)(nil),          // 100: pcnfunding.iif.v1.QuotePatientsResponse
+	(*QuoteAdjustmentsResponse)(nil),       // 101: pcnfunding.iif.v1.QuoteAdjustmentsResponse
+	(*QuoteStandardisedCountResponse)(nil), // 102: pcnfunding.iif.v1.QuoteStandardisedCountResponse
+	(*QuoteSubmissionsResponse)(nil),       // 103: pcnfunding.iif.v1.QuoteSubmissionsResponse
+	(*QuotePublicationResponse)(nil),       // 104: pcnfunding.iif.v1.QuotePublicationResponse
+	(*QuotePaymentRunsResponse)(nil),       // 105: pcnfunding.iif.v1.QuotePaymentRunsResponse
+	(*QuoteCourseResponse)(nil),            // 106: pcnfunding.iif.v1.QuoteCourseResponse
+	(*QuoteNationalValueResponse)(nil),     // 107: pcnfunding.iif.v1.QuoteNationalValueResponse
 }
 var file_pcnfunding_iif_v1_iif_service_proto_depIdxs = []int32{
-	57, // 0: pcnfunding.iif.v1.ListFiguresRequest.kind:type_name -> pcnfunding.iif.v1.FigureKind
-	58, // 1: pcnfunding.iif.v1.ListFiguresResponse.figures:type_name -> pcnfunding.iif.v1.Figure
-	59, // 2: pcnfunding.iif.v1.AddFigureRequest.value:type_name -> pcnfunding.iif.v1.SchemeValue
-	60, // 3: pcnfunding.iif.v1.AddFigureRequest.version:type_name -> pcnfunding.iif.v1.SchemeVersion
-	61, // 4: pcnfunding.iif.v1.AddFigureRequest.indicator:type_name -> pcnfunding.iif.v1.SchemeIndicator
-	62, // 5: pcnfunding.iif.v1.AddFigureRequest.override:type_name -> pcnfunding.iif.v1.NationalOverride
-	63, // 6: pcnfunding.iif.v1.AddFigureRequest.payment_run:type_name -> pcnfunding.iif.v1.PaymentRun
-	64, // 7: pcnfunding.iif.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	64, // 8: pcnfunding.iif.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
-	65, // 9: pcnfunding.iif.v1.ListSettingsResponse.settings:type_name -> pcnfunding.iif.v1.SchemeSetting
-	66, // 10: pcnfunding.iif.v1.CountsHeader.layout:type_name -> pcnfunding.iif.v1.CountsLayout
-	8,  // 11: pcnfunding.iif.v1.ImportCountsRequest.header:type_name -> pcnfunding.iif.v1.CountsHeader
-	67, // 12: pcnfunding.iif.v1.ImportCountsResponse.counts_import:type_name -> pcnfunding.iif.v1.CountsImport
-	67, // 13: pcnfunding.iif.v1.ListImportsResponse.imports:type_name -> pcnfunding.iif.v1.CountsImport
-	68, // 14: pcnfunding.iif.v1.RecordCountsRequest.counts:type_name -> pcnfunding.iif.v1.IndicatorCounts
-	69, // 15: pcnfunding.iif.v1.AnswerIndicatorRequest.answer:type_name -> pcnfunding.iif.v1.Answer
-	70, // 16: pcnfunding.iif.v1.ListCountsResponse.versions:type_name -> pcnfunding.iif.v1.CountVersion
-	71, // 17: pcnfunding.iif.v1.CalculateYearResponse.refusals:type_name -> pcnfunding.type.v1.Refusal
-	72, // 18: pcnfunding.iif.v1.ListAchievementsRequest.state:type_name -> pcnfunding.iif.v1.AchievementState
-	73, // 19: pcnfunding.iif.v1.ListAchievementsResponse.achievements:type_name -> pcnfunding.iif.v1.Achievement
-	74, // 20: pcnfunding.iif.v1.ListNominationsResponse.nominations:type_name -> pcnfunding.iif.v1.Nomination
-	75, // 21: pcnfunding.iif.v1.DecideAppealRequest.verdict:type_name -> pcnfunding.iif.v1.Verdict
-	76, // 22: pcnfunding.iif.v1.ListCorrectionsResponse.corrections:type_name -> pcnfunding.iif.v1.Correction
-	77, // 23: pcnfunding.iif.v1.ListStandingsResponse.rows:type_name -> pcnfunding.iif.v1.StandingRow
-	68, // 24: pcnfunding.iif.v1.QuoteCountsRequest.instead:type_name -> pcnfunding.iif.v1.IndicatorCounts
-	78, // 25: pcnfunding.iif.v1.QuoteCountsResponse.effects:type_name -> pcnfunding.iif.v1.CountsEffect
-	79, // 26: pcnfunding.iif.v1.QuoteCountsResponse.before:type_name -> pcnfunding.iif.v1.YearResult
-	79, // 27: pcnfunding.iif.v1.QuoteCountsResponse.after:type_name -> pcnfunding.iif.v1.YearResult
-	80, // 28: pcnfunding.iif.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
-	81, // 29: pcnfunding.iif.v1.ExplainedLine.line:type_name -> pcnfunding.type.v1.PaymentLine
-	82, // 30: pcnfunding.iif.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
-	0,  // 31: pcnfunding.iif.v1.IifService.GetScheme:input_type -> pcnfunding.iif.v1.GetSchemeRequest
-	1,  // 32: pcnfunding.iif.v1.IifService.ListFigures:input_type -> pcnfunding.iif.v1.ListFiguresRequest
-	3,  // 33: pcnfunding.iif.v1.IifService.AddFigure:input_type -> pcnfunding.iif.v1.AddFigureRequest
-	4,  // 34: pcnfunding.iif.v1.IifService.ConfirmFigure:input_type -> pcnfunding.iif.v1.ConfirmFigureRequest
-	5,  // 35: pcnfunding.iif.v1.IifService.ListSettings:input_type -> pcnfunding.iif.v1.ListSettingsRequest
-	7,  // 36: pcnfunding.iif.v1.IifService.SetSetting:input_type -> pcnfunding.iif.v1.SetSettingRequest
-	9,  // 37: pcnfunding.iif.v1.IifService.ImportCounts:input_type -> pcnfunding.iif.v1.ImportCountsRequest
-	11, // 38: pcnfunding.iif.v1.IifService.GetImport:input_type -> pcnfunding.iif.v1.GetImportRequest
-	12, // 39: pcnfunding.iif.v1.IifService.ListImports:input_type -> pcnfunding.iif.v1.ListImportsRequest
-	14, // 40: pcnfunding.iif.v1.IifService.RecordCounts:input_type -> pcnfunding.iif.v1.RecordCountsRequest
-	15, // 41: pcnfunding.iif.v1.IifService.AnswerIndicator:input_type -> pcnfunding.iif.v1.AnswerIndicatorRequest
-	16, // 42: pcnfunding.iif.v1.IifService.ListCounts:input_type -> pcnfunding.iif.v1.ListCountsRequest
-	18, // 43: pcnfunding.iif.v1.IifService.CalculateYear:input_type -> pcnfunding.iif.v1.CalculateYearRequest
-	20, // 44: pcnfunding.iif.v1.IifService.GetAchievement:input_type -> pcnfunding.iif.v1.GetAchievementRequest
-	21, // 45: pcnfunding.iif.v1.IifService.ListAchievements:input_type -> pcnfunding.iif.v1.ListAchievementsRequest
-	23, // 46: pcnfunding.iif.v1.IifService.GetResult:input_type -> pcnfunding.iif.v1.GetResultRequest
-	24, // 47: pcnfunding.iif.v1.IifService.Nominate:input_type -> pcnfunding.iif.v1.NominateRequest
-	25, // 48: pcnfunding.iif.v1.IifService.DecideNomination:input_type -> pcnfunding.iif.v1.DecideNominationRequest
-	26, // 49: pcnfunding.iif.v1.IifService.EndNomination:input_type -> pcnfunding.iif.v1.EndNominationRequest
-	27, // 50: pcnfunding.iif.v1.IifService.ListNominations:input_type -> pcnfunding.iif.v1.ListNominationsRequest
-	29, // 51: pcnfunding.iif.v1.IifService.DeclareAchievement:input_type -> pcnfunding.iif.v1.DeclareAchievementRequest
-	30, // 52: pcnfunding.iif.v1.IifService.CommitReinvestment:input_type -> pcnfunding.iif.v1.CommitReinvestmentRequest
-	31, // 53: pcnfunding.iif.v1.IifService.AppealAchievement:input_type -> pcnfunding.iif.v1.AppealAchievementRequest
-	32, // 54: pcnfunding.iif.v1.IifService.DecideAppeal:input_type -> pcnfunding.iif.v1.DecideAppealRequest
-	33, // 55: pcnfunding.iif.v1.IifService.AcceptAchievement:input_type -> pcnfunding.iif.v1.AcceptAchievementRequest
-	34, // 56: pcnfunding.iif.v1.IifService.ApprovePayment:input_type -> pcnfunding.iif.v1.ApprovePaymentRequest
-	35, // 57: pcnfunding.iif.v1.IifService.ProposeCorrection:input_type -> pcnfunding.iif.v1.ProposeCorrectionRequest
-	36, // 58: pcnfunding.iif.v1.IifService.DecideCorrection:input_type -> pcnfunding.iif.v1.DecideCorrectionRequest
-	37, // 59: pcnfunding.iif.v1.IifService.GetCorrection:input_type -> pcnfunding.iif.v1.GetCorrectionRequest
-	38, // 60: pcnfunding.iif.v1.IifService.ListCorrections:input_type -> pcnfunding.iif.v1.ListCorrectionsRequest
-	40, // 61: pcnfunding.iif.v1.IifService.GetStanding:input_type -> pcnfunding.iif.v1.GetStandingRequest
-	41, // 62: pcnfunding.iif.v1.IifService.ListStandings:input_type -> pcnfunding.iif.v1.ListStandingsRequest
-	43, // 63: pcnfunding.iif.v1.IifService.QuoteCounts:input_type -> pcnfunding.iif.v1.QuoteCountsRequest
-	45, // 64: pcnfunding.iif.v1.IifService.CloseMonth:input_type -> pcnfunding.iif.v1.CloseMonthRequest
-	46, // 65: pcnfunding.iif.v1.IifService.PreviewMonth:input_type -> pcnfunding.iif.v1.PreviewMonthRequest
-	47, // 66: pcnfunding.iif.v1.IifService.GetSchedule:input_type -> pcnfunding.iif.v1.GetScheduleRequest
-	48, // 67: pcnfunding.iif.v1.IifService.ListSchedules:input_type -> pcnfunding.iif.v1.ListSchedulesRequest
-	50, // 68: pcnfunding.iif.v1.IifService.DownloadSchedule:input_type -> pcnfunding.iif.v1.DownloadScheduleRequest
-	51, // 69: pcnfunding.iif.v1.IifService.ReemitSchedule:input_type -> pcnfunding.iif.v1.ReemitScheduleRequest
-	53, // 70: pcnfunding.iif.v1.IifService.GetLine:input_type -> pcnfunding.iif.v1.GetLineRequest
-	55, // 71: pcnfunding.iif.v1.IifService.ListAuditEntries:input_type -> pcnfunding.iif.v1.ListAuditEntriesRequest
-	83, // 72: pcnfunding.iif.v1.IifService.GetScheme:output_type -> pcnfunding.iif.v1.SchemeTerms
-	2,  // 73: pcnfunding.iif.v1.IifService.ListFigures:output_type -> pcnfunding.iif.v1.ListFiguresResponse
-	58, // 74: pcnfunding.iif.v1.IifService.AddFigure:output_type -> pcnfunding.iif.v1.Figure
-	58, // 75: pcnfunding.iif.v1.IifService.ConfirmFigure:output_type -> pcnfunding.iif.v1.Figure
-	6,  // 76: pcnfunding.iif.v1.IifService.ListSettings:output_type -> pcnfunding.iif.v1.ListSettingsResponse
-	65, // 77: pcnfunding.iif.v1.IifService.SetSetting:output_type -> pcnfunding.iif.v1.SchemeSetting
-	10, // 78: pcnfunding.iif.v1.IifService.ImportCounts:output_type -> pcnfunding.iif.v1.ImportCountsResponse
-	67, // 79: pcnfunding.iif.v1.IifService.GetImport:output_type -> pcnfunding.iif.v1.CountsImport
-	13, // 80: pcnfunding.iif.v1.IifService.ListImports:output_type -> pcnfunding.iif.v1.ListImportsResponse
-	70, // 81: pcnfunding.iif.v1.IifService.RecordCounts:output_type -> pcnfunding.iif.v1.CountVersion
-	70, // 82: pcnfunding.iif.v1.IifService.AnswerIndicator:output_type -> pcnfunding.iif.v1.CountVersion
-	17, // 83: pcnfunding.iif.v1.IifService.ListCounts:output_type -> pcnfunding.iif.v1.ListCountsResponse
-	19, // 84: pcnfunding.iif.v1.IifService.CalculateYear:output_type -> pcnfunding.iif.v1.CalculateYearResponse
-	73, // 85: pcnfunding.iif.v1.IifService.GetAchievement:output_type -> pcnfunding.iif.v1.Achievement
-	22, // 86: pcnfunding.iif.v1.IifService.ListAchievements:output_type -> pcnfunding.iif.v1.ListAchievementsResponse
-	79, // 87: pcnfunding.iif.v1.IifService.GetResult:output_type -> pcnfunding.iif.v1.YearResult
-	74, // 88: pcnfunding.iif.v1.IifService.Nominate:output_type -> pcnfunding.iif.v1.Nomination
-	74, // 89: pcnfunding.iif.v1.IifService.DecideNomination:output_type -> pcnfunding.iif.v1.Nomination
-	74, // 90: pcnfunding.iif.v1.IifService.EndNomination:output_type -> pcnfunding.iif.v1.Nomination
-	28, // 91: pcnfunding.iif.v1.IifService.ListNominations:output_type -> pcnfunding.iif.v1.ListNominationsResponse
-	73, // 92: pcnfunding.iif.v1.IifService.DeclareAchievement:output_type -> pcnfunding.iif.v1.Achievement
-	73, // 93: pcnfunding.iif.v1.IifService.CommitReinvestment:output_type -> pcnfunding.iif.v1.Achievement
-	73, // 94: pcnfunding.iif.v1.IifService.AppealAchievement:output_type -> pcnfunding.iif.v1.Achievement
-	73, // 95: pcnfunding.iif.v1.IifService.DecideAppeal:output_type -> pcnfunding.iif.v1.Achievement
-	73, // 96: pcnfunding.iif.v1.IifService.AcceptAchievement:output_type -> pcnfunding.iif.v1.Achievement
-	73, // 97: pcnfunding.iif.v1.IifService.ApprovePayment:output_type -> pcnfunding.iif.v1.Achievement
-	76, // 98: pcnfunding.iif.v1.IifService.ProposeCorrection:output_type -> pcnfunding.iif.v1.Correction
-	76, // 99: pcnfunding.iif.v1.IifService.DecideCorrection:output_type -> pcnfunding.iif.v1.Correction
-	76, // 100: pcnfunding.iif.v1.IifService.GetCorrection:output_type -> pcnfunding.iif.v1.Correction
-	39, // 101: pcnfunding.iif.v1.IifService.ListCorrections:output_type -> pcnfunding.iif.v1.ListCorrectionsResponse
-	84, // 102: pcnfunding.iif.v1.IifService.GetStanding:output_type -> pcnfunding.iif.v1.Standing
-	42, // 103: pcnfunding.iif.v1.IifService.ListStandings:output_type -> pcnfunding.iif.v1.ListStandingsResponse
-	44, // 104: pcnfunding.iif.v1.IifService.QuoteCounts:output_type -> pcnfunding.iif.v1.QuoteCountsResponse
-	80, // 105: pcnfunding.iif.v1.IifService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	80, // 106: pcnfunding.iif.v1.IifService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
-	80, // 107: pcnfunding.iif.v1.IifService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
-	49, // 108: pcnfunding.iif.v1.IifService.ListSchedules:output_type -> pcnfunding.iif.v1.ListSchedulesResponse
-	85, // 109: pcnfunding.iif.v1.IifService.DownloadSchedule:output_type -> google.api.HttpBody
-	52, // 110: pcnfunding.iif.v1.IifService.ReemitSchedule:output_type -> pcnfunding.iif.v1.ReemitScheduleResponse
-	54, // 111: pcnfunding.iif.v1.IifService.GetLine:output_type -> pcnfunding.iif.v1.ExplainedLine
-	56, // 112: pcnfunding.iif.v1.IifService.ListAuditEntries:output_type -> pcnfunding.iif.v1.ListAuditEntriesResponse
-	72, // [72:113] is the sub-list for method output_type
-	31, // [31:72] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	57,  // 0: pcnfunding.iif.v1.ListFiguresRequest.kind:type_name -> pcnfunding.iif.v1.FigureKind
+	58,  // 1: pcnfunding.iif.v1.ListFiguresResponse.figures:type_name -> pcnfunding.iif.v1.Figure
+	59,  // 2: pcnfunding.iif.v1.AddFigureRequest.value:type_name -> pcnfunding.iif.v1.SchemeValue
+	60,  // 3: pcnfunding.iif.v1.AddFigureRequest.version:type_name -> pcnfunding.iif.v1.SchemeVersion
+	61,  // 4: pcnfunding.iif.v1.AddFigureRequest.indicator:type_name -> pcnfunding.iif.v1.SchemeIndicator
+	62,  // 5: pcnfunding.iif.v1.AddFigureRequest.override:type_name -> pcnfunding.iif.v1.NationalOverride
+	63,  // 6: pcnfunding.iif.v1.AddFigureRequest.payment_run:type_name -> pcnfunding.iif.v1.PaymentRun
+	64,  // 7: pcnfunding.iif.v1.AddFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	64,  // 8: pcnfunding.iif.v1.ConfirmFigureRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	65,  // 9: pcnfunding.iif.v1.ListSettingsResponse.settings:type_name -> pcnfunding.iif.v1.SchemeSetting
+	66,  // 10: pcnfunding.iif.v1.CountsHeader.layout:type_name -> pcnfunding.iif.v1.CountsLayout
+	8,   // 11: pcnfunding.iif.v1.ImportCountsRequest.header:type_name -> pcnfunding.iif.v1.CountsHeader
+	67,  // 12: pcnfunding.iif.v1.ImportCountsResponse.counts_import:type_name -> pcnfunding.iif.v1.CountsImport
+	67,  // 13: pcnfunding.iif.v1.ListImportsResponse.imports:type_name -> pcnfunding.iif.v1.CountsImport
+	68,  // 14: pcnfunding.iif.v1.RecordCountsRequest.counts:type_name -> pcnfunding.iif.v1.IndicatorCounts
+	69,  // 15: pcnfunding.iif.v1.AnswerIndicatorRequest.answer:type_name -> pcnfunding.iif.v1.Answer
+	70,  // 16: pcnfunding.iif.v1.ListCountsResponse.versions:type_name -> pcnfunding.iif.v1.CountVersion
+	71,  // 17: pcnfunding.iif.v1.CalculateYearResponse.refusals:type_name -> pcnfunding.type.v1.Refusal
+	72,  // 18: pcnfunding.iif.v1.ListAchievementsRequest.state:type_name -> pcnfunding.iif.v1.AchievementState
+	73,  // 19: pcnfunding.iif.v1.ListAchievementsResponse.achievements:type_name -> pcnfunding.iif.v1.Achievement
+	74,  // 20: pcnfunding.iif.v1.ListNominationsResponse.nominations:type_name -> pcnfunding.iif.v1.Nomination
+	75,  // 21: pcnfunding.iif.v1.DecideAppealRequest.verdict:type_name -> pcnfunding.iif.v1.Verdict
+	76,  // 22: pcnfunding.iif.v1.ListCorrectionsResponse.corrections:type_name -> pcnfunding.iif.v1.Correction
+	77,  // 23: pcnfunding.iif.v1.ListStandingsResponse.rows:type_name -> pcnfunding.iif.v1.StandingRow
+	68,  // 24: pcnfunding.iif.v1.QuoteCountsRequest.instead:type_name -> pcnfunding.iif.v1.IndicatorCounts
+	78,  // 25: pcnfunding.iif.v1.QuoteCountsResponse.effects:type_name -> pcnfunding.iif.v1.CountsEffect
+	79,  // 26: pcnfunding.iif.v1.QuoteCountsResponse.before:type_name -> pcnfunding.iif.v1.YearResult
+	79,  // 27: pcnfunding.iif.v1.QuoteCountsResponse.after:type_name -> pcnfunding.iif.v1.YearResult
+	80,  // 28: pcnfunding.iif.v1.ListSchedulesResponse.schedules:type_name -> pcnfunding.type.v1.PaymentSchedule
+	81,  // 29: pcnfunding.iif.v1.ExplainedLine.line:type_name -> pcnfunding.type.v1.PaymentLine
+	82,  // 30: pcnfunding.iif.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	0,   // 31: pcnfunding.iif.v1.IifService.GetScheme:input_type -> pcnfunding.iif.v1.GetSchemeRequest
+	1,   // 32: pcnfunding.iif.v1.IifService.ListFigures:input_type -> pcnfunding.iif.v1.ListFiguresRequest
+	3,   // 33: pcnfunding.iif.v1.IifService.AddFigure:input_type -> pcnfunding.iif.v1.AddFigureRequest
+	4,   // 34: pcnfunding.iif.v1.IifService.ConfirmFigure:input_type -> pcnfunding.iif.v1.ConfirmFigureRequest
+	5,   // 35: pcnfunding.iif.v1.IifService.ListSettings:input_type -> pcnfunding.iif.v1.ListSettingsRequest
+	7,   // 36: pcnfunding.iif.v1.IifService.SetSetting:input_type -> pcnfunding.iif.v1.SetSettingRequest
+	9,   // 37: pcnfunding.iif.v1.IifService.ImportCounts:input_type -> pcnfunding.iif.v1.ImportCountsRequest
+	11,  // 38: pcnfunding.iif.v1.IifService.GetImport:input_type -> pcnfunding.iif.v1.GetImportRequest
+	12,  // 39: pcnfunding.iif.v1.IifService.ListImports:input_type -> pcnfunding.iif.v1.ListImportsRequest
+	14,  // 40: pcnfunding.iif.v1.IifService.RecordCounts:input_type -> pcnfunding.iif.v1.RecordCountsRequest
+	15,  // 41: pcnfunding.iif.v1.IifService.AnswerIndicator:input_type -> pcnfunding.iif.v1.AnswerIndicatorRequest
+	16,  // 42: pcnfunding.iif.v1.IifService.ListCounts:input_type -> pcnfunding.iif.v1.ListCountsRequest
+	18,  // 43: pcnfunding.iif.v1.IifService.CalculateYear:input_type -> pcnfunding.iif.v1.CalculateYearRequest
+	20,  // 44: pcnfunding.iif.v1.IifService.GetAchievement:input_type -> pcnfunding.iif.v1.GetAchievementRequest
+	21,  // 45: pcnfunding.iif.v1.IifService.ListAchievements:input_type -> pcnfunding.iif.v1.ListAchievementsRequest
+	23,  // 46: pcnfunding.iif.v1.IifService.GetResult:input_type -> pcnfunding.iif.v1.GetResultRequest
+	24,  // 47: pcnfunding.iif.v1.IifService.Nominate:input_type -> pcnfunding.iif.v1.NominateRequest
+	25,  // 48: pcnfunding.iif.v1.IifService.DecideNomination:input_type -> pcnfunding.iif.v1.DecideNominationRequest
+	26,  // 49: pcnfunding.iif.v1.IifService.EndNomination:input_type -> pcnfunding.iif.v1.EndNominationRequest
+	27,  // 50: pcnfunding.iif.v1.IifService.ListNominations:input_type -> pcnfunding.iif.v1.ListNominationsRequest
+	29,  // 51: pcnfunding.iif.v1.IifService.DeclareAchievement:input_type -> pcnfunding.iif.v1.DeclareAchievementRequest
+	30,  // 52: pcnfunding.iif.v1.IifService.CommitReinvestment:input_type -> pcnfunding.iif.v1.CommitReinvestmentRequest
+	31,  // 53: pcnfunding.iif.v1.IifService.AppealAchievement:input_type -> pcnfunding.iif.v1.AppealAchievementRequest
+	32,  // 54: pcnfunding.iif.v1.IifService.DecideAppeal:input_type -> pcnfunding.iif.v1.DecideAppealRequest
+	33,  // 55: pcnfunding.iif.v1.IifService.AcceptAchievement:input_type -> pcnfunding.iif.v1.AcceptAchievementRequest
+	34,  // 56: pcnfunding.iif.v1.IifService.ApprovePayment:input_type -> pcnfunding.iif.v1.ApprovePaymentRequest
+	35,  // 57: pcnfunding.iif.v1.IifService.ProposeCorrection:input_type -> pcnfunding.iif.v1.ProposeCorrectionRequest
+	36,  // 58: pcnfunding.iif.v1.IifService.DecideCorrection:input_type -> pcnfunding.iif.v1.DecideCorrectionRequest
+	37,  // 59: pcnfunding.iif.v1.IifService.GetCorrection:input_type -> pcnfunding.iif.v1.GetCorrectionRequest
+	38,  // 60: pcnfunding.iif.v1.IifService.ListCorrections:input_type -> pcnfunding.iif.v1.ListCorrectionsRequest
+	40,  // 61: pcnfunding.iif.v1.IifService.GetStanding:input_type -> pcnfunding.iif.v1.GetStandingRequest
+	41,  // 62: pcnfunding.iif.v1.IifService.ListStandings:input_type -> pcnfunding.iif.v1.ListStandingsRequest
+	43,  // 63: pcnfunding.iif.v1.IifService.QuoteCounts:input_type -> pcnfunding.iif.v1.QuoteCountsRequest
+	45,  // 64: pcnfunding.iif.v1.IifService.CloseMonth:input_type -> pcnfunding.iif.v1.CloseMonthRequest
+	46,  // 65: pcnfunding.iif.v1.IifService.PreviewMonth:input_type -> pcnfunding.iif.v1.PreviewMonthRequest
+	47,  // 66: pcnfunding.iif.v1.IifService.GetSchedule:input_type -> pcnfunding.iif.v1.GetScheduleRequest
+	48,  // 67: pcnfunding.iif.v1.IifService.ListSchedules:input_type -> pcnfunding.iif.v1.ListSchedulesRequest
+	50,  // 68: pcnfunding.iif.v1.IifService.DownloadSchedule:input_type -> pcnfunding.iif.v1.DownloadScheduleRequest
+	51,  // 69: pcnfunding.iif.v1.IifService.ReemitSchedule:input_type -> pcnfunding.iif.v1.ReemitScheduleRequest
+	53,  // 70: pcnfunding.iif.v1.IifService.GetLine:input_type -> pcnfunding.iif.v1.GetLineRequest
+	55,  // 71: pcnfunding.iif.v1.IifService.ListAuditEntries:input_type -> pcnfunding.iif.v1.ListAuditEntriesRequest
+	83,  // 72: pcnfunding.iif.v1.IifService.QuoteIndicator:input_type -> pcnfunding.iif.v1.QuoteIndicatorRequest
+	84,  // 73: pcnfunding.iif.v1.IifService.QuoteYear:input_type -> pcnfunding.iif.v1.QuoteYearRequest
+	85,  // 74: pcnfunding.iif.v1.IifService.QuotePoints:input_type -> pcnfunding.iif.v1.QuotePointsRequest
+	86,  // 75: pcnfunding.iif.v1.IifService.QuotePatients:input_type -> pcnfunding.iif.v1.QuotePatientsRequest
+	87,  // 76: pcnfunding.iif.v1.IifService.QuoteAdjustments:input_type -> pcnfunding.iif.v1.QuoteAdjustmentsRequest
+	88,  // 77: pcnfunding.iif.v1.IifService.QuoteStandardisedCount:input_type -> pcnfunding.iif.v1.QuoteStandardisedCountRequest
+	89,  // 78: pcnfunding.iif.v1.IifService.QuoteSubmissions:input_type -> pcnfunding.iif.v1.QuoteSubmissionsRequest
+	90,  // 79: pcnfunding.iif.v1.IifService.QuotePublication:input_type -> pcnfunding.iif.v1.QuotePublicationRequest
+	91,  // 80: pcnfunding.iif.v1.IifService.QuotePaymentRuns:input_type -> pcnfunding.iif.v1.QuotePaymentRunsRequest
+	92,  // 81: pcnfunding.iif.v1.IifService.QuoteCourse:input_type -> pcnfunding.iif.v1.QuoteCourseRequest
+	93,  // 82: pcnfunding.iif.v1.IifService.QuoteNationalValue:input_type -> pcnfunding.iif.v1.QuoteNationalValueRequest
+	94,  // 83: pcnfunding.iif.v1.IifService.GetScheme:output_type -> pcnfunding.iif.v1.SchemeTerms
+	2,   // 84: pcnfunding.iif.v1.IifService.ListFigures:output_type -> pcnfunding.iif.v1.ListFiguresResponse
+	58,  // 85: pcnfunding.iif.v1.IifService.AddFigure:output_type -> pcnfunding.iif.v1.Figure
+	58,  // 86: pcnfunding.iif.v1.IifService.ConfirmFigure:output_type -> pcnfunding.iif.v1.Figure
+	6,   // 87: pcnfunding.iif.v1.IifService.ListSettings:output_type -> pcnfunding.iif.v1.ListSettingsResponse
+	65,  // 88: pcnfunding.iif.v1.IifService.SetSetting:output_type -> pcnfunding.iif.v1.SchemeSetting
+	10,  // 89: pcnfunding.iif.v1.IifService.ImportCounts:output_type -> pcnfunding.iif.v1.ImportCountsResponse
+	67,  // 90: pcnfunding.iif.v1.IifService.GetImport:output_type -> pcnfunding.iif.v1.CountsImport
+	13,  // 91: pcnfunding.iif.v1.IifService.ListImports:output_type -> pcnfunding.iif.v1.ListImportsResponse
+	70,  // 92: pcnfunding.iif.v1.IifService.RecordCounts:output_type -> pcnfunding.iif.v1.CountVersion
+	70,  // 93: pcnfunding.iif.v1.IifService.AnswerIndicator:output_type -> pcnfunding.iif.v1.CountVersion
+	17,  // 94: pcnfunding.iif.v1.IifService.ListCounts:output_type -> pcnfunding.iif.v1.ListCountsResponse
+	19,  // 95: pcnfunding.iif.v1.IifService.CalculateYear:output_type -> pcnfunding.iif.v1.CalculateYearResponse
+	73,  // 96: pcnfunding.iif.v1.IifService.GetAchievement:output_type -> pcnfunding.iif.v1.Achievement
+	22,  // 97: pcnfunding.iif.v1.IifService.ListAchievements:output_type -> pcnfunding.iif.v1.ListAchievementsResponse
+	79,  // 98: pcnfunding.iif.v1.IifService.GetResult:output_type -> pcnfunding.iif.v1.YearResult
+	74,  // 99: pcnfunding.iif.v1.IifService.Nominate:output_type -> pcnfunding.iif.v1.Nomination
+	74,  // 100: pcnfunding.iif.v1.IifService.DecideNomination:output_type -> pcnfunding.iif.v1.Nomination
+	74,  // 101: pcnfunding.iif.v1.IifService.EndNomination:output_type -> pcnfunding.iif.v1.Nomination
+	28,  // 102: pcnfunding.iif.v1.IifService.ListNominations:output_type -> pcnfunding.iif.v1.ListNominationsResponse
+	73,  // 103: pcnfunding.iif.v1.IifService.DeclareAchievement:output_type -> pcnfunding.iif.v1.Achievement
+	73,  // 104: pcnfunding.iif.v1.IifService.CommitReinvestment:output_type -> pcnfunding.iif.v1.Achievement
+	73,  // 105: pcnfunding.iif.v1.IifService.AppealAchievement:output_type -> pcnfunding.iif.v1.Achievement
+	73,  // 106: pcnfunding.iif.v1.IifService.DecideAppeal:output_type -> pcnfunding.iif.v1.Achievement
+	73,  // 107: pcnfunding.iif.v1.IifService.AcceptAchievement:output_type -> pcnfunding.iif.v1.Achievement
+	73,  // 108: pcnfunding.iif.v1.IifService.ApprovePayment:output_type -> pcnfunding.iif.v1.Achievement
+	76,  // 109: pcnfunding.iif.v1.IifService.ProposeCorrection:output_type -> pcnfunding.iif.v1.Correction
+	76,  // 110: pcnfunding.iif.v1.IifService.DecideCorrection:output_type -> pcnfunding.iif.v1.Correction
+	76,  // 111: pcnfunding.iif.v1.IifService.GetCorrection:output_type -> pcnfunding.iif.v1.Correction
+	39,  // 112: pcnfunding.iif.v1.IifService.ListCorrections:output_type -> pcnfunding.iif.v1.ListCorrectionsResponse
+	95,  // 113: pcnfunding.iif.v1.IifService.GetStanding:output_type -> pcnfunding.iif.v1.Standing
+	42,  // 114: pcnfunding.iif.v1.IifService.ListStandings:output_type -> pcnfunding.iif.v1.ListStandingsResponse
+	44,  // 115: pcnfunding.iif.v1.IifService.QuoteCounts:output_type -> pcnfunding.iif.v1.QuoteCountsResponse
+	80,  // 116: pcnfunding.iif.v1.IifService.CloseMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	80,  // 117: pcnfunding.iif.v1.IifService.PreviewMonth:output_type -> pcnfunding.type.v1.PaymentSchedule
+	80,  // 118: pcnfunding.iif.v1.IifService.GetSchedule:output_type -> pcnfunding.type.v1.PaymentSchedule
+	49,  // 119: pcnfunding.iif.v1.IifService.ListSchedules:output_type -> pcnfunding.iif.v1.ListSchedulesResponse
+	96,  // 120: pcnfunding.iif.v1.IifService.DownloadSchedule:output_type -> google.api.HttpBody
+	52,  // 121: pcnfunding.iif.v1.IifService.ReemitSchedule:output_type -> pcnfunding.iif.v1.ReemitScheduleResponse
+	54,  // 122: pcnfunding.iif.v1.IifService.GetLine:output_type -> pcnfunding.iif.v1.ExplainedLine
+	56,  // 123: pcnfunding.iif.v1.IifService.ListAuditEntries:output_type -> pcnfunding.iif.v1.ListAuditEntriesResponse
+	97,  // 124: pcnfunding.iif.v1.IifService.QuoteIndicator:output_type -> pcnfunding.iif.v1.QuoteIndicatorResponse
+	98,  // 125: pcnfunding.iif.v1.IifService.QuoteYear:output_type -> pcnfunding.iif.v1.QuoteYearResponse
+	99,  // 126: pcnfunding.iif.v1.IifService.QuotePoints:output_type -> pcnfunding.iif.v1.QuotePointsResponse
+	100, // 127: pcnfunding.iif.v1.IifService.QuotePatients:output_type -> pcnfunding.iif.v1.QuotePatientsResponse
+	101, // 128: pcnfunding.iif.v1.IifService.QuoteAdjustments:output_type -> pcnfunding.iif.v1.QuoteAdjustmentsResponse
+	102, // 129: pcnfunding.iif.v1.IifService.QuoteStandardisedCount:output_type -> pcnfunding.iif.v1.QuoteStandardisedCountResponse
+	103, // 130: pcnfunding.iif.v1.IifService.QuoteSubmissions:output_type -> pcnfunding.iif.v1.QuoteSubmissionsResponse
+	104, // 131: pcnfunding.iif.v1.IifService.QuotePublication:output_type -> pcnfunding.iif.v1.QuotePublicationResponse
+	105, // 132: pcnfunding.iif.v1.IifService.QuotePaymentRuns:output_type -> pcnfunding.iif.v1.QuotePaymentRunsResponse
+	106, // 133: pcnfunding.iif.v1.IifService.QuoteCourse:output_type -> pcnfunding.iif.v1.QuoteCourseResponse
+	107, // 134: pcnfunding.iif.v1.IifService.QuoteNationalValue:output_type -> pcnfunding.iif.v1.QuoteNationalValueResponse
+	83,  // [83:135] is the sub-list for method output_type
+	31,  // [31:83] is the sub-list for method input_type
+	31,  // [31:31] is the sub-list for extension type_name
+	31,  // [31:31] is the sub-list for extension extendee
+	0,   // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_iif_v1_iif_service_proto_init() }
@@ -4909,6 +4975,7 @@ func file_pcnfunding_iif_v1_iif_service_proto_init() {
 	}
 	file_pcnfunding_iif_v1_count_proto_init()
 	file_pcnfunding_iif_v1_figure_proto_init()
+	file_pcnfunding_iif_v1_quote_proto_init()
 	file_pcnfunding_iif_v1_result_proto_init()
 	file_pcnfunding_iif_v1_standing_proto_init()
 	file_pcnfunding_iif_v1_iif_service_proto_msgTypes[3].OneofWrappers = []any{

@@ -21,47 +21,58 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IifService_GetScheme_FullMethodName          = "/pcnfunding.iif.v1.IifService/GetScheme"
-	IifService_ListFigures_FullMethodName        = "/pcnfunding.iif.v1.IifService/ListFigures"
-	IifService_AddFigure_FullMethodName          = "/pcnfunding.iif.v1.IifService/AddFigure"
-	IifService_ConfirmFigure_FullMethodName      = "/pcnfunding.iif.v1.IifService/ConfirmFigure"
-	IifService_ListSettings_FullMethodName       = "/pcnfunding.iif.v1.IifService/ListSettings"
-	IifService_SetSetting_FullMethodName         = "/pcnfunding.iif.v1.IifService/SetSetting"
-	IifService_ImportCounts_FullMethodName       = "/pcnfunding.iif.v1.IifService/ImportCounts"
-	IifService_GetImport_FullMethodName          = "/pcnfunding.iif.v1.IifService/GetImport"
-	IifService_ListImports_FullMethodName        = "/pcnfunding.iif.v1.IifService/ListImports"
-	IifService_RecordCounts_FullMethodName       = "/pcnfunding.iif.v1.IifService/RecordCounts"
-	IifService_AnswerIndicator_FullMethodName    = "/pcnfunding.iif.v1.IifService/AnswerIndicator"
-	IifService_ListCounts_FullMethodName         = "/pcnfunding.iif.v1.IifService/ListCounts"
-	IifService_CalculateYear_FullMethodName      = "/pcnfunding.iif.v1.IifService/CalculateYear"
-	IifService_GetAchievement_FullMethodName     = "/pcnfunding.iif.v1.IifService/GetAchievement"
-	IifService_ListAchievements_FullMethodName   = "/pcnfunding.iif.v1.IifService/ListAchievements"
-	IifService_GetResult_FullMethodName          = "/pcnfunding.iif.v1.IifService/GetResult"
-	IifService_Nominate_FullMethodName           = "/pcnfunding.iif.v1.IifService/Nominate"
-	IifService_DecideNomination_FullMethodName   = "/pcnfunding.iif.v1.IifService/DecideNomination"
-	IifService_EndNomination_FullMethodName      = "/pcnfunding.iif.v1.IifService/EndNomination"
-	IifService_ListNominations_FullMethodName    = "/pcnfunding.iif.v1.IifService/ListNominations"
-	IifService_DeclareAchievement_FullMethodName = "/pcnfunding.iif.v1.IifService/DeclareAchievement"
-	IifService_CommitReinvestment_FullMethodName = "/pcnfunding.iif.v1.IifService/CommitReinvestment"
-	IifService_AppealAchievement_FullMethodName  = "/pcnfunding.iif.v1.IifService/AppealAchievement"
-	IifService_DecideAppeal_FullMethodName       = "/pcnfunding.iif.v1.IifService/DecideAppeal"
-	IifService_AcceptAchievement_FullMethodName  = "/pcnfunding.iif.v1.IifService/AcceptAchievement"
-	IifService_ApprovePayment_FullMethodName     = "/pcnfunding.iif.v1.IifService/ApprovePayment"
-	IifService_ProposeCorrection_FullMethodName  = "/pcnfunding.iif.v1.IifService/ProposeCorrection"
-	IifService_DecideCorrection_FullMethodName   = "/pcnfunding.iif.v1.IifService/DecideCorrection"
-	IifService_GetCorrection_FullMethodName      = "/pcnfunding.iif.v1.IifService/GetCorrection"
-	IifService_ListCorrections_FullMethodName    = "/pcnfunding.iif.v1.IifService/ListCorrections"
-	IifService_GetStanding_FullMethodName        = "/pcnfunding.iif.v1.IifService/GetStanding"
-	IifService_ListStandings_FullMethodName      = "/pcnfunding.iif.v1.IifService/ListStandings"
-	IifService_QuoteCounts_FullMethodName        = "/pcnfunding.iif.v1.IifService/QuoteCounts"
-	IifService_CloseMonth_FullMethodName         = "/pcnfunding.iif.v1.IifService/CloseMonth"
-	IifService_PreviewMonth_FullMethodName       = "/pcnfunding.iif.v1.IifService/PreviewMonth"
-	IifService_GetSchedule_FullMethodName        = "/pcnfunding.iif.v1.IifService/GetSchedule"
-	IifService_ListSchedules_FullMethodName      = "/pcnfunding.iif.v1.IifService/ListSchedules"
-	IifService_DownloadSchedule_FullMethodName   = "/pcnfunding.iif.v1.IifService/DownloadSchedule"
-	IifService_ReemitSchedule_FullMethodName     = "/pcnfunding.iif.v1.IifService/ReemitSchedule"
-	IifService_GetLine_FullMethodName            = "/pcnfunding.iif.v1.IifService/GetLine"
-	IifService_ListAuditEntries_FullMethodName   = "/pcnfunding.iif.v1.IifService/ListAuditEntries"
+	IifService_GetScheme_FullMethodName              = "/pcnfunding.iif.v1.IifService/GetScheme"
+	IifService_ListFigures_FullMethodName            = "/pcnfunding.iif.v1.IifService/ListFigures"
+	IifService_AddFigure_FullMethodName              = "/pcnfunding.iif.v1.IifService/AddFigure"
+	IifService_ConfirmFigure_FullMethodName          = "/pcnfunding.iif.v1.IifService/ConfirmFigure"
+	IifService_ListSettings_FullMethodName           = "/pcnfunding.iif.v1.IifService/ListSettings"
+	IifService_SetSetting_FullMethodName             = "/pcnfunding.iif.v1.IifService/SetSetting"
+	IifService_ImportCounts_FullMethodName           = "/pcnfunding.iif.v1.IifService/ImportCounts"
+	IifService_GetImport_FullMethodName              = "/pcnfunding.iif.v1.IifService/GetImport"
+	IifService_ListImports_FullMethodName            = "/pcnfunding.iif.v1.IifService/ListImports"
+	IifService_RecordCounts_FullMethodName           = "/pcnfunding.iif.v1.IifService/RecordCounts"
+	IifService_AnswerIndicator_FullMethodName        = "/pcnfunding.iif.v1.IifService/AnswerIndicator"
+	IifService_ListCounts_FullMethodName             = "/pcnfunding.iif.v1.IifService/ListCounts"
+	IifService_CalculateYear_FullMethodName          = "/pcnfunding.iif.v1.IifService/CalculateYear"
+	IifService_GetAchievement_FullMethodName         = "/pcnfunding.iif.v1.IifService/GetAchievement"
+	IifService_ListAchievements_FullMethodName       = "/pcnfunding.iif.v1.IifService/ListAchievements"
+	IifService_GetResult_FullMethodName              = "/pcnfunding.iif.v1.IifService/GetResult"
+	IifService_Nominate_FullMethodName               = "/pcnfunding.iif.v1.IifService/Nominate"
+	IifService_DecideNomination_FullMethodName       = "/pcnfunding.iif.v1.IifService/DecideNomination"
+	IifService_EndNomination_FullMethodName          = "/pcnfunding.iif.v1.IifService/EndNomination"
+	IifService_ListNominations_FullMethodName        = "/pcnfunding.iif.v1.IifService/ListNominations"
+	IifService_DeclareAchievement_FullMethodName     = "/pcnfunding.iif.v1.IifService/DeclareAchievement"
+	IifService_CommitReinvestment_FullMethodName     = "/pcnfunding.iif.v1.IifService/CommitReinvestment"
+	IifService_AppealAchievement_FullMethodName      = "/pcnfunding.iif.v1.IifService/AppealAchievement"
+	IifService_DecideAppeal_FullMethodName           = "/pcnfunding.iif.v1.IifService/DecideAppeal"
+	IifService_AcceptAchievement_FullMethodName      = "/pcnfunding.iif.v1.IifService/AcceptAchievement"
+	IifService_ApprovePayment_FullMethodName         = "/pcnfunding.iif.v1.IifService/ApprovePayment"
+	IifService_ProposeCorrection_FullMethodName      = "/pcnfunding.iif.v1.IifService/ProposeCorrection"
+	IifService_DecideCorrection_FullMethodName       = "/pcnfunding.iif.v1.IifService/DecideCorrection"
+	IifService_GetCorrection_FullMethodName          = "/pcnfunding.iif.v1.IifService/GetCorrection"
+	IifService_ListCorrections_FullMethodName        = "/pcnfunding.iif.v1.IifService/ListCorrections"
+	IifService_GetStanding_FullMethodName            = "/pcnfunding.iif.v1.IifService/GetStanding"
+	IifService_ListStandings_FullMethodName          = "/pcnfunding.iif.v1.IifService/ListStandings"
+	IifService_QuoteCounts_FullMethodName            = "/pcnfunding.iif.v1.IifService/QuoteCounts"
+	IifService_CloseMonth_FullMethodName             = "/pcnfunding.iif.v1.IifService/CloseMonth"
+	IifService_PreviewMonth_FullMethodName           = "/pcnfunding.iif.v1.IifService/PreviewMonth"
+	IifService_GetSchedule_FullMethodName            = "/pcnfunding.iif.v1.IifService/GetSchedule"
+	IifService_ListSchedules_FullMethodName          = "/pcnfunding.iif.v1.IifService/ListSchedules"
+	IifService_DownloadSchedule_FullMethodName       = "/pcnfunding.iif.v1.IifService/DownloadSchedule"
+	IifService_ReemitSchedule_FullMethodName         = "/pcnfunding.iif.v1.IifService/ReemitSchedule"
+	IifService_GetLine_FullMethodName                = "/pcnfunding.iif.v1.IifService/GetLine"
+	IifService_ListAuditEntries_FullMethodName       = "/pcnfunding.iif.v1.IifService/ListAuditEntries"
+	IifService_QuoteIndicator_FullMethodName         = "/pcnfunding.iif.v1.IifService/QuoteIndicator"
+	IifService_QuoteYear_FullMethodName              = "/pcnfunding.iif.v1.IifService/QuoteYear"
+	IifService_QuotePoints_FullMethodName            = "/pcnfunding.iif.v1.IifService/QuotePoints"
+	IifService_QuotePatients_FullMethodName          = "/pcnfunding.iif.v1.IifService/QuotePatients"
+	IifService_QuoteAdjustments_FullMethodName       = "/pcnfunding.iif.v1.IifService/QuoteAdjustments"
+	IifService_QuoteStandardisedCount_FullMethodName = "/pcnfunding.iif.v1.IifService/QuoteStandardisedCount"
+	IifService_QuoteSubmissions_FullMethodName       = "/pcnfunding.iif.v1.IifService/QuoteSubmissions"
+	IifService_QuotePublication_FullMethodName       = "/pcnfunding.iif.v1.IifService/QuotePublication"
+	IifService_QuotePaymentRuns_FullMethodName       = "/pcnfunding.iif.v1.IifService/QuotePaymentRuns"
+	IifService_QuoteCourse_FullMethodName            = "/pcnfunding.iif.v1.IifService/QuoteCourse"
+	IifService_QuoteNationalValue_FullMethodName     = "/pcnfunding.iif.v1.IifService/QuoteNationalValue"
 )
 
 // IifServiceClient is the client API for IifService service.
@@ -167,6 +178,29 @@ type IifServiceClient interface {
 	GetLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*ExplainedLine, error)
 	// ListAuditEntries returns decisions recorded by iif, newest first.
 	ListAuditEntries(ctx context.Context, in *ListAuditEntriesRequest, opts ...grpc.CallOption) (*ListAuditEntriesResponse, error)
+	// QuoteIndicator tells what counts of an indicator come to: measure, points and pounds, with working. It writes nothing.
+	QuoteIndicator(ctx context.Context, in *QuoteIndicatorRequest, opts ...grpc.CallOption) (*QuoteIndicatorResponse, error)
+	// QuoteYear tells what counts of a year come to, indicator by indicator and in sum. It writes nothing.
+	QuoteYear(ctx context.Context, in *QuoteYearRequest, opts ...grpc.CallOption) (*QuoteYearResponse, error)
+	// QuotePoints tells what points come to in pounds. It writes nothing.
+	QuotePoints(ctx context.Context, in *QuotePointsRequest, opts ...grpc.CallOption) (*QuotePointsResponse, error)
+	// QuotePatients tells how a register is counted: exclusions first, then the target, then personalised care adjustments. It
+	// writes nothing.
+	QuotePatients(ctx context.Context, in *QuotePatientsRequest, opts ...grpc.CallOption) (*QuotePatientsResponse, error)
+	// QuoteAdjustments tells what list size and prevalence adjust a payment by, with the identity between them. It writes nothing.
+	QuoteAdjustments(ctx context.Context, in *QuoteAdjustmentsRequest, opts ...grpc.CallOption) (*QuoteAdjustmentsResponse, error)
+	// QuoteStandardisedCount tells a count of hospital admissions standardised by age and sex. It writes nothing.
+	QuoteStandardisedCount(ctx context.Context, in *QuoteStandardisedCountRequest, opts ...grpc.CallOption) (*QuoteStandardisedCountResponse, error)
+	// QuoteSubmissions tells which rows of an extract count. It writes nothing.
+	QuoteSubmissions(ctx context.Context, in *QuoteSubmissionsRequest, opts ...grpc.CallOption) (*QuoteSubmissionsResponse, error)
+	// QuotePublication tells what publications show of counts, and what they hide. It writes nothing.
+	QuotePublication(ctx context.Context, in *QuotePublicationRequest, opts ...grpc.CallOption) (*QuotePublicationResponse, error)
+	// QuotePaymentRuns tells when approvals are paid. It writes nothing.
+	QuotePaymentRuns(ctx context.Context, in *QuotePaymentRunsRequest, opts ...grpc.CallOption) (*QuotePaymentRunsResponse, error)
+	// QuoteCourse tells where a PCN's year stands after some steps, and which are refused. It writes nothing.
+	QuoteCourse(ctx context.Context, in *QuoteCourseRequest, opts ...grpc.CallOption) (*QuoteCourseResponse, error)
+	// QuoteNationalValue tells what points are worth nationally, beside what was published. It writes nothing.
+	QuoteNationalValue(ctx context.Context, in *QuoteNationalValueRequest, opts ...grpc.CallOption) (*QuoteNationalValueResponse, error)
 }
 
 type iifServiceClient struct {
@@ -590,6 +624,116 @@ func (c *iifServiceClient) ListAuditEntries(ctx context.Context, in *ListAuditEn
 	return out, nil
 }
 
+func (c *iifServiceClient) QuoteIndicator(ctx context.Context, in *QuoteIndicatorRequest, opts ...grpc.CallOption) (*QuoteIndicatorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteIndicatorResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteIndicator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteYear(ctx context.Context, in *QuoteYearRequest, opts ...grpc.CallOption) (*QuoteYearResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteYearResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteYear_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuotePoints(ctx context.Context, in *QuotePointsRequest, opts ...grpc.CallOption) (*QuotePointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuotePointsResponse)
+	err := c.cc.Invoke(ctx, IifService_QuotePoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuotePatients(ctx context.Context, in *QuotePatientsRequest, opts ...grpc.CallOption) (*QuotePatientsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuotePatientsResponse)
+	err := c.cc.Invoke(ctx, IifService_QuotePatients_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteAdjustments(ctx context.Context, in *QuoteAdjustmentsRequest, opts ...grpc.CallOption) (*QuoteAdjustmentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteAdjustmentsResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteAdjustments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteStandardisedCount(ctx context.Context, in *QuoteStandardisedCountRequest, opts ...grpc.CallOption) (*QuoteStandardisedCountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteStandardisedCountResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteStandardisedCount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteSubmissions(ctx context.Context, in *QuoteSubmissionsRequest, opts ...grpc.CallOption) (*QuoteSubmissionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteSubmissionsResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteSubmissions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuotePublication(ctx context.Context, in *QuotePublicationRequest, opts ...grpc.CallOption) (*QuotePublicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuotePublicationResponse)
+	err := c.cc.Invoke(ctx, IifService_QuotePublication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuotePaymentRuns(ctx context.Context, in *QuotePaymentRunsRequest, opts ...grpc.CallOption) (*QuotePaymentRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuotePaymentRunsResponse)
+	err := c.cc.Invoke(ctx, IifService_QuotePaymentRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteCourse(ctx context.Context, in *QuoteCourseRequest, opts ...grpc.CallOption) (*QuoteCourseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteCourseResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteCourse_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *iifServiceClient) QuoteNationalValue(ctx context.Context, in *QuoteNationalValueRequest, opts ...grpc.CallOption) (*QuoteNationalValueResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteNationalValueResponse)
+	err := c.cc.Invoke(ctx, IifService_QuoteNationalValue_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IifServiceServer is the server API for IifService service.
 // All implementations must embed UnimplementedIifServiceServer
 // for forward compatibility.
@@ -693,6 +837,29 @@ type IifServiceServer interface {
 	GetLine(context.Context, *GetLineRequest) (*ExplainedLine, error)
 	// ListAuditEntries returns decisions recorded by iif, newest first.
 	ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error)
+	// QuoteIndicator tells what counts of an indicator come to: measure, points and pounds, with working. It writes nothing.
+	QuoteIndicator(context.Context, *QuoteIndicatorRequest) (*QuoteIndicatorResponse, error)
+	// QuoteYear tells what counts of a year come to, indicator by indicator and in sum. It writes nothing.
+	QuoteYear(context.Context, *QuoteYearRequest) (*QuoteYearResponse, error)
+	// QuotePoints tells what points come to in pounds. It writes nothing.
+	QuotePoints(context.Context, *QuotePointsRequest) (*QuotePointsResponse, error)
+	// QuotePatients tells how a register is counted: exclusions first, then the target, then personalised care adjustments. It
+	// writes nothing.
+	QuotePatients(context.Context, *QuotePatientsRequest) (*QuotePatientsResponse, error)
+	// QuoteAdjustments tells what list size and prevalence adjust a payment by, with the identity between them. It writes nothing.
+	QuoteAdjustments(context.Context, *QuoteAdjustmentsRequest) (*QuoteAdjustmentsResponse, error)
+	// QuoteStandardisedCount tells a count of hospital admissions standardised by age and sex. It writes nothing.
+	QuoteStandardisedCount(context.Context, *QuoteStandardisedCountRequest) (*QuoteStandardisedCountResponse, error)
+	// QuoteSubmissions tells which rows of an extract count. It writes nothing.
+	QuoteSubmissions(context.Context, *QuoteSubmissionsRequest) (*QuoteSubmissionsResponse, error)
+	// QuotePublication tells what publications show of counts, and what they hide. It writes nothing.
+	QuotePublication(context.Context, *QuotePublicationRequest) (*QuotePublicationResponse, error)
+	// QuotePaymentRuns tells when approvals are paid. It writes nothing.
+	QuotePaymentRuns(context.Context, *QuotePaymentRunsRequest) (*QuotePaymentRunsResponse, error)
+	// QuoteCourse tells where a PCN's year stands after some steps, and which are refused. It writes nothing.
+	QuoteCourse(context.Context, *QuoteCourseRequest) (*QuoteCourseResponse, error)
+	// QuoteNationalValue tells what points are worth nationally, beside what was published. It writes nothing.
+	QuoteNationalValue(context.Context, *QuoteNationalValueRequest) (*QuoteNationalValueResponse, error)
 	mustEmbedUnimplementedIifServiceServer()
 }
 
@@ -825,6 +992,39 @@ func (UnimplementedIifServiceServer) GetLine(context.Context, *GetLineRequest) (
 }
 func (UnimplementedIifServiceServer) ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuditEntries not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteIndicator(context.Context, *QuoteIndicatorRequest) (*QuoteIndicatorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteIndicator not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteYear(context.Context, *QuoteYearRequest) (*QuoteYearResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteYear not implemented")
+}
+func (UnimplementedIifServiceServer) QuotePoints(context.Context, *QuotePointsRequest) (*QuotePointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuotePoints not implemented")
+}
+func (UnimplementedIifServiceServer) QuotePatients(context.Context, *QuotePatientsRequest) (*QuotePatientsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuotePatients not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteAdjustments(context.Context, *QuoteAdjustmentsRequest) (*QuoteAdjustmentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteAdjustments not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteStandardisedCount(context.Context, *QuoteStandardisedCountRequest) (*QuoteStandardisedCountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteStandardisedCount not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteSubmissions(context.Context, *QuoteSubmissionsRequest) (*QuoteSubmissionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteSubmissions not implemented")
+}
+func (UnimplementedIifServiceServer) QuotePublication(context.Context, *QuotePublicationRequest) (*QuotePublicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuotePublication not implemented")
+}
+func (UnimplementedIifServiceServer) QuotePaymentRuns(context.Context, *QuotePaymentRunsRequest) (*QuotePaymentRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuotePaymentRuns not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteCourse(context.Context, *QuoteCourseRequest) (*QuoteCourseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteCourse not implemented")
+}
+func (UnimplementedIifServiceServer) QuoteNationalValue(context.Context, *QuoteNationalValueRequest) (*QuoteNationalValueResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteNationalValue not implemented")
 }
 func (UnimplementedIifServiceServer) mustEmbedUnimplementedIifServiceServer() {}
 func (UnimplementedIifServiceServer) testEmbeddedByValue()                    {}
@@ -1574,6 +1774,204 @@ func _IifService_ListAuditEntries_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IifService_QuoteIndicator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteIndicatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteIndicator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteIndicator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteIndicator(ctx, req.(*QuoteIndicatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteYear_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteYearRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteYear(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteYear_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteYear(ctx, req.(*QuoteYearRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuotePoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuotePointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuotePoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuotePoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuotePoints(ctx, req.(*QuotePointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuotePatients_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuotePatientsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuotePatients(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuotePatients_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuotePatients(ctx, req.(*QuotePatientsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteAdjustments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteAdjustmentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteAdjustments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteAdjustments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteAdjustments(ctx, req.(*QuoteAdjustmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteStandardisedCount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteStandardisedCountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteStandardisedCount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteStandardisedCount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteStandardisedCount(ctx, req.(*QuoteStandardisedCountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteSubmissions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteSubmissionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteSubmissions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteSubmissions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteSubmissions(ctx, req.(*QuoteSubmissionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuotePublication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuotePublicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuotePublication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuotePublication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuotePublication(ctx, req.(*QuotePublicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuotePaymentRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuotePaymentRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuotePaymentRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuotePaymentRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuotePaymentRuns(ctx, req.(*QuotePaymentRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteCourse_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteCourseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteCourse(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteCourse_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteCourse(ctx, req.(*QuoteCourseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IifService_QuoteNationalValue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteNationalValueRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IifServiceServer).QuoteNationalValue(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IifService_QuoteNationalValue_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IifServiceServer).QuoteNationalValue(ctx, req.(*QuoteNationalValueRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IifService_ServiceDesc is the grpc.ServiceDesc for IifService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1740,6 +2138,50 @@ var IifService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAuditEntries",
 			Handler:    _IifService_ListAuditEntries_Handler,
+		},
+		{
+			MethodName: "QuoteIndicator",
+			Handler:    _IifService_QuoteIndicator_Handler,
+		},
+		{
+			MethodName: "QuoteYear",
+			Handler:    _IifService_QuoteYear_Handler,
+		},
+		{
+			MethodName: "QuotePoints",
+			Handler:    _IifService_QuotePoints_Handler,
+		},
+		{
+			MethodName: "QuotePatients",
+			Handler:    _IifService_QuotePatients_Handler,
+		},
+		{
+			MethodName: "QuoteAdjustments",
+			Handler:    _IifService_QuoteAdjustments_Handler,
+		},
+		{
+			MethodName: "QuoteStandardisedCount",
+			Handler:    _IifService_QuoteStandardisedCount_Handler,
+		},
+		{
+			MethodName: "QuoteSubmissions",
+			Handler:    _IifService_QuoteSubmissions_Handler,
+		},
+		{
+			MethodName: "QuotePublication",
+			Handler:    _IifService_QuotePublication_Handler,
+		},
+		{
+			MethodName: "QuotePaymentRuns",
+			Handler:    _IifService_QuotePaymentRuns_Handler,
+		},
+		{
+			MethodName: "QuoteCourse",
+			Handler:    _IifService_QuoteCourse_Handler,
+		},
+		{
+			MethodName: "QuoteNationalValue",
+			Handler:    _IifService_QuoteNationalValue_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

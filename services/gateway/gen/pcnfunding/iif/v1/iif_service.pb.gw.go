@@ -1884,6 +1884,303 @@ func local_request_IifService_ListAuditEntries_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+func request_IifService_QuoteIndicator_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteIndicatorRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteIndicator(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteIndicator_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteIndicatorRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteIndicator(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteYear_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteYearRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteYear(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteYear_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteYearRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteYear(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuotePoints_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePointsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuotePoints(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuotePoints_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePointsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuotePoints(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuotePatients_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePatientsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuotePatients(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuotePatients_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePatientsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuotePatients(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteAdjustments_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteAdjustmentsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteAdjustments(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteAdjustments_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteAdjustmentsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteAdjustments(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteStandardisedCount_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteStandardisedCountRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteStandardisedCount(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteStandardisedCount_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteStandardisedCountRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteStandardisedCount(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteSubmissions_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteSubmissionsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteSubmissions(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteSubmissions_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteSubmissionsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteSubmissions(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuotePublication_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePublicationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuotePublication(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuotePublication_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePublicationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuotePublication(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuotePaymentRuns_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePaymentRunsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuotePaymentRuns(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuotePaymentRuns_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuotePaymentRunsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuotePaymentRuns(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteCourse_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteCourseRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteCourse(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteCourse_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteCourseRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteCourse(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_IifService_QuoteNationalValue_0(ctx context.Context, marshaler runtime.Marshaler, client extIifv1.IifServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteNationalValueRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.QuoteNationalValue(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_IifService_QuoteNationalValue_0(ctx context.Context, marshaler runtime.Marshaler, server extIifv1.IifServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extIifv1.QuoteNationalValueRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.QuoteNationalValue(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 // RegisterIifServiceHandlerServer registers the http handlers for service IifService to "mux".
 // UnaryRPC     :call IifServiceServer directly.
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
@@ -2690,6 +2987,226 @@ func RegisterIifServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux,
 		}
 		forward_IifService_ListAuditEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteIndicator_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteIndicator", runtime.WithHTTPPathPattern("/v1/iif/quotes/indicator"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteIndicator_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteIndicator_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteYear_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteYear", runtime.WithHTTPPathPattern("/v1/iif/quotes/year"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteYear_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteYear_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePoints_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePoints", runtime.WithHTTPPathPattern("/v1/iif/quotes/points"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuotePoints_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePoints_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePatients_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePatients", runtime.WithHTTPPathPattern("/v1/iif/quotes/patients"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuotePatients_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePatients_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteAdjustments_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteAdjustments", runtime.WithHTTPPathPattern("/v1/iif/quotes/adjustments"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteAdjustments_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteAdjustments_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteStandardisedCount_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteStandardisedCount", runtime.WithHTTPPathPattern("/v1/iif/quotes/standardised-count"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteStandardisedCount_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteStandardisedCount_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteSubmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteSubmissions", runtime.WithHTTPPathPattern("/v1/iif/quotes/submissions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteSubmissions_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteSubmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePublication_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePublication", runtime.WithHTTPPathPattern("/v1/iif/quotes/publication"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuotePublication_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePublication_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePaymentRuns_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePaymentRuns", runtime.WithHTTPPathPattern("/v1/iif/quotes/payment-runs"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuotePaymentRuns_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePaymentRuns_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteCourse_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteCourse", runtime.WithHTTPPathPattern("/v1/iif/quotes/course"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteCourse_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteCourse_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteNationalValue_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteNationalValue", runtime.WithHTTPPathPattern("/v1/iif/quotes/national-value"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_IifService_QuoteNationalValue_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteNationalValue_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 
 	return nil
 }
@@ -3410,91 +3927,300 @@ func RegisterIifServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux,
 		}
 		forward_IifService_ListAuditEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteIndicator_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteIndicator", runtime.WithHTTPPathPattern("/v1/iif/quotes/indicator"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteIndicator_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteIndicator_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteYear_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteYear", runtime.WithHTTPPathPattern("/v1/iif/quotes/year"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteYear_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteYear_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePoints_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePoints", runtime.WithHTTPPathPattern("/v1/iif/quotes/points"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuotePoints_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePoints_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePatients_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePatients", runtime.WithHTTPPathPattern("/v1/iif/quotes/patients"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuotePatients_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePatients_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteAdjustments_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteAdjustments", runtime.WithHTTPPathPattern("/v1/iif/quotes/adjustments"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteAdjustments_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteAdjustments_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteStandardisedCount_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteStandardisedCount", runtime.WithHTTPPathPattern("/v1/iif/quotes/standardised-count"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteStandardisedCount_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteStandardisedCount_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteSubmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteSubmissions", runtime.WithHTTPPathPattern("/v1/iif/quotes/submissions"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteSubmissions_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteSubmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePublication_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePublication", runtime.WithHTTPPathPattern("/v1/iif/quotes/publication"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuotePublication_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePublication_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuotePaymentRuns_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuotePaymentRuns", runtime.WithHTTPPathPattern("/v1/iif/quotes/payment-runs"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuotePaymentRuns_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuotePaymentRuns_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteCourse_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteCourse", runtime.WithHTTPPathPattern("/v1/iif/quotes/course"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteCourse_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteCourse_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_IifService_QuoteNationalValue_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.iif.v1.IifService/QuoteNationalValue", runtime.WithHTTPPathPattern("/v1/iif/quotes/national-value"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_IifService_QuoteNationalValue_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_IifService_QuoteNationalValue_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	return nil
 }
 
 var (
-	pattern_IifService_GetScheme_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "iif", "years", "financial_year", "scheme"}, ""))
-	pattern_IifService_ListFigures_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "figures"}, ""))
-	pattern_IifService_AddFigure_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "figures"}, ""))
-	pattern_IifService_ConfirmFigure_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "figures", "figure_id"}, "confirm"))
-	pattern_IifService_ListSettings_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "settings"}, ""))
-	pattern_IifService_SetSetting_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "settings"}, ""))
-	pattern_IifService_GetImport_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "imports", "import_id"}, ""))
-	pattern_IifService_ListImports_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "imports"}, ""))
-	pattern_IifService_RecordCounts_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "counts"}, ""))
-	pattern_IifService_AnswerIndicator_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "answers"}, ""))
-	pattern_IifService_ListCounts_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "counts"}, ""))
-	pattern_IifService_CalculateYear_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "years", "financial_year"}, "calculate"))
-	pattern_IifService_GetAchievement_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, ""))
-	pattern_IifService_ListAchievements_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "achievements"}, ""))
-	pattern_IifService_GetResult_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "results", "result_id"}, ""))
-	pattern_IifService_Nominate_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "nominations"}, ""))
-	pattern_IifService_DecideNomination_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "nominations", "nomination_id"}, "decide"))
-	pattern_IifService_EndNomination_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "nominations", "nomination_id"}, "end"))
-	pattern_IifService_ListNominations_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "nominations"}, ""))
-	pattern_IifService_DeclareAchievement_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "declare"))
-	pattern_IifService_CommitReinvestment_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "commit"))
-	pattern_IifService_AppealAchievement_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "appeal"))
-	pattern_IifService_DecideAppeal_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "decide-appeal"))
-	pattern_IifService_AcceptAchievement_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "accept"))
-	pattern_IifService_ApprovePayment_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "approve"))
-	pattern_IifService_ProposeCorrection_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "correct"))
-	pattern_IifService_DecideCorrection_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "corrections", "correction_id"}, "decide"))
-	pattern_IifService_GetCorrection_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "corrections", "correction_id"}, ""))
-	pattern_IifService_ListCorrections_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "corrections"}, ""))
-	pattern_IifService_GetStanding_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year", "standing"}, ""))
-	pattern_IifService_ListStandings_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "commissioners", "commissioner_code", "years", "financial_year", "standings"}, ""))
-	pattern_IifService_QuoteCounts_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year", "standing"}, "quote"))
-	pattern_IifService_CloseMonth_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "months", "month"}, "close"))
-	pattern_IifService_PreviewMonth_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "months", "month"}, "preview"))
-	pattern_IifService_GetSchedule_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "schedules", "schedule_id"}, ""))
-	pattern_IifService_ListSchedules_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "schedules"}, ""))
-	pattern_IifService_DownloadSchedule_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "iif", "schedules", "schedule_id", "lines.csv"}, ""))
-	pattern_IifService_ReemitSchedule_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "schedules", "schedule_id"}, "reemit"))
-	pattern_IifService_GetLine_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "lines", "line_id"}, ""))
-	pattern_IifService_ListAuditEntries_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "audit"}, ""))
+	pattern_IifService_GetScheme_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "iif", "years", "financial_year", "scheme"}, ""))
+	pattern_IifService_ListFigures_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "figures"}, ""))
+	pattern_IifService_AddFigure_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "figures"}, ""))
+	pattern_IifService_ConfirmFigure_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "figures", "figure_id"}, "confirm"))
+	pattern_IifService_ListSettings_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "settings"}, ""))
+	pattern_IifService_SetSetting_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "settings"}, ""))
+	pattern_IifService_GetImport_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "imports", "import_id"}, ""))
+	pattern_IifService_ListImports_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "imports"}, ""))
+	pattern_IifService_RecordCounts_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "counts"}, ""))
+	pattern_IifService_AnswerIndicator_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "answers"}, ""))
+	pattern_IifService_ListCounts_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "counts"}, ""))
+	pattern_IifService_CalculateYear_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "years", "financial_year"}, "calculate"))
+	pattern_IifService_GetAchievement_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, ""))
+	pattern_IifService_ListAchievements_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "achievements"}, ""))
+	pattern_IifService_GetResult_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "results", "result_id"}, ""))
+	pattern_IifService_Nominate_0               = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "nominations"}, ""))
+	pattern_IifService_DecideNomination_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "nominations", "nomination_id"}, "decide"))
+	pattern_IifService_EndNomination_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "nominations", "nomination_id"}, "end"))
+	pattern_IifService_ListNominations_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "nominations"}, ""))
+	pattern_IifService_DeclareAchievement_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "declare"))
+	pattern_IifService_CommitReinvestment_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "commit"))
+	pattern_IifService_AppealAchievement_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "appeal"))
+	pattern_IifService_DecideAppeal_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "decide-appeal"))
+	pattern_IifService_AcceptAchievement_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "accept"))
+	pattern_IifService_ApprovePayment_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "approve"))
+	pattern_IifService_ProposeCorrection_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year"}, "correct"))
+	pattern_IifService_DecideCorrection_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "corrections", "correction_id"}, "decide"))
+	pattern_IifService_GetCorrection_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "corrections", "correction_id"}, ""))
+	pattern_IifService_ListCorrections_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "corrections"}, ""))
+	pattern_IifService_GetStanding_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year", "standing"}, ""))
+	pattern_IifService_ListStandings_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "commissioners", "commissioner_code", "years", "financial_year", "standings"}, ""))
+	pattern_IifService_QuoteCounts_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5, 2, 6}, []string{"v1", "iif", "pcns", "pcn_code", "years", "financial_year", "standing"}, "quote"))
+	pattern_IifService_CloseMonth_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "months", "month"}, "close"))
+	pattern_IifService_PreviewMonth_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"v1", "iif", "commissioners", "commissioner_code", "months", "month"}, "preview"))
+	pattern_IifService_GetSchedule_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "schedules", "schedule_id"}, ""))
+	pattern_IifService_ListSchedules_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "schedules"}, ""))
+	pattern_IifService_DownloadSchedule_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "iif", "schedules", "schedule_id", "lines.csv"}, ""))
+	pattern_IifService_ReemitSchedule_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "schedules", "schedule_id"}, "reemit"))
+	pattern_IifService_GetLine_0                = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "iif", "lines", "line_id"}, ""))
+	pattern_IifService_ListAuditEntries_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "iif", "audit"}, ""))
+	pattern_IifService_QuoteIndicator_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "indicator"}, ""))
+	pattern_IifService_QuoteYear_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "year"}, ""))
+	pattern_IifService_QuotePoints_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "points"}, ""))
+	pattern_IifService_QuotePatients_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "patients"}, ""))
+	pattern_IifService_QuoteAdjustments_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "adjustments"}, ""))
+	pattern_IifService_QuoteStandardisedCount_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "standardised-count"}, ""))
+	pattern_IifService_QuoteSubmissions_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "submissions"}, ""))
+	pattern_IifService_QuotePublication_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "publication"}, ""))
+	pattern_IifService_QuotePaymentRuns_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "payment-runs"}, ""))
+	pattern_IifService_QuoteCourse_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "course"}, ""))
+	pattern_IifService_QuoteNationalValue_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 2, 3}, []string{"v1", "iif", "quotes", "national-value"}, ""))
 )
 
 var (
-	forward_IifService_GetScheme_0          = runtime.ForwardResponseMessage
-	forward_IifService_ListFigures_0        = runtime.ForwardResponseMessage
-	forward_IifService_AddFigure_0          = runtime.ForwardResponseMessage
-	forward_IifService_ConfirmFigure_0      = runtime.ForwardResponseMessage
-	forward_IifService_ListSettings_0       = runtime.ForwardResponseMessage
-	forward_IifService_SetSetting_0         = runtime.ForwardResponseMessage
-	forward_IifService_GetImport_0          = runtime.ForwardResponseMessage
-	forward_IifService_ListImports_0        = runtime.ForwardResponseMessage
-	forward_IifService_RecordCounts_0       = runtime.ForwardResponseMessage
-	forward_IifService_AnswerIndicator_0    = runtime.ForwardResponseMessage
-	forward_IifService_ListCounts_0         = runtime.ForwardResponseMessage
-	forward_IifService_CalculateYear_0      = runtime.ForwardResponseMessage
-	forward_IifService_GetAchievement_0     = runtime.ForwardResponseMessage
-	forward_IifService_ListAchievements_0   = runtime.ForwardResponseMessage
-	forward_IifService_GetResult_0          = runtime.ForwardResponseMessage
-	forward_IifService_Nominate_0           = runtime.ForwardResponseMessage
-	forward_IifService_DecideNomination_0   = runtime.ForwardResponseMessage
-	forward_IifService_EndNomination_0      = runtime.ForwardResponseMessage
-	forward_IifService_ListNominations_0    = runtime.ForwardResponseMessage
-	forward_IifService_DeclareAchievement_0 = runtime.ForwardResponseMessage
-	forward_IifService_CommitReinvestment_0 = runtime.ForwardResponseMessage
-	forward_IifService_AppealAchievement_0  = runtime.ForwardResponseMessage
-	forward_IifService_DecideAppeal_0       = runtime.ForwardResponseMessage
-	forward_IifService_AcceptAchievement_0  = runtime.ForwardResponseMessage
-	forward_IifService_ApprovePayment_0     = runtime.ForwardResponseMessage
-	forward_IifService_ProposeCorrection_0  = runtime.ForwardResponseMessage
-	forward_IifService_DecideCorrection_0   = runtime.ForwardResponseMessage
-	forward_IifService_GetCorrection_0      = runtime.ForwardResponseMessage
-	forward_IifService_ListCorrections_0    = runtime.ForwardResponseMessage
-	forward_IifService_GetStanding_0        = runtime.ForwardResponseMessage
-	forward_IifService_ListStandings_0      = runtime.ForwardResponseMessage
-	forward_IifService_QuoteCounts_0        = runtime.ForwardResponseMessage
-	forward_IifService_CloseMonth_0         = runtime.ForwardResponseMessage
-	forward_IifService_PreviewMonth_0       = runtime.ForwardResponseMessage
-	forward_IifService_GetSchedule_0        = runtime.ForwardResponseMessage
-	forward_IifService_ListSchedules_0      = runtime.ForwardResponseMessage
-	forward_IifService_DownloadSchedule_0   = runtime.ForwardResponseMessage
-	forward_IifService_ReemitSchedule_0     = runtime.ForwardResponseMessage
-	forward_IifService_GetLine_0            = runtime.ForwardResponseMessage
-	forward_IifService_ListAuditEntries_0   = runtime.ForwardResponseMessage
+	forward_IifService_GetScheme_0              = runtime.ForwardResponseMessage
+	forward_IifService_ListFigures_0            = runtime.ForwardResponseMessage
+	forward_IifService_AddFigure_0              = runtime.ForwardResponseMessage
+	forward_IifService_ConfirmFigure_0          = runtime.ForwardResponseMessage
+	forward_IifService_ListSettings_0           = runtime.ForwardResponseMessage
+	forward_IifService_SetSetting_0             = runtime.ForwardResponseMessage
+	forward_IifService_GetImport_0              = runtime.ForwardResponseMessage
+	forward_IifService_ListImports_0            = runtime.ForwardResponseMessage
+	forward_IifService_RecordCounts_0           = runtime.ForwardResponseMessage
+	forward_IifService_AnswerIndicator_0        = runtime.ForwardResponseMessage
+	forward_IifService_ListCounts_0             = runtime.ForwardResponseMessage
+	forward_IifService_CalculateYear_0          = runtime.ForwardResponseMessage
+	forward_IifService_GetAchievement_0         = runtime.ForwardResponseMessage
+	forward_IifService_ListAchievements_0       = runtime.ForwardResponseMessage
+	forward_IifService_GetResult_0              = runtime.ForwardResponseMessage
+	forward_IifService_Nominate_0               = runtime.ForwardResponseMessage
+	forward_IifService_DecideNomination_0       = runtime.ForwardResponseMessage
+	forward_IifService_EndNomination_0          = runtime.ForwardResponseMessage
+	forward_IifService_ListNominations_0        = runtime.ForwardResponseMessage
+	forward_IifService_DeclareAchievement_0     = runtime.ForwardResponseMessage
+	forward_IifService_CommitReinvestment_0     = runtime.ForwardResponseMessage
+	forward_IifService_AppealAchievement_0      = runtime.ForwardResponseMessage
+	forward_IifService_DecideAppeal_0           = runtime.ForwardResponseMessage
+	forward_IifService_AcceptAchievement_0      = runtime.ForwardResponseMessage
+	forward_IifService_ApprovePayment_0         = runtime.ForwardResponseMessage
+	forward_IifService_ProposeCorrection_0      = runtime.ForwardResponseMessage
+	forward_IifService_DecideCorrection_0       = runtime.ForwardResponseMessage
+	forward_IifService_GetCorrection_0          = runtime.ForwardResponseMessage
+	forward_IifService_ListCorrections_0        = runtime.ForwardResponseMessage
+	forward_IifService_GetStanding_0            = runtime.ForwardResponseMessage
+	forward_IifService_ListStandings_0          = runtime.ForwardResponseMessage
+	forward_IifService_QuoteCounts_0            = runtime.ForwardResponseMessage
+	forward_IifService_CloseMonth_0             = runtime.ForwardResponseMessage
+	forward_IifService_PreviewMonth_0           = runtime.ForwardResponseMessage
+	forward_IifService_GetSchedule_0            = runtime.ForwardResponseMessage
+	forward_IifService_ListSchedules_0          = runtime.ForwardResponseMessage
+	forward_IifService_DownloadSchedule_0       = runtime.ForwardResponseMessage
+	forward_IifService_ReemitSchedule_0         = runtime.ForwardResponseMessage
+	forward_IifService_GetLine_0                = runtime.ForwardResponseMessage
+	forward_IifService_ListAuditEntries_0       = runtime.ForwardResponseMessage
+	forward_IifService_QuoteIndicator_0         = runtime.ForwardResponseMessage
+	forward_IifService_QuoteYear_0              = runtime.ForwardResponseMessage
+	forward_IifService_QuotePoints_0            = runtime.ForwardResponseMessage
+	forward_IifService_QuotePatients_0          = runtime.ForwardResponseMessage
+	forward_IifService_QuoteAdjustments_0       = runtime.ForwardResponseMessage
+	forward_IifService_QuoteStandardisedCount_0 = runtime.ForwardResponseMessage
+	forward_IifService_QuoteSubmissions_0       = runtime.ForwardResponseMessage
+	forward_IifService_QuotePublication_0       = runtime.ForwardResponseMessage
+	forward_IifService_QuotePaymentRuns_0       = runtime.ForwardResponseMessage
+	forward_IifService_QuoteCourse_0            = runtime.ForwardResponseMessage
+	forward_IifService_QuoteNationalValue_0     = runtime.ForwardResponseMessage
 )
