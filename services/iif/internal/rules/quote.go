@@ -74,9 +74,8 @@ func QuoteAdjustments(t *Terms, it *IndicatorTerms, n *Network, register Given, 
 		return nil, refused
 	}
 	out := &Adjustments{ListSize: size.Value, Prevalence: prevalence.Value}
-	_, stated := a.q.Prevalence[it.Code]
 	adjusted := it.Kind != Binary && it.Prevalent.need() == nil && it.Prevalent.Value.Amount.Sign() > 0
-	if adjusted && !stated && q.ListSize.Value == nil {
+	if adjusted && q.Prevalence[it.Code].Value == nil && q.ListSize.Value == nil {
 		term := func(h *Held) working.Term {
 			words, _, _ := h.Key.Field.wants()
 			return working.Term{Name: words, Value: h.Value.Amount}

@@ -615,7 +615,7 @@ type QuotedPoints struct {
 	IndicatorCode string `protobuf:"bytes,1,opt,name=indicator_code,json=indicatorCode,proto3" json:"indicator_code,omitempty"`
 	// Points, exact decimal; no more than are available.
 	Points string `protobuf:"bytes,2,opt,name=points,proto3" json:"points,omitempty"`
-	// Prevalence adjustment of points of the whole scheme, exact decimal; that of an indicator stands in the basis.
+	// Prevalence adjustment, exact decimal; empty takes that of the basis. Points of the whole scheme have none there.
 	PrevalenceAdjustment string `protobuf:"bytes,3,opt,name=prevalence_adjustment,json=prevalenceAdjustment,proto3" json:"prevalence_adjustment,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -677,7 +677,7 @@ type QuotePointsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Scheme and PCN.
 	Basis *QuoteBasis `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
-	// The points; each row is one payment, rounded by itself.
+	// The points, each indicator once; each row is one payment, rounded by itself.
 	Points        []*QuotedPoints `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
