@@ -25,16 +25,9 @@ func (t *Terms) WholeScheme() *IndicatorTerms {
 // IIF-031). It refuses more points than are available. Its result is not for payment.
 func QuotePoints(t *Terms, it *IndicatorTerms, n *Network, points Given, q Quotation) (*Payment, error) {
 	a := assessing{t: t, it: it, n: n, q: q, c: new(Counts), out: Result{Code: it.Code, IndicatorID: it.ID, Status: it.Status}}
-	if refused := a.unconfirmed(); refused != nil {
-		return &Payment{Refused: refused}, nil
-	}
-	if reason, stopped := it.stopped(); stopped {
-		refused := fault.New(fault.Refused, reason, "%s is not assessed in %s", it.Code, it.VersionID)
-		return &Payment{Refused: refused.With(metaMissing, "points of "+it.Code+" in "+it.VersionID).
-			With(metaRemedy, "ask for an indicator that the version assesses")}, nil
-	}
-	if refused := it.Points.need(); refused != nil {
-		return &Payment{Refused: refused}, nil
+	out := new(Payment)
+	if out.Refused = a.unquotable(); !out.Known() {
+		return out, nil
 	}
 	if most := it.Points.Value.Amount; points.Value.Sign() < 0 || points.Value.Cmp(most) > 0 {
 		return nil, fault.New(fault.Invalid, ReasonFigureInvalid, "%s points are not within the %s that are available", money.Format(points.Value), money.Format(most)).
@@ -45,8 +38,19 @@ func QuotePoints(t *Terms, it *IndicatorTerms, n *Network, points Given, q Quota
 	if t.Version.Rounding.PointsFirst {
 		earned = t.Version.Rounding.points(b, earned, it.Points.input(b, "points"))
 	}
-	out := new(Payment)
 	return out, a.pay(out, b, earned, nil, true)
+}
+
+// unquotable refuses points of an indicator that earns none, or of which it is not known how many it has.
+func (a *assessing) unquotable() *fault.Fault {
+	if refused := a.unconfirmed(); refused != nil {
+		return refused
+	}
+	if reason, stopped := a.it.stopped(); stopped {
+		return fault.New(fault.Refused, reason, "%s is not assessed in %s", a.it.Code, a.it.VersionID).
+			With(metaMissing, "points of "+a.it.Code+" in "+a.it.VersionID).With(metaRemedy, "ask for an indicator that the version assesses")
+	}
+	return a.it.Points.need()
 }
 
 // Adjustments are what a payment is adjusted by.
