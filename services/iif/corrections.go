@@ -191,7 +191,7 @@ func (s *Service) DecideCorrection(ctx context.Context, req *iifv1.DecideCorrect
 }
 
 // decidable refuses a decision that is not the caller's to make: who proposed the correction, or entered a figure or a count that the new
-// result rests on, does not approve it; and who proposed it does not reject it either.
+// result rests on, neither approves nor rejects it.
 func (s *Service) decidable(ctx context.Context, tx *change.Tx, row *store.CorrectionRow, req *iifv1.DecideCorrectionRequest) (store.ResultRow, error) {
 	result, err := store.Result(ctx, tx, row.ResultID)
 	if err != nil {

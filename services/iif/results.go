@@ -189,7 +189,7 @@ func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error
 	return nil
 }
 
-// handOver gives the commissioner the nominations of PCNs that it has taken over.
+// handOver gives the commissioner what waits of PCNs that it has taken over: nominations, and corrections of the year.
 func (c *calculation) handOver(ctx context.Context, tx *change.Tx) error {
 	var over []string
 	for _, b := range c.bases {
@@ -197,7 +197,10 @@ func (c *calculation) handOver(ctx context.Context, tx *change.Tx) error {
 			over = append(over, b.pcn)
 		}
 	}
-	return store.LeadNominations(ctx, tx.Tx, over, c.commissioner)
+	if err := store.LeadNominations(ctx, tx.Tx, over, c.commissioner); err != nil {
+		return err
+	}
+	return store.LeadCorrections(ctx, tx.Tx, c.year, over, c.commissioner)
 }
 
 func lockCommissioners(ctx context.Context, tx *change.Tx, codes []string) error {

@@ -51,6 +51,22 @@ func ChangeCorrection(ctx context.Context, tx *sqldb.Tx, r CorrectionRow) (bool,
 		r.CommissionerCode, r.State, r.DecidedBy, r.DecidedAt, r.DecisionReason, r.PaymentMonth.String(), r.ID, r.Version))
 }
 
+// LeadCorrections gives the corrections of the years of PCNs that are in no schedule yet to the commissioner that owes them now.
+func LeadCorrections(ctx context.Context, tx *sqldb.Tx, year period.FinancialYear, pcns []string, commissioner string) error {
+	return sqldb.InBatches(pcns, func(batch []string) error {
+		var f sqldb.Filter
+		to := f.Arg(commissioner)
+		f.In("pcn_code", batch)
+		f.Where("financial_year = ?", year.String())
+		f.Where("commissioner_code <> ?", commissioner)
+		f.Where("schedule_id = ''")
+		if _, err := tx.Exec(ctx, `UPDATE corrections SET commissioner_code = `+to+`, version = version + 1`+f.String(), f.Args()...); err != nil {
+			return fmt.Errorf("hand corrections over to %s: %w", commissioner, err)
+		}
+		return nil
+	})
+}
+
 // Correction returns a correction, or sql.ErrNoRows.
 func Correction(ctx context.Context, q sqldb.Querier, id string) (CorrectionRow, error) {
 	return sqldb.First(sqldb.Collect(ctx, q, scanCorrection, `SELECT `+correctionColumns+` FROM corrections WHERE correction_id = $1`, id))
