@@ -29,8 +29,8 @@ type standingCounts struct {
 	of map[string][]rules.IndicatorCounts
 	// position is that of the last counts there are, of whatever organisation, up to the one asked for.
 	position int64
-	// byHand are those who entered some of them by hand.
-	byHand []string
+	// byHand are those who entered some of them by hand, by organisation.
+	byHand map[string][]string
 }
 
 // countsOf loads the counts that stand for a commissioner on a day, up to a position, latest for all: those of organisations, or of
@@ -45,7 +45,11 @@ func (s *Service) countsOf(
 	if position != latest {
 		last = min(last, position)
 	}
-	standing, err := store.StandingCounts(ctx, q, on, store.CountFilter{Year: year, CommissionerCode: commissioner, Organisations: organisations, UpTo: position})
+	if last == 0 {
+		return &standingCounts{}, nil
+	}
+	// Up to the position that is told, whatever has come since it was read.
+	standing, err := store.StandingCounts(ctx, q, on, store.CountFilter{Year: year, CommissionerCode: commissioner, Organisations: organisations, UpTo: last})
 	if err != nil {
 		return nil, err
 	}

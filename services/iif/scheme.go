@@ -148,11 +148,12 @@ func (s *Service) figures(ctx context.Context, q sqldb.Querier) (*schemeAt, erro
 	if err != nil {
 		return nil, fmt.Errorf("tables of iif: %w", err)
 	}
-	rows, err := store.Figures(ctx, q, latest)
+	// Up to the position that is told, whatever has come since it was read.
+	rows, err := store.Figures(ctx, q, position)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := store.Settings(ctx, q, latest)
+	settings, err := store.Settings(ctx, q, position)
 	if err != nil {
 		return nil, err
 	}

@@ -311,7 +311,12 @@ func (g *grounds) workOut(b basis, out *worked) error {
 }
 
 // makersOf returns who entered counts of some organisations by hand.
-func (c *standingCounts) makersOf([]string) []string { return slices.Clone(c.byHand) }
+func (c *standingCounts) makersOf(organisations []string) (out []string) {
+	for _, code := range organisations {
+		out = append(out, c.byHand[code]...)
+	}
+	return out
+}
 
 // sum brings together what counts for a PCN, indicator by indicator, and returns those whose practices' counts contradict each other.
 //

@@ -123,8 +123,8 @@ func (by *CountFilter) inBatches(fn func(batch []string, keep func(string) bool)
 // Standing are counts that stand, by organisation and in order of their indicators.
 type Standing struct {
 	Of map[string][]rules.IndicatorCounts
-	// Makers are those who entered some of them by hand, in order.
-	Makers []string
+	// Makers are those who entered some of them by hand, by organisation.
+	Makers map[string][]string
 }
 
 // standing is what is known of the version that stands so far.
@@ -190,17 +190,16 @@ func StandingCounts(ctx context.Context, q sqldb.Querier, on period.Date, by Cou
 	if err != nil {
 		return nil, fmt.Errorf("counts of %s: %w", on, err)
 	}
-	out := &Standing{Of: make(map[string][]rules.IndicatorCounts, len(g.of))}
+	out := &Standing{Of: make(map[string][]rules.IndicatorCounts, len(g.of)), Makers: make(map[string][]string)}
 	for code, o := range g.of {
 		for i := range o.stands {
-			if maker := o.stands[i].maker; maker != "" && !slices.Contains(out.Makers, maker) {
-				out.Makers = append(out.Makers, maker)
+			if maker := o.stands[i].maker; maker != "" && !slices.Contains(out.Makers[code], maker) {
+				out.Makers[code] = append(out.Makers[code], maker)
 			}
 		}
 		slices.SortFunc(o.counts, func(a, b rules.IndicatorCounts) int { return cmp.Compare(a.Code, b.Code) })
 		out.Of[code] = o.counts
 	}
-	slices.Sort(out.Makers)
 	return out, nil
 }
 
