@@ -1,0 +1,144 @@
+package iif_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+)
+
+func (s *courseSuite) nominateAs(t testing.TB, who auth.Principal, pcn, person string) (*iifv1.Nomination, error) {
+	t.Helper()
+	return s.iif.Nominate(s.as(t, who), &iifv1.NominateRequest{RequestId: s.next(), PcnCode: pcn, Person: person})
+}
+
+func (s *courseSuite) decideNomination(t testing.TB, who auth.Principal, n *iifv1.Nomination, approve bool, why string) (*iifv1.Nomination, error) {
+	t.Helper()
+	return s.iif.DecideNomination(s.as(t, who), &iifv1.DecideNominationRequest{
+		RequestId: s.next(), CommissionerCode: n.GetCommissionerCode(), NominationId: n.GetNominationId(), Etag: n.GetEtag(), Approve: approve, Reason: why,
+	})
+}
+
+func (s *courseSuite) endNomination(t testing.TB, who auth.Principal, n *iifv1.Nomination) (*iifv1.Nomination, error) {
+	t.Helper()
+	return s.iif.EndNomination(s.as(t, who), &iifv1.EndNominationRequest{
+		RequestId: s.next(), NominationId: n.GetNominationId(), Etag: n.GetEtag(), Reason: "left",
+	})
+}
+
+func TestNominations_HaveTwoPlacesForAPCN(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		manager := testkit.PCNManager(coursePCN)
+		first, err := s.nominateAs(t, manager, coursePCN, "one@example.test")
+		require.NoError(t, err)
+		require.Equal(t, courseBody, first.GetCommissionerCode(), "as the register has it, where no year was calculated")
+		_, err = s.nominateAs(t, manager, coursePCN, " one@example.test ")
+		require.Equal(t, "NOMINATION_EXISTS", courseReason(err))
+		_, err = s.nominateAs(t, manager, coursePCN, "  ")
+		require.Equal(t, "PERSON_REQUIRED", courseReason(err))
+		second, err := s.nominateAs(t, manager, coursePCN, "two@example.test")
+		require.NoError(t, err)
+		_, err = s.nominateAs(t, manager, coursePCN, "three@example.test")
+		require.Equal(t, "NOMINATIONS_FULL", courseReason(err))
+		_, err = s.nominateAs(t, manager, courseOthers, "three@example.test")
+		require.NotEmpty(t, courseReason(err), "a PCN of others")
+		_, err = s.decideNomination(t, testkit.Preparer(courseBody), second, false, " ")
+		require.Equal(t, "REASON_REQUIRED", courseReason(err))
+		_, err = s.decideNomination(t, testkit.Preparer(courseBody), second, false, "not of the PCN")
+		require.NoError(t, err)
+		_, err = s.nominateAs(t, manager, coursePCN, "three@example.test")
+		require.NoError(t, err, "a place is free again")
+		_, err = s.endNomination(t, manager, first)
+		require.NoError(t, err)
+		_, err = s.nominateAs(t, manager, coursePCN, "one@example.test")
+		require.NoError(t, err, "and a person may be nominated again")
+		_, err = s.nominateAs(t, testkit.PCNManager("U99999"), "U99999", "one@example.test")
+		require.Equal(t, "COMMISSIONER_NOT_IN_FORCE", courseReason(err))
+	})
+}
+
+func TestNominations_AreDecidedByNeitherNomineeNorNominator(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		n, err := s.nominateAs(t, testkit.PCNManager(coursePCN), coursePCN, "one@example.test")
+		require.NoError(t, err)
+		for _, person := range []string{"one@example.test", testkit.PCNManager().Subject} {
+			_, err = s.decideNomination(t, named(testkit.Approver(courseBody), person), n, true, "")
+			require.Equal(t, "APPROVER_IS_MAKER", courseReason(err), person)
+		}
+		_, err = s.iif.DecideNomination(s.as(t, testkit.Preparer("QZZ")), &iifv1.DecideNominationRequest{
+			RequestId: s.next(), CommissionerCode: "QZZ", NominationId: n.GetNominationId(), Etag: n.GetEtag(), Approve: true,
+		})
+		require.Equal(t, "NOMINATION_NOT_FOUND", courseReason(err))
+		n, err = s.decideNomination(t, testkit.Approver(courseBody), n, true, "")
+		require.NoError(t, err)
+		require.Equal(t, iifv1.NominationState_NOMINATION_APPROVED, n.GetState())
+		_, err = s.decideNomination(t, testkit.Approver(courseBody), n, false, "again")
+		require.Equal(t, "NOMINATION_STATE_DIFFERS", courseReason(err))
+		_, err = s.endNomination(t, testkit.PCNManager(courseOthers), n)
+		require.Equal(t, "NOMINATION_NOT_FOUND", courseReason(err))
+		ended, err := s.endNomination(t, testkit.Preparer(courseBody), n)
+		require.NoError(t, err)
+		require.Equal(t, iifv1.NominationState_NOMINATION_ENDED, ended.GetState())
+		_, err = s.endNomination(t, testkit.Preparer(courseBody), ended)
+		require.Equal(t, "NOMINATION_STATE_DIFFERS", courseReason(err))
+	})
+}
+
+func TestNominations_OnlyThoseInForceDeclare(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		who := testkit.PCNManager(coursePCN)
+		n, err := s.nominateAs(t, named(who, "director@example.test"), coursePCN, who.Subject)
+		require.NoError(t, err)
+		_, err = s.declare(t, coursePCN)
+		require.Equal(t, "NOT_NOMINATED", courseReason(err))
+		n, err = s.decideNomination(t, testkit.Preparer(courseBody), n, true, "")
+		require.NoError(t, err)
+		_, err = s.endNomination(t, who, n)
+		require.NoError(t, err)
+		_, err = s.declare(t, coursePCN)
+		require.Equal(t, "NOT_NOMINATED", courseReason(err))
+		s.nominate(t, courseOthers, who.Subject)
+		_, err = s.declare(t, coursePCN)
+		require.Equal(t, "NOT_NOMINATED", courseReason(err), "nominated for another PCN")
+		s.nominate(t, coursePCN, who.Subject)
+		_, err = s.declare(t, coursePCN)
+		require.NoError(t, err)
+		list, err := s.iif.ListNominations(s.as(t, who), &iifv1.ListNominationsRequest{InForceOnly: true})
+		require.NoError(t, err)
+		require.Len(t, list.GetNominations(), 1)
+		list, err = s.iif.ListNominations(s.as(t, testkit.Auditor(courseBody)), &iifv1.ListNominationsRequest{PcnCode: coursePCN})
+		require.NoError(t, err)
+		require.Len(t, list.GetNominations(), 2)
+		list, err = s.iif.ListNominations(s.as(t, testkit.Auditor("QZZ")), new(iifv1.ListNominationsRequest))
+		require.NoError(t, err)
+		require.Empty(t, list.GetNominations())
+	})
+}
+
+func TestNominations_OfManyAtOnceTwoFindAPlace(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		var reasons [6]string
+		var together sync.WaitGroup
+		for i := range reasons {
+			ctx, id := testkit.As(t.Context(), testkit.PCNManager(coursePCN)), s.next()
+			together.Go(func() {
+				_, err := s.iif.Nominate(ctx, &iifv1.NominateRequest{RequestId: id, PcnCode: coursePCN, Person: id})
+				reasons[i] = courseReason(err)
+			})
+		}
+		together.Wait()
+		require.ElementsMatch(t, []string{"", "", "NOMINATIONS_FULL", "NOMINATIONS_FULL", "NOMINATIONS_FULL", "NOMINATIONS_FULL"}, reasons[:])
+		s.clock.Set(time.Date(2022, time.June, 1, 9, 0, 0, 0, time.UTC))
+		n, err := s.iif.Nominate(testkit.As(t.Context(), testkit.PCNManager(courseOthers)), &iifv1.NominateRequest{
+			RequestId: s.next(), PcnCode: courseOthers, Person: "one@example.test",
+		})
+		require.NoError(t, err)
+		require.Equal(t, "L0", n.GetCommissionerCode(), "a CCG led before July 2022")
+	})
+}
