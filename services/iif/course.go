@@ -503,7 +503,7 @@ func (s *Service) correctionsNow(
 		}
 		bases[i].commissioner, bases[i].figures, bases[i].counts = rows[i].CommissionerCode, latest, latest
 	}
-	all, err := s.workOut(ctx, q, bases)
+	all, err := s.workOut(ctx, q, bases, sumsOnly)
 	if err != nil {
 		return err
 	}

@@ -69,8 +69,9 @@ func (r *courseRegister) picture(req *registerv1.GetSnapshotRequest) (*registerv
 	code := req.GetCommissionerCode()
 	out := &registerv1.Snapshot{SnapshotId: "picture-" + strconv.Itoa(r.asked), CommissionerCode: code, MembershipDate: req.GetMembershipDate()}
 	for _, p := range r.pcns {
-		p = proto.CloneOf(p)
-		if p.Owed = code == "" || p.GetPayerCode() == code || r.heirs[p.GetPayerCode()] == code; p.GetOwed() {
+		if code == "" || p.GetPayerCode() == code || r.heirs[p.GetPayerCode()] == code {
+			p = proto.CloneOf(p)
+			p.Owed = true
 			out.Pcns = append(out.Pcns, p)
 		}
 	}
@@ -219,6 +220,14 @@ func (s *courseSuite) as(t testing.TB, p auth.Principal) context.Context {
 	return testkit.As(t.Context(), p)
 }
 
+// unhurried lets a call take longer than callers usually wait.
+func (s *courseSuite) unhurried(t testing.TB, p auth.Principal) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(s.as(t, p), 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func (s *courseSuite) next() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +251,7 @@ func (s *courseSuite) figure(t testing.TB, commissioner string, req *iifv1.AddFi
 	t.Helper()
 	req.RequestId, req.CommissionerCode, req.FinancialYear, req.Source = s.next(), commissioner, courseYear, coursePaper
 	req.Confidence = typev1.Confidence_CONFIDENCE_OFFICIAL
-	out, err := s.iif.AddFigure(s.as(t, author("*")), req)
+	out, err := s.iif.AddFigure(s.unhurried(t, author("*")), req)
 	require.NoError(t, err, "%v", req)
 	return out
 }

@@ -120,8 +120,11 @@ func (s *Service) calculateAll(ctx context.Context, tx *change.Tx, c *calculatio
 			return nil, err
 		}
 	}
-	all, err := s.work(ctx, tx, open)
+	all, err := s.workOut(ctx, tx, open, sumsOnly)
 	if err != nil {
+		return nil, err
+	}
+	if err := governed(all); err != nil {
 		return nil, err
 	}
 	var results []store.ResultRow
@@ -244,7 +247,7 @@ func (s *Service) reach(tx *change.Tx, c *calculation, w *worked, out *iifv1.Cal
 		out.Opened++
 	case row.Course.State == rules.Open:
 		out.Reworked++
-	case was.Digest == w.digest():
+	case was.Digest == w.digest:
 		out.Unchanged++
 		if led {
 			return nil, nil, nil
@@ -343,7 +346,7 @@ func (s *Service) rework(ctx context.Context, tx *change.Tx, c changed) (int, er
 		bases[i].pcnName, bases[i].location, bases[i].commissioner = rows[i].PCNName, rows[i].LocationCode, rows[i].CommissionerCode
 		bases[i].figures, bases[i].counts = latest, latest
 	}
-	all, err := s.workOut(ctx, tx, bases)
+	all, err := s.workOut(ctx, tx, bases, sumsOnly)
 	if err != nil {
 		return 0, err
 	}
@@ -351,7 +354,7 @@ func (s *Service) rework(ctx context.Context, tx *change.Tx, c changed) (int, er
 	var taken []takenStep
 	changedOf := make(map[string]int)
 	for i := range all {
-		if all[i].digest() == results[rows[i].ResultID].Digest {
+		if all[i].digest == results[rows[i].ResultID].Digest {
 			continue
 		}
 		event := rules.Event{Step: rules.DataChanged, Cause: cmp.Or(c.cause, rules.DataAmended), By: rules.Actor{Person: tx.By.Subject, Role: rules.RoleSystem}}
@@ -426,11 +429,9 @@ func (s *Service) newResult(tx *change.Tx, row store.AchievementRow, event rules
 // row is what is kept of a year that was worked out.
 func (w *worked) row(tx *change.Tx, cause rules.Cause, words string) store.ResultRow {
 	kept := *w
-	light := *w.result
-	light.Results = nil
-	kept.result = &light
+	kept.result = light(w.result)
 	out := store.ResultRow{
-		ID: tx.NewID(), PCNCode: w.pcn, CommissionerCode: w.commissioner, Year: w.year, Basis: resultToProto(&kept, false), Digest: w.digest(),
+		ID: tx.NewID(), PCNCode: w.pcn, CommissionerCode: w.commissioner, Year: w.year, Basis: resultToProto(&kept, false), Digest: w.digest,
 		Due: w.result.Due, Whole: w.result.Whole(), WorkedBy: tx.By.Subject, WorkedAt: sqldb.Micros(tx.Now()),
 	}
 	out.Basis.Cause, out.Basis.Reason = iifv1.ChangeCause(iifv1.ChangeCause_value[string(cause)]), words
@@ -476,11 +477,11 @@ func (s *Service) again(ctx context.Context, q sqldb.Querier, row store.ResultRo
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.workOut(ctx, q, []basis{b})
+	all, err := s.workOut(ctx, q, []basis{b}, withIndicators)
 	if err != nil {
 		return nil, err
 	}
-	if all[0].result.Due != row.Due || all[0].digest() != row.Digest {
+	if all[0].result.Due != row.Due || all[0].digest != row.Digest {
 		return nil, fault.Bug("result %s comes to %s where it came to %s", row.ID, all[0].result.Due, row.Due)
 	}
 	return &all[0], nil
@@ -527,9 +528,8 @@ func (s *Service) GetResult(ctx context.Context, req *iifv1.GetResultRequest) (o
 	})
 }
 
-// digest is the SHA-256 of all that a result says: the same again has the same digest. It leaves out what names a result and what it was
-// looked up by: positions, snapshot and names.
-func (w *worked) digest() string {
+// digestOf is the SHA-256 of all that a year comes to. It leaves out what a result is looked up by: positions, snapshot and names.
+func digestOf(w *worked) string {
 	d := digester{body: make([]byte, 0, 1<<14)}
 	y := w.result
 	d.text("1", w.pcn, w.year.String(), w.on.String(), y.VersionID, string(w.listOf.Kind), w.listOf.On.String())

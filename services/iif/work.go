@@ -57,6 +57,8 @@ type worked struct {
 	differences map[string][]rules.CountDifference // by indicator
 	incomplete  []string                           // practices
 	makers      []string
+	// digest is the SHA-256 of all that the result says: the same again has the same.
+	digest string
 	// ungoverned says that no version of the scheme governs the year, which then comes to nothing by terms that say nothing.
 	ungoverned *fault.Fault
 }
@@ -164,18 +166,35 @@ func (r *textReader) registered(pcn *registerv1.SnapshotPcn) (total *big.Rat) {
 // work works years out. Those of one call are of one year and one day. It refuses with SCHEME_VERSION_UNKNOWN a year that no version of
 // the scheme governs.
 func (s *Service) work(ctx context.Context, q sqldb.Querier, all []basis) ([]worked, error) {
-	out, err := s.workOut(ctx, q, all)
-	for i := range out {
-		if out[i].ungoverned != nil {
-			return nil, out[i].ungoverned
+	out, err := s.workOut(ctx, q, all, withIndicators)
+	if err != nil {
+		return nil, err
+	}
+	return out, governed(out)
+}
+
+// governed refuses years that no version of the scheme governs.
+func governed(all []worked) error {
+	for i := range all {
+		if all[i].ungoverned != nil {
+			return all[i].ungoverned
 		}
 	}
-	return out, err
+	return nil
 }
+
+// extent is how much is kept of years that are worked out. Indicators with their workings take some hundred kilobytes for each PCN, which
+// nobody needs who works all of England out.
+type extent bool
+
+const (
+	sumsOnly       extent = false
+	withIndicators extent = true
+)
 
 // workOut works years out, also those that no version of the scheme governs: they come to nothing, and wait for the version. What is
 // loaded is loaded once for all that rest on the same; while one part is loaded, the cores work on those before it.
-func (s *Service) workOut(ctx context.Context, q sqldb.Querier, all []basis) ([]worked, error) {
+func (s *Service) workOut(ctx context.Context, q sqldb.Querier, all []basis, kept extent) ([]worked, error) {
 	type shared struct {
 		commissioner    string
 		figures, counts int64
@@ -203,6 +222,9 @@ func (s *Service) workOut(ctx context.Context, q sqldb.Querier, all []basis) ([]
 					for _, i := range some {
 						if err := g.workOut(all[i], &out[i]); err != nil {
 							return fmt.Errorf("year %s of %s: %w", all[i].year, all[i].pcn, err)
+						}
+						if kept == sumsOnly {
+							out[i].counts, out[i].result = nil, light(out[i].result)
 						}
 					}
 					return nil
@@ -297,6 +319,7 @@ func (g *grounds) workOut(b basis, out *worked) error {
 	if g.refused != nil {
 		out.ungoverned = g.refused
 		out.result = &rules.Year{PCN: b.pcn, Points: new(big.Rat), Available: new(big.Rat), Refused: []rules.Refusal{{Why: g.refused}}}
+		out.digest = digestOf(out)
 		return nil
 	}
 	disagreeing := g.sum(out)
@@ -307,6 +330,7 @@ func (g *grounds) workOut(b basis, out *worked) error {
 	for code, why := range disagreeing {
 		contradicted(out.result, code, why)
 	}
+	out.digest = digestOf(out)
 	return nil
 }
 
@@ -417,6 +441,13 @@ func takeHalf(it *rules.Indicator, summed *rules.Counts, rows []rules.PracticeCo
 		summed.Denominator, summed.BaselineDenominator, summed.Register = own.Denominator, own.BaselineDenominator, own.Register
 		summed.Exclusions, summed.Adjustments = own.Exclusions, own.Adjustments
 	}
+}
+
+// light is a year without its indicators and workings.
+func light(y *rules.Year) *rules.Year {
+	out := *y
+	out.Results, out.Working = nil, nil
+	return &out
 }
 
 // contradicted says of an indicator without counts that there are some, and that they contradict each other.
