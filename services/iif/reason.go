@@ -14,19 +14,17 @@ const (
 	reasonApproverRequired     = "APPROVER_REQUIRED"
 	reasonKnownAtInFuture      = "KNOWN_AT_IN_FUTURE"
 	reasonDecimalMalformed     = "DECIMAL_MALFORMED"
-	reasonDateMalformed        = "DATE_MALFORMED"
 	reasonMonthMalformed       = "MONTH_MALFORMED"
 	reasonYearMalformed        = "YEAR_MALFORMED"
 	reasonYearOutOfRange       = "YEAR_OUT_OF_RANGE"
 
 	// Counts.
-	reasonImportNotFound      = "IMPORT_NOT_FOUND"
-	reasonFileMalformed       = "FILE_MALFORMED"
-	reasonFileHasBadRows      = "FILE_HAS_BAD_ROWS"
-	reasonCountsInvalid       = "COUNTS_INVALID"
-	reasonCountsNotLoaded     = "COUNTS_NOT_LOADED"
-	reasonIndicatorUnknown    = "INDICATOR_UNKNOWN"
-	reasonOrganisationInvalid = "ORGANISATION_INVALID"
+	reasonImportNotFound   = "IMPORT_NOT_FOUND"
+	reasonFileMalformed    = "FILE_MALFORMED"
+	reasonFileHasBadRows   = "FILE_HAS_BAD_ROWS"
+	reasonCountsInvalid    = "COUNTS_INVALID"
+	reasonCountsNotLoaded  = "COUNTS_NOT_LOADED"
+	reasonIndicatorUnknown = "INDICATOR_UNKNOWN"
 
 	// Years of PCNs.
 	reasonYearNotCalculated      = "YEAR_NOT_CALCULATED"

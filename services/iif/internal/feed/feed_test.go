@@ -364,6 +364,9 @@ func TestRead_FindsNamesInTheirYearOnly(t *testing.T) {
 		{"NCD2526", "20260331", "HI03", "A sentence, of 2024/25", rules.ReasonFieldUnknown},
 		{"NCD2526", "20260331", "HI03", "MEDRVWDEC", "HI-03 adjustment MEDRVWDEC"},
 		{"NCD2526", "20260331", "HI03", "another role", "HI-03 exclusion PAT_AGEU18"},
+		{"NCD2324", "20240331", "NCD003", "N_AT_RISK", "VI-02 exclusion N_AT_RISK"},
+		{"NCD2324", "20240331", "NCD003", "HLTHAPDEC", rules.ReasonFieldUnknown},
+		{"NCD2324", "20240331", "NCD123", "N_AT_RISK", rules.ReasonFieldUnknown},
 	} {
 		fieldMap := []feed.MapRow{
 			{Year: 2024, Code: "HI03", Field: "A sentence, of 2024/25", Short: "Denominator"},

@@ -17,23 +17,23 @@ import (
 //go:embed roles.csv central.csv
 var files embed.FS
 
-// role is what a short name is in the official dictionaries of measures (S34): no name changed it between years.
-type role struct {
-	field   string
-	measure Measure
-}
-
 // identifier names an indicator and a measure in the central feed (S35).
 type identifier struct{ reference, attribute, code, measure string }
 
 var (
-	roles = sync.OnceValues(func() ([]role, error) {
-		return table.Read(files.ReadFile, "roles.csv", "field,role,years,source", func(r *table.Row) role {
+	// roles are what short names mean in the official dictionaries of measures (S34), by name in plain: none changed between years.
+	roles = sync.OnceValues(func() (map[string]target, error) {
+		rows, err := table.Read(files.ReadFile, "roles.csv", "field,role,years,source", func(r *table.Row) target {
 			if r.OneOf("role", string(rules.Exclusion), string(rules.Adjustment)) == string(rules.Exclusion) {
-				return role{r.Required("field"), Exclusion}
+				return target{measure: Exclusion, short: r.Required("field")}
 			}
-			return role{r.Required("field"), Adjustment}
+			return target{measure: Adjustment, short: r.Required("field")}
 		})
+		out := make(map[string]target, len(rows))
+		for _, t := range rows {
+			out[plain(t.short)] = t
+		}
+		return out, err
 	})
 	identifiers = sync.OnceValues(func() ([]identifier, error) {
 		return table.Read(files.ReadFile, "central.csv", "reference,attribute,code,measure,source", func(r *table.Row) identifier {
@@ -67,18 +67,22 @@ type named struct {
 	hospital bool
 	fields   map[string]target
 	only     *target // what every field means, under a placeholder
+	// states are the roles of which the scheme names fields; the official dictionaries serve the others.
+	states   map[Measure]bool
+	official map[string]target
 }
 
 // Names finds indicators and fields of one financial year by the names that files give them. Several readers may use it at once.
 type Names struct {
 	year     period.FinancialYear
 	byCode   map[string]*named
+	official map[string]target
 	conflict error // the first name with two meanings
 }
 
 // NewNames gathers the names of a year from the indicators of all its versions and from a field map, of which it passes over other
-// years. Indicators are known by their CQRS code and by that of the scheme with and without hyphen. Its fault is NAMES_CONFLICT, for
-// a name with two meanings.
+// years. Indicators are known by their CQRS code and by that of the scheme with and without hyphen; the official dictionaries give
+// exclusions or adjustments of indicators of which the scheme names none. Its fault is NAMES_CONFLICT, for a name with two meanings.
 func NewNames(year period.FinancialYear, indicators []rules.Indicator, fieldMap []MapRow) (*Names, error) {
 	official, err := roles()
 	if err != nil {
@@ -88,13 +92,13 @@ func NewNames(year period.FinancialYear, indicators []rules.Indicator, fieldMap 
 	if err != nil {
 		return nil, err
 	}
-	n := &Names{year: year, byCode: make(map[string]*named)}
+	n := &Names{year: year, byCode: make(map[string]*named), official: official}
 	for i := range indicators {
 		n.add(&indicators[i])
 	}
 	for _, row := range fieldMap {
 		if it := n.byCode[strings.ToUpper(row.Code)]; it != nil && row.Year == year {
-			n.mapField(it, row, official)
+			n.mapField(it, row)
 		}
 	}
 	for _, id := range known {
@@ -119,7 +123,7 @@ func NewNames(year period.FinancialYear, indicators []rules.Indicator, fieldMap 
 func (n *Names) add(i *rules.Indicator) {
 	it := n.byCode[i.Code]
 	if it == nil || it.code != i.Code {
-		it = &named{code: i.Code, fields: make(map[string]target)}
+		it = &named{code: i.Code, fields: make(map[string]target), states: make(map[Measure]bool), official: n.official}
 	}
 	it.hospital = it.hospital || i.NumeratorFrom == rules.Admissions
 	for _, name := range []string{i.Code, strings.ReplaceAll(i.Code, "-", ""), i.CQRSCode} {
@@ -135,6 +139,8 @@ func (n *Names) add(i *rules.Indicator) {
 	for name, t := range all {
 		n.name(it, name, t)
 	}
+	it.states[Exclusion] = it.states[Exclusion] || len(i.Exclusions) > 0
+	it.states[Adjustment] = it.states[Adjustment] || len(i.Adjustments) > 0
 	for _, short := range i.Exclusions {
 		n.name(it, short, target{measure: Exclusion, short: short})
 	}
@@ -163,14 +169,11 @@ var (
 )
 
 // mapField adds a row of the field map: its short name is one that is known already, or has its role in the official dictionaries.
-func (n *Names) mapField(it *named, row MapRow, official []role) {
+func (n *Names) mapField(it *named, row MapRow) {
 	t, known := it.fields[plain(row.Short)]
 	if !known {
-		t.short = strings.ToUpper(row.Short)
-		for _, one := range official {
-			if one.field == t.short {
-				t.measure = one.measure
-			}
+		if t, known = n.official[plain(row.Short)]; !known {
+			t.short = strings.ToUpper(row.Short)
 		}
 	}
 	n.name(it, row.Short, t)
@@ -185,6 +188,18 @@ func (n *Names) name(it *named, name string, t target) {
 	it.fields[name] = t
 }
 
+// look returns what a name in plain means.
+func (it *named) look(name string) (target, bool) {
+	if t, known := it.fields[name]; known {
+		return t, true
+	}
+	t, known := it.official[name]
+	if !known || it.states[t.measure] {
+		return target{}, false
+	}
+	return t, true
+}
+
 // find returns what a field means: by its name, by its name after a rule's number or its role as the official metadata writes them
 // ("Rule 3: FITNIDAT", "PCA: FITNIDAT"), or after the code as the annual publication does ("ACC-08 Numerator").
 func (it *named) find(field string) (target, bool) {
@@ -192,11 +207,11 @@ func (it *named) find(field string) (target, bool) {
 		return *it.only, true
 	}
 	name := plain(field)
-	if t, known := it.fields[name]; known {
+	if t, known := it.look(name); known {
 		return t, true
 	}
 	if before, after, cut := strings.Cut(name, ": "); cut {
-		t, known := it.fields[after]
+		t, known := it.look(after)
 		number, rule := strings.CutPrefix(before, "rule ")
 		switch {
 		case !known || t.short == "":
@@ -207,7 +222,7 @@ func (it *named) find(field string) (target, bool) {
 		return target{}, false
 	}
 	after, cut := strings.CutPrefix(name, plain(it.code)+" ")
-	t, known := it.fields[after]
+	t, known := it.look(after)
 	return t, cut && known
 }
 

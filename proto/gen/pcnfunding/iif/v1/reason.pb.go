@@ -192,8 +192,6 @@ const (
 	Reason_COUNTS_NOT_LOADED Reason = 82
 	// The year has no such indicator.
 	Reason_INDICATOR_UNKNOWN Reason = 83
-	// The code is neither a practice's nor a PCN's.
-	Reason_ORGANISATION_INVALID Reason = 84
 	// The year of the PCN was not calculated.
 	Reason_YEAR_NOT_CALCULATED Reason = 85
 	// There is no such result.
@@ -234,6 +232,36 @@ const (
 	Reason_SCHEDULE_NOT_FOUND Reason = 103
 	// There is no such line.
 	Reason_LINE_NOT_FOUND Reason = 104
+	// The file holds nothing.
+	Reason_FILE_EMPTY Reason = 105
+	// The header is of no layout that is known.
+	Reason_LAYOUT_UNKNOWN Reason = 106
+	// The header is of another layout than was stated.
+	Reason_LAYOUT_MISMATCH Reason = 107
+	// A name of an indicator or a field has two meanings.
+	Reason_NAMES_CONFLICT Reason = 108
+	// A row cannot be read.
+	Reason_ROW_DAMAGED Reason = 109
+	// A row has more or fewer values than the header has columns.
+	Reason_ROW_RAGGED Reason = 110
+	// A line is longer than any of such a file.
+	Reason_LINE_TOO_LONG Reason = 111
+	// A value is missing.
+	Reason_VALUE_MISSING Reason = 112
+	// A column does not take the value.
+	Reason_VALUE_NOT_ALLOWED Reason = 113
+	// The scheme has no such year.
+	Reason_YEAR_UNKNOWN Reason = 114
+	// The service is not that of the year of the day.
+	Reason_YEAR_MISMATCH Reason = 115
+	// The code is neither a practice's nor a PCN's.
+	Reason_ORGANISATION_MALFORMED Reason = 116
+	// The code is not of the kind that the row says.
+	Reason_ORGANISATION_MISMATCH Reason = 117
+	// No table knows the field of the indicator.
+	Reason_FIELD_UNKNOWN Reason = 118
+	// Nothing says whether a field is an exclusion or an adjustment.
+	Reason_FIELD_ROLE_UNKNOWN Reason = 119
 )
 
 // Enum value maps for Reason.
@@ -323,7 +351,6 @@ var (
 		81:  "COUNTS_INVALID",
 		82:  "COUNTS_NOT_LOADED",
 		83:  "INDICATOR_UNKNOWN",
-		84:  "ORGANISATION_INVALID",
 		85:  "YEAR_NOT_CALCULATED",
 		86:  "RESULT_NOT_FOUND",
 		87:  "NOMINATION_NOT_FOUND",
@@ -344,6 +371,21 @@ var (
 		102: "PAYEE_NOT_RECORDED",
 		103: "SCHEDULE_NOT_FOUND",
 		104: "LINE_NOT_FOUND",
+		105: "FILE_EMPTY",
+		106: "LAYOUT_UNKNOWN",
+		107: "LAYOUT_MISMATCH",
+		108: "NAMES_CONFLICT",
+		109: "ROW_DAMAGED",
+		110: "ROW_RAGGED",
+		111: "LINE_TOO_LONG",
+		112: "VALUE_MISSING",
+		113: "VALUE_NOT_ALLOWED",
+		114: "YEAR_UNKNOWN",
+		115: "YEAR_MISMATCH",
+		116: "ORGANISATION_MALFORMED",
+		117: "ORGANISATION_MISMATCH",
+		118: "FIELD_UNKNOWN",
+		119: "FIELD_ROLE_UNKNOWN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -430,7 +472,6 @@ var (
 		"COUNTS_INVALID":                   81,
 		"COUNTS_NOT_LOADED":                82,
 		"INDICATOR_UNKNOWN":                83,
-		"ORGANISATION_INVALID":             84,
 		"YEAR_NOT_CALCULATED":              85,
 		"RESULT_NOT_FOUND":                 86,
 		"NOMINATION_NOT_FOUND":             87,
@@ -451,6 +492,21 @@ var (
 		"PAYEE_NOT_RECORDED":               102,
 		"SCHEDULE_NOT_FOUND":               103,
 		"LINE_NOT_FOUND":                   104,
+		"FILE_EMPTY":                       105,
+		"LAYOUT_UNKNOWN":                   106,
+		"LAYOUT_MISMATCH":                  107,
+		"NAMES_CONFLICT":                   108,
+		"ROW_DAMAGED":                      109,
+		"ROW_RAGGED":                       110,
+		"LINE_TOO_LONG":                    111,
+		"VALUE_MISSING":                    112,
+		"VALUE_NOT_ALLOWED":                113,
+		"YEAR_UNKNOWN":                     114,
+		"YEAR_MISMATCH":                    115,
+		"ORGANISATION_MALFORMED":           116,
+		"ORGANISATION_MISMATCH":            117,
+		"FIELD_UNKNOWN":                    118,
+		"FIELD_ROLE_UNKNOWN":               119,
 	}
 )
 
@@ -485,7 +541,7 @@ var File_pcnfunding_iif_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_iif_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1epcnfunding/iif/v1/reason.proto\x12\x11pcnfunding.iif.v1*\xb2\x13\n" +
+	"\x1epcnfunding/iif/v1/reason.proto\x12\x11pcnfunding.iif.v1*\xca\x15\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -572,8 +628,7 @@ const file_pcnfunding_iif_v1_reason_proto_rawDesc = "" +
 	"\x11FILE_HAS_BAD_ROWS\x10P\x12\x12\n" +
 	"\x0eCOUNTS_INVALID\x10Q\x12\x15\n" +
 	"\x11COUNTS_NOT_LOADED\x10R\x12\x15\n" +
-	"\x11INDICATOR_UNKNOWN\x10S\x12\x18\n" +
-	"\x14ORGANISATION_INVALID\x10T\x12\x17\n" +
+	"\x11INDICATOR_UNKNOWN\x10S\x12\x17\n" +
 	"\x13YEAR_NOT_CALCULATED\x10U\x12\x14\n" +
 	"\x10RESULT_NOT_FOUND\x10V\x12\x18\n" +
 	"\x14NOMINATION_NOT_FOUND\x10W\x12\x1c\n" +
@@ -593,7 +648,24 @@ const file_pcnfunding_iif_v1_reason_proto_rawDesc = "" +
 	"\x19COMMISSIONER_NOT_IN_FORCE\x10e\x12\x16\n" +
 	"\x12PAYEE_NOT_RECORDED\x10f\x12\x16\n" +
 	"\x12SCHEDULE_NOT_FOUND\x10g\x12\x12\n" +
-	"\x0eLINE_NOT_FOUND\x10hBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
+	"\x0eLINE_NOT_FOUND\x10h\x12\x0e\n" +
+	"\n" +
+	"FILE_EMPTY\x10i\x12\x12\n" +
+	"\x0eLAYOUT_UNKNOWN\x10j\x12\x13\n" +
+	"\x0fLAYOUT_MISMATCH\x10k\x12\x12\n" +
+	"\x0eNAMES_CONFLICT\x10l\x12\x0f\n" +
+	"\vROW_DAMAGED\x10m\x12\x0e\n" +
+	"\n" +
+	"ROW_RAGGED\x10n\x12\x11\n" +
+	"\rLINE_TOO_LONG\x10o\x12\x11\n" +
+	"\rVALUE_MISSING\x10p\x12\x15\n" +
+	"\x11VALUE_NOT_ALLOWED\x10q\x12\x10\n" +
+	"\fYEAR_UNKNOWN\x10r\x12\x11\n" +
+	"\rYEAR_MISMATCH\x10s\x12\x1a\n" +
+	"\x16ORGANISATION_MALFORMED\x10t\x12\x19\n" +
+	"\x15ORGANISATION_MISMATCH\x10u\x12\x11\n" +
+	"\rFIELD_UNKNOWN\x10v\x12\x16\n" +
+	"\x12FIELD_ROLE_UNKNOWN\x10wBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
 
 var (
 	file_pcnfunding_iif_v1_reason_proto_rawDescOnce sync.Once
