@@ -67,12 +67,14 @@ func (s *Service) seed(ctx context.Context) error {
 }
 
 // figuresOf returns the figures of the published tables that the database versions, those of a version before what belongs to it.
-// Each is known from the day it was published, whenever the suite learnt it; a run, of which no such day is known, from ever.
+// Each is known from the day it was published, whenever the suite learnt it. A run, of which no such day is known, is known from ever, and
+// so is a row that states nothing and was not announced: what someone enters before its period begins stands when it does.
 func figuresOf(published *rules.Scheme) []store.FigureRow {
 	var out []store.FigureRow
 	add := func(year period.FinancialYear, of stated) {
 		row := figureRow(year, &of)
-		if !row.KnownFrom.IsZero() {
+		placeholder := row.Confidence == working.Unknown && row.KnownFromBasis == rules.KnownByEffectiveDate
+		if !row.KnownFrom.IsZero() && !placeholder {
 			row.KnownAt = sqldb.Micros(row.KnownFrom.Time())
 		}
 		out = append(out, row)
