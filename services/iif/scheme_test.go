@@ -1,6 +1,7 @@
 package iif_test
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	"github.com/pcnfunding/pcnfunding/services/iif"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/store"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/tables"
 )
 
@@ -712,5 +714,61 @@ func TestScheme_IsAsItStoodAtAPosition(t *testing.T) {
 		_, beyond, err := s.service.SchemeUpTo(t.Context(), last+10)
 		require.NoError(t, err)
 		require.Equal(t, last, beyond)
+	})
+}
+
+// A year is worked out again in the transaction that adds a figure. Where that fails, another figure takes its position, perhaps one
+// that another process adds.
+func TestScheme_ForgetsARowThatWasNeverCommitted(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		failed := errors.New("the transaction fails")
+		add := func(id, points string, outcome error) error {
+			return s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+				row, err := store.Figure(t.Context(), tx, "IIF-2025-04-HI-03:points")
+				if err != nil {
+					return err
+				}
+				row.ID, row.Body.GetValue().Value, row.KnownAt = id, points, sqldb.Micros(tx.Now())
+				if err := store.InsertFigures(t.Context(), tx, []store.FigureRow{row}); err != nil || outcome == nil {
+					return err
+				}
+				seen, position, err := s.service.SchemeIn(t.Context(), tx, 0)
+				if err != nil {
+					return err
+				}
+				if last := seen.Values[len(seen.Values)-1]; last.ID != id || last.Position != position {
+					return fmt.Errorf("the last value is %s", last.ID)
+				}
+				return outcome
+			})
+		}
+		require.ErrorIs(t, add("lost", "1", failed), failed)
+		require.NoError(t, add("kept", "37", nil))
+		at := s.terms(t, rules.Query{Year: 2025, Commissioner: "QJK"}, 0)
+		it, _ := at.Find("HI-03")
+		require.Equal(t, "37", it.Points.Value.Amount.RatString())
+	})
+}
+
+// A year of which the tables hold nothing is entered all the same, and a candidate that was wrong is in nobody's way.
+func TestAddFigure_BeginsAYearBesideAWrongCandidate(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		s.clock.Set(time.Date(2026, time.May, 1, 9, 0, 0, 0, time.UTC))
+		from := func(day string) func(*iifv1.AddFigureRequest) {
+			return schemeVersion(func(v *iifv1.SchemeVersion) { v.FromDate, v.ToDate = day, "2028-03-31" })
+		}
+		_, err := s.iif.GetScheme(s.as(t, testkit.Auditor("*")), &iifv1.GetSchemeRequest{FinancialYear: "2027-28"})
+		require.Equal(t, "SCHEME_VERSION_UNKNOWN", reason(err))
+		wrong := s.addAs(t, testkit.Preparer("*"), of("2027-28"), from("2027-05-01"), held(candidate))
+		got := s.governs(t, &iifv1.GetSchemeRequest{FinancialYear: "2027-28"})
+		require.Contains(t, got.GetIncomplete().GetRemedy(), "confirm candidate "+wrong.GetFigureId())
+		s.addAs(t, testkit.Preparer("*"), of("2027-28"), indicator(func(i *iifv1.SchemeIndicator) { i.VersionId = "IIF-2027-05" }), held(candidate))
+		right := s.add(t, of("2027-28"), from("2027-04-01"))
+		require.Equal(t, "IIF-2027-04", right.GetVersion().GetVersionId())
+		_, err = s.confirm(t, wrong.GetFigureId())
+		require.Equal(t, "FIGURE_PERIOD_INVALID", reason(err))
+		got = s.governs(t, &iifv1.GetSchemeRequest{FinancialYear: "2027-28"})
+		require.Equal(t, right.GetFigureId(), got.GetVersion().GetFigureId())
+		require.Equal(t, "SCHEME_VERSION_INCOMPLETE", got.GetIncomplete().GetReason())
 	})
 }

@@ -863,7 +863,7 @@ type NationalOverride struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Indicator.
 	IndicatorCode string `protobuf:"bytes,1,opt,name=indicator_code,json=indicatorCode,proto3" json:"indicator_code,omitempty"`
-	// Share of the points available, exact decimal from 0 to 1.
+	// Share of the points available, exact decimal from 0 to 1; empty in a version that withdraws the override.
 	ShareOfPoints string `protobuf:"bytes,2,opt,name=share_of_points,json=shareOfPoints,proto3" json:"share_of_points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -282,7 +282,8 @@ type AddFigureRequest struct {
 	Body isAddFigureRequest_Body `protobuf_oneof:"body"`
 	// Where the figure is published.
 	Source string `protobuf:"bytes,9,opt,name=source,proto3" json:"source,omitempty"`
-	// How well it is founded.
+	// How well it is founded. Unknown withdraws a number, which is then refused by name, and a payment run; an indicator is unknown
+	// exactly where it is undefined.
 	Confidence v1.Confidence `protobuf:"varint,10,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
 	// Day of publication, YYYY-MM-DD; empty means today.
 	KnownFrom string `protobuf:"bytes,11,opt,name=known_from,json=knownFrom,proto3" json:"known_from,omitempty"`
