@@ -80,12 +80,13 @@ func (s *Service) ListCounts(ctx context.Context, req *iifv1.ListCountsRequest) 
 			return nil, err
 		}
 	}
-	if err := s.maySeeCounts(ctx, req.GetOrganisationCode(), year); err != nil {
+	scope, err := s.countScope(ctx, req.GetOrganisationCode(), year)
+	if err != nil {
 		return nil, err
 	}
 	var rows []store.CountRow
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		rows, err = store.CountVersions(ctx, q, req.GetOrganisationCode(), req.GetIndicatorCode(), year, visibleImports(ctx))
+		rows, err = store.CountVersions(ctx, q, req.GetOrganisationCode(), req.GetIndicatorCode(), year, scope)
 		return err
 	})
 	if err != nil {
@@ -199,57 +200,56 @@ func countsDay(text string, year period.FinancialYear) (period.Date, error) {
 	return day, nil
 }
 
-// maySeeCounts refuses who may not see the counts of an organisation in a year: they are seen by those of its PCN, by the bodies that
-// commission it or its PCN, and by those who hold England.
-func (s *Service) maySeeCounts(ctx context.Context, code string, year period.FinancialYear) error {
+// countScope returns under which codes the caller sees the counts of an organisation in a year; nil for all. They are seen by those of
+// its PCN, by the bodies that commission it or its PCN, and by those who hold England: England's, and of commissioners' own what those
+// may see who hold them, or whose PCN they commission. Others are refused.
+func (s *Service) countScope(ctx context.Context, code string, year period.FinancialYear) ([]string, error) {
 	if !isOrganisation(code) {
-		return notOrganisation("organisation_code", code, "practice or a PCN")
+		return nil, notOrganisation("organisation_code", code, "practice or a PCN")
 	}
 	by := caller(ctx)
-	if by.HoldsEngland() || by.HoldsPCN(code) {
-		return nil
+	if by.HoldsEngland() {
+		return nil, nil
 	}
 	whose := []string{code}
 	if !isPCN(code) {
 		pcns, err := s.related(ctx, code, registerv1.RelationshipKind_MEMBER_OF_PCN, year)
 		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(pcns, by.HoldsPCN) {
-			return nil
+			return nil, err
 		}
 		whose = append(whose, pcns...)
 	}
-	held, err := s.holdsCommissionerOf(ctx, whose, year)
-	if err != nil || held {
-		return err
+	bodies, err := s.bodiesOf(ctx, whose, year)
+	if err != nil {
+		return nil, err
 	}
-	return fault.New(fault.NotFound, auth.ReasonNotFound, "there is no organisation %q that you may see", code).With("organisation_code", code)
+	scope := append([]string{rules.England}, by.Commissioners...)
+	switch {
+	case slices.ContainsFunc(whose, by.HoldsPCN):
+		return append(scope, bodies...), nil
+	case slices.ContainsFunc(bodies, by.HoldsCommissioner):
+		return scope, nil
+	}
+	return nil, fault.New(fault.NotFound, auth.ReasonNotFound, "there is no organisation %q that you may see", code).With("organisation_code", code)
 }
 
-// holdsCommissionerOf tells whether the caller holds a body that commissions one of some organisations in a year, or the system in which
-// that lies.
-func (s *Service) holdsCommissionerOf(ctx context.Context, organisations []string, year period.FinancialYear) (bool, error) {
-	by := caller(ctx)
-	if by.HoldsEngland() {
-		return true, nil
-	}
-	if len(by.Commissioners) == 0 {
-		return false, nil
-	}
+// bodiesOf returns the bodies that commission some organisations in a year, and the systems in which those lie.
+func (s *Service) bodiesOf(ctx context.Context, organisations []string, year period.FinancialYear) ([]string, error) {
+	var bodies []string
 	for _, code := range organisations {
 		places, err := s.related(ctx, code, registerv1.RelationshipKind_COMMISSIONED_BY, year)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		for _, place := range places {
 			systems, err := s.related(ctx, place, registerv1.RelationshipKind_IN_SYSTEM, year)
-			if err != nil || by.HoldsCommissioner(place) || slices.ContainsFunc(systems, by.HoldsCommissioner) {
-				return err == nil, err
+			if err != nil {
+				return nil, err
 			}
+			bodies = append(append(bodies, place), systems...)
 		}
 	}
-	return false, nil
+	return bodies, nil
 }
 
 // related returns what an organisation belonged to in a year; none where the register does not know it. The system in which a place lies

@@ -256,7 +256,11 @@ func (s *Service) mayAnswer(ctx context.Context, pcn string, year period.Financi
 		return nil
 	}
 	if by.HasRole(optionsv1.Role_ROLE_FINANCE_PREPARER) {
-		if held, err := s.holdsCommissionerOf(ctx, []string{pcn}, year); err != nil || held {
+		if by.HoldsEngland() {
+			return nil
+		}
+		bodies, err := s.bodiesOf(ctx, []string{pcn}, year)
+		if err != nil || slices.ContainsFunc(bodies, by.HoldsCommissioner) {
 			return err
 		}
 	}

@@ -104,7 +104,7 @@ const (
 func encodeCells(cells Cells, maker string) []byte {
 	out := append(make([]byte, 0, 8+8*len(cells)+len(maker)), cellsForm)
 	for _, c := range cells {
-		mark := byte(c.Measure) & measureMask
+		mark := byte(c.Measure) & measureMask //nolint:gosec // a handful of measures
 		if c.State == rules.Suppressed {
 			mark |= markHidden
 		}

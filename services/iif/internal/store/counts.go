@@ -179,13 +179,13 @@ func StandingCounts(ctx context.Context, q sqldb.Querier, on period.Date, by Cou
 	err := by.inBatches(func(batch []string, keep func(string) bool) error {
 		f := by.conditions(batch)
 		f.Equal("achieved_on", on.String())
-		if err := g.read(ctx, q, &f, keep); err != nil {
+		if err := g.read(ctx, q, &f, on.String(), keep); err != nil {
 			return err
 		}
 		f = by.conditions(batch)
 		f.Where("achieved_on < ?", on.String())
 		f.Where("answer <> 0")
-		return g.read(ctx, q, &f, keep)
+		return g.read(ctx, q, &f, "", keep)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("counts of %s: %w", on, err)
@@ -203,16 +203,22 @@ func StandingCounts(ctx context.Context, q sqldb.Querier, on period.Date, by Cou
 	return out, nil
 }
 
-func (g *gathered) read(ctx context.Context, q sqldb.Querier, f *sqldb.Filter, keep func(string) bool) error {
-	rows, err := q.Query(ctx, `SELECT organisation_code, indicator_code, achieved_on, position, body FROM counts`+f.String(), f.Args()...)
+// read takes in the versions that meet conditions. They are of one day, or of several where it is empty: each column costs.
+func (g *gathered) read(ctx context.Context, q sqldb.Querier, f *sqldb.Filter, day string, keep func(string) bool) error {
+	var organisation, indicator, body sql.RawBytes
+	var position int64
+	on := sql.RawBytes(day)
+	columns, into := `organisation_code, indicator_code, position, body`, []any{&organisation, &indicator, &position, &body}
+	if day == "" {
+		columns, into = columns+`, achieved_on`, append(into, &on)
+	}
+	rows, err := q.Query(ctx, `SELECT `+columns+` FROM counts`+f.String(), f.Args()...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	var organisation, indicator, on, body sql.RawBytes
-	var position int64
 	for rows.Next() {
-		if err := rows.Scan(&organisation, &indicator, &on, &position, &body); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		if !keep(string(organisation)) {
