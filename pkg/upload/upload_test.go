@@ -1,10 +1,14 @@
 package upload_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,4 +115,51 @@ func TestReader_GivesTheBytesInPiecesOfAnySize(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, "abcddddd", string(out))
+}
+
+// packed compresses a text.
+func packed(t *testing.T, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	_, err := io.WriteString(zip, text)
+	require.NoError(t, err)
+	require.NoError(t, zip.Close())
+	return out.String()
+}
+
+func TestSpool_ReadsAsOftenAsNeeded(t *testing.T) {
+	dir := t.TempDir()
+	for _, sent := range []string{"abc", packed(t, "abc")} {
+		s, err := upload.Spool(strings.NewReader(sent), upload.SpoolOptions{Dir: dir, MaxBytes: 3, Reason: "BAD"})
+		require.NoError(t, err)
+		require.Equal(t, abc, s.SHA256)
+		require.EqualValues(t, 3, s.Bytes)
+		for range 2 {
+			got, err := io.ReadAll(s.Open())
+			require.NoError(t, err)
+			require.Equal(t, "abc", string(got))
+		}
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, left, "a crash leaves nothing")
+		require.NoError(t, s.Close())
+	}
+}
+
+func TestSpool_RefusesWhatIsTooLargeOrDamaged(t *testing.T) {
+	whole := packed(t, strings.Repeat("abc", 1000))
+	for name, sent := range map[string]string{
+		"a byte too many": "abcd", "too many when unpacked": packed(t, "abcd"), "cut off": whole[:len(whole)/2], "no compression behind its mark": "\x1f\x8bxyz",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := upload.Spool(strings.NewReader(sent), upload.SpoolOptions{Dir: t.TempDir(), MaxBytes: 3, Reason: "BAD"})
+			require.Equal(t, "BAD", reason(err))
+		})
+	}
+	_, err := upload.Spool(upload.Reader[*header](&stream{parts: []part{{chunk: "abc"}}, end: errBroken}, "X"), upload.SpoolOptions{Dir: t.TempDir(), MaxBytes: 9, Reason: "BAD"})
+	require.ErrorIs(t, err, errBroken)
+	refuses := func(io.Reader) io.Reader { return iotest.ErrReader(errBroken) }
+	_, err = upload.Spool(strings.NewReader("abc"), upload.SpoolOptions{Dir: t.TempDir(), MaxBytes: 9, Reason: "BAD", Through: refuses})
+	require.ErrorIs(t, err, errBroken)
 }

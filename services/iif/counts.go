@@ -175,7 +175,7 @@ func isOrganisation(code string) bool {
 }
 
 func notOrganisation(field, code, what string) error {
-	return fault.New(fault.Invalid, reasonOrganisationInvalid, "%q is not the code of a %s: a practice is a letter and five digits, a PCN U and five digits", money.Clip(code), what).
+	return fault.New(fault.Invalid, rules.ReasonOrganisationMalformed, "%q is not the code of a %s: a practice is a letter and five digits, a PCN U and five digits", money.Clip(code), what).
 		At(field, "such as A81001 or U12345")
 }
 
@@ -192,7 +192,7 @@ func countsYear(text string) (period.FinancialYear, error) {
 func countsDay(text string, year period.FinancialYear) (period.Date, error) {
 	day, err := period.ParseDate(text)
 	if err != nil {
-		return day, fault.New(fault.Invalid, reasonDateMalformed, "achieved_on: %v", err).At("achieved_on", "a day, YYYY-MM-DD")
+		return day, fault.New(fault.Invalid, rules.ReasonDateMalformed, "achieved_on: %v", err).At("achieved_on", "a day, YYYY-MM-DD")
 	}
 	if day.Month().FinancialYear() != year {
 		return day, fault.New(fault.Invalid, reasonCountsInvalid, "%s is no day of %s", day, year).At("achieved_on", "a day of the financial year")

@@ -73,7 +73,7 @@ func TestRecordCounts_RefusesWhatMakesNoSense(t *testing.T) {
 			reason string
 			bad    string
 		}{
-			"a code of neither":      {func(r *iifv1.RecordCountsRequest) { r.OrganisationCode = "15N" }, "ORGANISATION_INVALID", "organisation_code"},
+			"a code of neither":      {func(r *iifv1.RecordCountsRequest) { r.OrganisationCode = "15N" }, "ORGANISATION_MALFORMED", "organisation_code"},
 			"no such year":           {func(r *iifv1.RecordCountsRequest) { r.FinancialYear = "2025-27" }, "YEAR_MALFORMED", "financial_year"},
 			"a year without fund":    {func(r *iifv1.RecordCountsRequest) { r.FinancialYear, r.AchievedOn = "2015-16", "2015-09-30" }, "YEAR_OUT_OF_RANGE", "financial_year"},
 			"a day of another year":  {func(r *iifv1.RecordCountsRequest) { r.AchievedOn = "2025-03-31" }, "COUNTS_INVALID", "achieved_on"},
@@ -182,7 +182,7 @@ func TestAnswerIndicator_IsForThePCNAndItsCommissioner(t *testing.T) {
 			"another's preparer":         {testkit.Preparer("16C"), "U12345", auth.ReasonNotFound},
 			"of a PCN that nobody knows": {testkit.Preparer("15N"), "U99999", auth.ReasonNotFound},
 			"an auditor":                 {testkit.Auditor("15N"), "U12345", auth.ReasonRoleRequired},
-			"a practice":                 {testkit.Preparer("*"), "A81001", "ORGANISATION_INVALID"},
+			"a practice":                 {testkit.Preparer("*"), "A81001", "ORGANISATION_MALFORMED"},
 		} {
 			_, err := s.iif.AnswerIndicator(s.as(t, c.by), s.question(c.pcn, iifv1.Answer_YES, "", "x"))
 			require.Equal(t, c.reason, refused(t, err).Reason, name)

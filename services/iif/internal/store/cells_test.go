@@ -31,7 +31,7 @@ func chance(r *rand.Rand) Cells {
 
 func TestCells_AreReadAsTheyWereKept(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(3, 3)) //nolint:gosec // the same in every run
+	r := rand.New(rand.NewPCG(3, 3))
 	for range 2000 {
 		cells := chance(r)
 		maker := []string{"", "someone@example.test"}[r.IntN(2)]
@@ -65,7 +65,7 @@ func TestCells_AreKeptInOneForm(t *testing.T) {
 
 func TestCells_MergeOneByOne(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(4, 4)) //nolint:gosec // the same in every run
+	r := rand.New(rand.NewPCG(4, 4))
 	for range 2000 {
 		before, given := chance(r), chance(r)
 		kept := slices.Clone(before)
