@@ -2,6 +2,8 @@ package iif
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -15,7 +17,10 @@ func (s *Service) CountsOf(
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		standing, err := s.countsOf(ctx, q, commissioner, year, on, organisations, upTo)
 		if err == nil {
-			of, position, byHand = standing.of, standing.position, standing.byHand
+			of, position = standing.of, standing.position
+			for _, code := range slices.Sorted(maps.Keys(standing.byHand)) {
+				byHand = append(byHand, standing.byHand[code]...)
+			}
 		}
 		return err
 	})

@@ -342,11 +342,12 @@ func (s *Service) takeCounts(ctx context.Context, tx *change.Tx, f *countsFile) 
 		}
 		row.Summary.Changed = taken.changed
 		for _, year := range slices.Sorted(maps.Keys(taken.organisations)) {
-			pcns, practices := split(taken.organisations[year])
-			reworked, err := s.rework(ctx, tx, changed{
-				year: year, commissioner: f.commissioner, pcns: pcns, practices: practices, cause: rules.DataAmended,
-				words: "counts were imported: " + f.request.GetSource(),
-			})
+			c := changed{year: year, commissioner: f.commissioner, cause: rules.DataAmended, words: "counts were imported: " + f.request.GetSource()}
+			// The years of some PCNs or of the PCNs of some practices are found; where rows of both changed, all are gone through.
+			if pcns, practices := split(taken.organisations[year]); len(pcns) == 0 || len(practices) == 0 {
+				c.pcns, c.practices = pcns, practices
+			}
+			reworked, err := s.rework(ctx, tx, c)
 			if err != nil {
 				return nil, err
 			}

@@ -123,7 +123,7 @@ func (by *CountFilter) inBatches(fn func(batch []string, keep func(string) bool)
 // Standing are counts that stand, by organisation and in order of their indicators.
 type Standing struct {
 	Of map[string][]rules.IndicatorCounts
-	// Makers are those who entered some of them by hand, by organisation.
+	// Makers are those who entered some of them by hand, by organisation and in order.
 	Makers map[string][]string
 }
 
@@ -151,9 +151,13 @@ type organisationCounts struct {
 func (g *gathered) row(organisation, indicator, on, body []byte, position int64) error {
 	if g.last == nil || string(organisation) != g.lastCode {
 		g.lastCode = g.names.of(organisation)
+		before := g.last
 		if g.last = g.of[g.lastCode]; g.last == nil {
 			g.last = new(organisationCounts)
 			g.of[g.lastCode] = g.last
+			if before != nil { // organisations have about as many indicators as each other
+				g.last.counts, g.last.stands = make([]rules.IndicatorCounts, 0, len(before.counts)), make([]standing, 0, len(before.counts))
+			}
 		}
 	}
 	o := g.last
@@ -197,6 +201,7 @@ func StandingCounts(ctx context.Context, q sqldb.Querier, on period.Date, by Cou
 				out.Makers[code] = append(out.Makers[code], maker)
 			}
 		}
+		slices.Sort(out.Makers[code])
 		slices.SortFunc(o.counts, func(a, b rules.IndicatorCounts) int { return cmp.Compare(a.Code, b.Code) })
 		out.Of[code] = o.counts
 	}
