@@ -201,6 +201,23 @@ func TestCloseMonth_TakesOverTheDebtsOfCCGs(t *testing.T) {
 	})
 }
 
+func TestCloseMonth_PartsTheDebtsOfABodyThatEndedAmongItsHeirs(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		s.register.icbFrom = "2022-07-01"
+		s.register.set(closePCN("U1", "15N", "QA"), unpaidPCN("U2", "15N", "QB"))
+		s.approve(t,
+			approved{pcn: "U1", commissioner: "15N", year: 2021, month: "2022-07", due: amounts{"HI-03": 1}},
+			approved{pcn: "U2", commissioner: "15N", year: 2021, month: "2022-07", due: amounts{"HI-03": 2}},
+			approved{pcn: "U2", commissioner: "15N", year: 2020, month: "2022-06", due: amounts{"HI-03": 4}},
+		)
+		s.close(t, "15N", "2022-06")
+		require.Equal(t, []string{"U1 HI-03 2022-03 1"}, lineTexts(s.close(t, "QA", "2022-07")))
+		s.register.set(closePCN("U1", "15N", "QA"), closePCN("U2", "15N", "QB"))
+		require.Empty(t, s.close(t, "QA", "2022-08").GetLines())
+		require.ElementsMatch(t, []string{"U2 HI-03 2022-03 2", "U2 HI-03 2021-03 -4", "U2 HI-03 2021-03 4"}, lineTexts(s.close(t, "QB", "2022-07")))
+	})
+}
+
 func TestCloseMonth_LeavesADebtToTheBodyThatOwesIt(t *testing.T) {
 	eachClose(t, func(t *testing.T, s *closeSuite) {
 		s.register.set(unpaidPCN("U1", "QA", "QA"), closePCN("U2", "QA", "QA"), closePCN("U3", "QB", "QB"))
