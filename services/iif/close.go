@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
@@ -420,9 +419,9 @@ func (s *Service) yearItems(ctx context.Context, q sqldb.Querier, years []store.
 	together := make(map[group][]basis)
 	approved := make(map[store.Debt]*store.DueYear, len(years))
 	for i := range years {
-		of, err := basisOfResult(years[i].Basis, years[i].LocationCode)
+		of, err := basisOfResult(years[i].Result)
 		if err != nil {
-			return nil, fault.Bug("result %s: %v", years[i].ResultID, err)
+			return nil, fault.Bug("result %s: %v", years[i].Result.ID, err)
 		}
 		key := group{of.year, of.on}
 		together[key] = append(together[key], of)
@@ -437,7 +436,7 @@ func (s *Service) yearItems(ctx context.Context, q sqldb.Querier, years []store.
 		for i := range again {
 			w := &again[i]
 			row := approved[store.Debt{PCNCode: w.pcn, Year: w.year}]
-			if row == nil || w.result.Due != row.Due {
+			if row == nil || w.result.Due != row.Result.Due {
 				return nil, fault.Bug("the year %s of %s gives other pence than was approved", w.year, w.pcn)
 			}
 			delete(approved, store.Debt{PCNCode: w.pcn, Year: w.year})
@@ -499,15 +498,13 @@ func scheduledBefore(ctx context.Context, q sqldb.Querier, subjects map[period.F
 }
 
 // basisOfResult reads what a result was worked out from.
-func basisOfResult(r *iifv1.YearResult, location string) (basis, error) {
+func basisOfResult(row store.ResultRow) (basis, error) {
+	r := row.Basis
 	out := basis{
-		pcn: r.GetPcnCode(), pcnName: r.GetPcnName(), location: location, commissioner: r.GetCommissionerCode(), members: r.GetPracticeCodes(),
+		pcn: row.PCNCode, pcnName: r.GetPcnName(), commissioner: row.CommissionerCode, year: row.Year, members: r.GetPracticeCodes(),
 		snapshot: r.GetSnapshotId(), figures: r.GetFiguresPosition(), counts: r.GetCountsPosition(),
 	}
 	var err error
-	if out.year, err = period.ParseFinancialYear(strings.Replace(r.GetFinancialYear(), "-", "/", 1)); err != nil {
-		return out, err
-	}
 	if out.on, err = period.ParseDate(r.GetAchievedOn()); err != nil {
 		return out, err
 	}

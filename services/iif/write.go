@@ -177,7 +177,7 @@ func takeUp(ctx context.Context, tx *sqldb.Tx, row store.ScheduleRow, d *decisio
 	due := row.PayTotal
 	years := make(map[period.FinancialYear][]string)
 	for i := range d.years {
-		due -= d.years[i].Due
+		due -= d.years[i].Result.Due
 		years[d.years[i].Year] = append(years[d.years[i].Year], d.years[i].PCNCode)
 	}
 	ids := make([]string, len(d.corrections))

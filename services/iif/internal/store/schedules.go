@@ -273,9 +273,8 @@ func scanDebt(rows *sql.Rows) (d Debt, err error) {
 type DueYear struct {
 	Debt
 	PCNName, LocationCode string
-	ResultID              string
-	Basis                 *iifv1.YearResult
-	Due                   money.Pence
+	// Result is without who worked it out, and when.
+	Result ResultRow
 }
 
 // DueYears returns the years that were put to some commissioners and wait for a close of a month, in order of year and PCN.
@@ -286,16 +285,18 @@ func DueYears(ctx context.Context, q sqldb.Querier, commissioners []string, upTo
 	rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (y DueYear, err error) {
 		var year string
 		var body []byte
-		if err := rows.Scan(&y.CommissionerCode, &y.PCNCode, &year, &y.PCNName, &y.LocationCode, &y.ResultID, &body, &y.Due); err != nil {
+		r := &y.Result
+		if err := rows.Scan(&y.CommissionerCode, &y.PCNCode, &year, &y.PCNName, &y.LocationCode, &r.ID, &r.CommissionerCode, &body, &r.Digest, &r.Due, &r.Whole); err != nil {
 			return y, err
 		}
 		var p parser
 		if y.Year = p.year(year); p.err != nil {
 			return y, p.err
 		}
-		y.Basis, err = sqldb.Unmarshal(body, new(iifv1.YearResult))
+		r.PCNCode, r.Year = y.PCNCode, y.Year
+		r.Basis, err = sqldb.Unmarshal(body, new(iifv1.YearResult))
 		return y, err
-	}, `SELECT a.commissioner_code, a.pcn_code, a.financial_year, a.pcn_name, a.location_code, a.result_id, r.basis, r.due_pence
+	}, `SELECT a.commissioner_code, a.pcn_code, a.financial_year, a.pcn_name, a.location_code, a.result_id, r.commissioner_code, r.basis, r.digest, r.due_pence, r.whole
 		FROM achievements a JOIN results r ON r.result_id = a.result_id`+f.String()+` ORDER BY a.financial_year, a.pcn_code`, f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load years that are due: %w", err)
