@@ -158,7 +158,7 @@ func (r *quoteReader) year(field, text string) period.FinancialYear {
 func (r *quoteReader) indicator(field string, t *rules.Terms, code string) *rules.IndicatorTerms {
 	it, found := t.Find(code)
 	if !found {
-		r.refuse(field, reasonIndicatorUnknown, strconv.Quote(money.Clip(code))+" is not an indicator of "+t.Version.ID)
+		r.refuse(field, reasonIndicatorUnknown, strconv.Quote(money.Clip(code))+" is not an indicator of "+t.Version.VersionID)
 		return new(rules.IndicatorTerms)
 	}
 	return it

@@ -13,11 +13,11 @@ import (
 func (t *Terms) WholeScheme() *IndicatorTerms {
 	figure := t.Version.Figure
 	figure.Confidence = t.Version.PointsConfidence
-	key := Key{Year: t.Year, VersionID: t.Version.ID, Field: PointsField}
+	key := Key{Year: t.Year, VersionID: t.Version.VersionID, Field: PointsField}
 	return &IndicatorTerms{
-		Indicator: Indicator{Figure: t.Version.Figure, VersionID: t.Version.ID, Kind: Percentage, Status: Active},
+		Indicator: Indicator{Figure: t.Version.Figure, VersionID: t.Version.VersionID, Kind: Percentage, Status: Active},
 		Points:    Held{Key: key, Value: &Value{Figure: figure, Key: key, Amount: t.Version.Points}},
-		Prevalent: Held{Key: Key{Year: t.Year, VersionID: t.Version.ID, Field: PrevalentField}},
+		Prevalent: Held{Key: Key{Year: t.Year, VersionID: t.Version.VersionID, Field: PrevalentField}},
 	}
 }
 
