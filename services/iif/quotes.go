@@ -81,18 +81,14 @@ func (s *Service) QuoteYear(ctx context.Context, req *iifv1.QuoteYearRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	year.Confidence = working.Unstated
 	decimals := make([]*iifv1.QuotedDecimals, len(year.Results))
 	for i := range year.Results {
 		result := &year.Results[i]
 		quoteOwn(result)
-		if result.Due.Known() {
-			year.Confidence = max(year.Confidence, result.Due.Confidence)
-		}
 		it, _ := q.terms.Find(result.Code)
 		decimals[i] = quotedDecimals(it, result)
 	}
-	quoteOwnWorking(year.Working)
+	quoteOwnYear(year)
 	out := yearToProto(q.terms, year, true)
 	out.ListSize, out.ListKind, out.ListDate = decimal(q.network.ListSize.Value), req.GetBasis().GetListKind(), req.GetBasis().GetListDate()
 	return &iifv1.QuoteYearResponse{Result: out, Decimals: decimals}, nil
@@ -266,13 +262,29 @@ func quoteOwnPayment(p *rules.Payment) {
 	}
 }
 
-// quoteOwnWorking marks inputs of the request; a payment of a quotation is no line that is kept.
+// quoteOwnYear reads the confidence of a year off its results; what it adds up are no lines that are kept.
+func quoteOwnYear(y *rules.Year) {
+	y.Confidence = working.Unstated
+	if y.Working == nil {
+		return
+	}
+	due := 0
+	for i := range y.Results {
+		if r := &y.Results[i]; r.Due.Known() {
+			y.Working.Inputs[due].Origin = working.Origin{Confidence: r.Due.Confidence}
+			due++
+		}
+	}
+	y.Confidence = y.Working.Confidence()
+}
+
+// quoteOwnWorking marks inputs of the request.
 func quoteOwnWorking(w *working.Working) {
 	if w == nil {
 		return
 	}
 	for i := range w.Inputs {
-		if origin := &w.Inputs[i].Origin; origin.Kind == working.FromLine || origin.Ref == quoteRef {
+		if origin := &w.Inputs[i].Origin; origin.Ref == quoteRef {
 			*origin = quoteOrigin
 		}
 	}
