@@ -27,6 +27,7 @@ import (
 
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -39,6 +40,7 @@ type suite struct {
 	core     *fakeCore
 	register *fakeRegister
 	arrs     *fakeArrs
+	iif      *fakeIif
 	payments *fakePayments
 }
 
@@ -360,6 +362,7 @@ func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	t.Helper()
 	s := &suite{
 		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{}, arrs: &fakeArrs{claim: &arrsv1.Claim{}},
+		iif:      &fakeIif{},
 		payments: &fakePayments{run: &paymentsv1.Run{}, hold: &paymentsv1.Hold{}, payment: &paymentsv1.Payment{}},
 	}
 	listener := bufconn.Listen(1 << 20)
@@ -367,6 +370,7 @@ func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	corev1.RegisterCoreServiceServer(server, s.core)
 	registerv1.RegisterRegisterServiceServer(server, s.register)
 	arrsv1.RegisterArrsServiceServer(server, s.arrs)
+	iifv1.RegisterIifServiceServer(server, s.iif)
 	paymentsv1.RegisterPaymentsServiceServer(server, s.payments)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

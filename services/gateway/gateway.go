@@ -16,10 +16,12 @@ import (
 
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	arrsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/arrs/v1"
 	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
+	iifgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/iif/v1"
 	paymentsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/payments/v1"
 	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -52,13 +54,14 @@ func Packages() []string {
 		string(registerv1.File_pcnfunding_register_v1_register_service_proto.Package()),
 		string(corev1.File_pcnfunding_core_v1_core_service_proto.Package()),
 		string(arrsv1.File_pcnfunding_arrs_v1_arrs_service_proto.Package()),
+		string(iifv1.File_pcnfunding_iif_v1_iif_service_proto.Package()),
 		string(paymentsv1.File_pcnfunding_payments_v1_payments_service_proto.Package()),
 	}
 }
 
 // Deps are what a gateway works with. Conn, Logger and Clock are required.
 type Deps struct {
-	// Conn returns a client connection to a service by its name: register, core, arrs or payments.
+	// Conn returns a client connection to a service by its name: register, core, arrs, iif or payments.
 	Conn func(service string) grpc.ClientConnInterface
 	// Logger receives one record for each call of the API, without bodies and queries.
 	Logger *slog.Logger
@@ -94,15 +97,18 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	registerConn, coreConn, arrsConn, paymentsConn := deps.Conn("register"), deps.Conn("core"), deps.Conn("arrs"), deps.Conn("payments")
-	if registerConn == nil || coreConn == nil || arrsConn == nil || paymentsConn == nil {
-		return nil, errors.New("gateway: no connection to register, core, arrs or payments")
+	conns := make(map[string]wideConn)
+	for _, name := range []string{"register", "core", "arrs", "iif", "payments"} {
+		conn := deps.Conn(name)
+		if conn == nil {
+			return nil, fmt.Errorf("gateway: no connection to %s", name)
+		}
+		conns[name] = wideConn{conn}
 	}
-	arrs := arrsv1.NewArrsServiceClient(wideConn{arrsConn})
-	register := registerv1.NewRegisterServiceClient(wideConn{registerConn})
-	payments := paymentsv1.NewPaymentsServiceClient(wideConn{paymentsConn})
+	register, arrs := registerv1.NewRegisterServiceClient(conns["register"]), arrsv1.NewArrsServiceClient(conns["arrs"])
+	iif, payments := iifv1.NewIifServiceClient(conns["iif"]), paymentsv1.NewPaymentsServiceClient(conns["payments"])
 	g := &gateway{
-		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, arrs, payments),
+		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, arrs, iif, payments),
 	}
 	for _, r := range routes {
 		if _, ok := g.uploads[r.Method.FullName()]; !ok && r.Upload != nil {
@@ -113,11 +119,14 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	if err := registergw.RegisterRegisterServiceHandlerClient(ctx, g.calls, register); err != nil {
 		return nil, fmt.Errorf("gateway: register: %w", err)
 	}
-	if err := coregw.RegisterCoreServiceHandlerClient(ctx, g.calls, corev1.NewCoreServiceClient(wideConn{coreConn})); err != nil {
+	if err := coregw.RegisterCoreServiceHandlerClient(ctx, g.calls, corev1.NewCoreServiceClient(conns["core"])); err != nil {
 		return nil, fmt.Errorf("gateway: core: %w", err)
 	}
 	if err := arrsgw.RegisterArrsServiceHandlerClient(ctx, g.calls, arrs); err != nil {
 		return nil, fmt.Errorf("gateway: arrs: %w", err)
+	}
+	if err := iifgw.RegisterIifServiceHandlerClient(ctx, g.calls, iif); err != nil {
+		return nil, fmt.Errorf("gateway: iif: %w", err)
 	}
 	if err := paymentsgw.RegisterPaymentsServiceHandlerClient(ctx, g.calls, payments); err != nil {
 		return nil, fmt.Errorf("gateway: payments: %w", err)

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -38,7 +39,8 @@ type upload struct {
 
 // uploads are the calls behind the routes that take a file, by their full names.
 func uploads(
-	register registerv1.RegisterServiceClient, arrs arrsv1.ArrsServiceClient, payments paymentsv1.PaymentsServiceClient,
+	register registerv1.RegisterServiceClient, arrs arrsv1.ArrsServiceClient, iif iifv1.IifServiceClient,
+	payments paymentsv1.PaymentsServiceClient,
 ) map[protoreflect.FullName]upload {
 	return map[protoreflect.FullName]upload{
 		"pcnfunding.register.v1.RegisterService.Import": newUpload(register.Import,
@@ -79,6 +81,19 @@ func uploads(
 					return ""
 				}
 				return "/v1/arrs/workforce/imports/" + answer.GetWorkforceImport().GetImportId()
+			}),
+		"pcnfunding.iif.v1.IifService.ImportCounts": newUpload(iif.ImportCounts,
+			func(h *iifv1.CountsHeader) *iifv1.ImportCountsRequest {
+				return &iifv1.ImportCountsRequest{Part: &iifv1.ImportCountsRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *iifv1.ImportCountsRequest {
+				return &iifv1.ImportCountsRequest{Part: &iifv1.ImportCountsRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *iifv1.ImportCountsResponse) string {
+				if answer.GetAlreadyImported() || answer.GetCountsImport().GetImportId() == "" {
+					return ""
+				}
+				return "/v1/iif/imports/" + answer.GetCountsImport().GetImportId()
 			}),
 		"pcnfunding.payments.v1.PaymentsService.Import": newUpload(payments.Import,
 			func(h *paymentsv1.ImportHeader) *paymentsv1.ImportRequest {

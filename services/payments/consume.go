@@ -19,6 +19,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/store"
@@ -45,6 +46,7 @@ func funds() []fund {
 			name: "arrs", code: typev1.Fund_FUND_ARRS, claimed: true,
 			events: []proto.Message{new(arrsv1.ScheduleClosed), new(arrsv1.EntitlementsStated)},
 		},
+		{name: "iif", code: typev1.Fund_FUND_IIF, events: []proto.Message{new(iifv1.ScheduleClosed)}},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -26,9 +27,10 @@ import (
 // client says how a command reaches a running suite.
 type client struct {
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
-	// RegisterAddress, ArrsAddress and PaymentsAddress set services apart that run on their own.
+	// RegisterAddress, ArrsAddress, IifAddress and PaymentsAddress set services apart that run on their own.
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	IifAddress      string `help:"gRPC address of iif, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
@@ -68,13 +70,14 @@ type clients struct {
 	register registerv1.RegisterServiceClient
 	core     corev1.CoreServiceClient
 	arrs     arrsv1.ArrsServiceClient
+	iif      iifv1.IifServiceClient
 	payments paymentsv1.PaymentsServiceClient
 }
 
 // withClients calls fn with clients of the services.
 func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err error) {
-	var conns [4]*grpc.ClientConn
-	for i, address := range []string{c.RegisterAddress, "", c.ArrsAddress, c.PaymentsAddress} {
+	var conns [5]*grpc.ClientConn
+	for i, address := range []string{c.RegisterAddress, "", c.ArrsAddress, c.IifAddress, c.PaymentsAddress} {
 		conn, err := c.dial(cmp.Or(address, c.Address), role)
 		if err != nil {
 			return err
@@ -84,7 +87,8 @@ func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err e
 	}
 	return fn(clients{
 		register: registerv1.NewRegisterServiceClient(conns[0]), core: corev1.NewCoreServiceClient(conns[1]),
-		arrs: arrsv1.NewArrsServiceClient(conns[2]), payments: paymentsv1.NewPaymentsServiceClient(conns[3]),
+		arrs: arrsv1.NewArrsServiceClient(conns[2]), iif: iifv1.NewIifServiceClient(conns[3]),
+		payments: paymentsv1.NewPaymentsServiceClient(conns[4]),
 	})
 }
 

@@ -15,12 +15,13 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/iif"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // serviceNames are the services with a database, in the order in which they start.
-var serviceNames = []string{register.Name, core.Name, arrs.Name, payments.Name}
+var serviceNames = []string{register.Name, core.Name, arrs.Name, iif.Name, payments.Name}
 
 // gatewayName is the service without one.
 const gatewayName = "gateway"
@@ -71,6 +72,8 @@ func migrate(ctx context.Context, db *sqldb.DB, service string) error {
 		files = core.Migrations()
 	case arrs.Name:
 		files = arrs.Migrations()
+	case iif.Name:
+		files = iif.Migrations()
 	case payments.Name:
 		files = payments.Migrations()
 	}
@@ -105,13 +108,13 @@ func chosen(name string) ([]string, error) {
 	case slices.Contains(all, name):
 		return []string{name}, nil
 	default:
-		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, payments or gateway", name)
+		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, iif, payments or gateway", name)
 	}
 }
 
 type migrateCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register, core, arrs or payments."`
+	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif or payments."`
 }
 
 // Run migrates the services chosen.

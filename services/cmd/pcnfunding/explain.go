@@ -10,9 +10,11 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
+	"github.com/pcnfunding/pcnfunding/services/iif"
 )
 
 type explainCommand struct {
@@ -52,8 +54,11 @@ type explainedLine interface {
 
 // explained asks the fund that the line id names.
 func (e *explainCommand) explained(ctx context.Context, suite clients) (explainedLine, error) {
-	if strings.HasPrefix(e.Line, arrs.Name+"-") {
+	switch fund, _, _ := strings.Cut(e.Line, "-"); fund {
+	case arrs.Name:
 		return suite.arrs.GetLine(ctx, &arrsv1.GetLineRequest{LineId: e.Line})
+	case iif.Name:
+		return suite.iif.GetLine(ctx, &iifv1.GetLineRequest{LineId: e.Line})
 	}
 	return suite.core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
 }

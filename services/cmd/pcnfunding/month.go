@@ -17,6 +17,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -52,10 +53,12 @@ func (m *monthCloseCommand) Run(ctx context.Context) error {
 		// One fund's failure keeps no other fund's money back: a run tells which fund it waits for.
 		arrs, arrsErr := closeMonth(ctx, "arrs", m.Month, owing, closeArrs(suite.arrs, m.Month, anyRequestID))
 		arrs.tell("arrs", m.Month, len(owing))
-		if err := errors.Join(coreErr, arrsErr); err != nil {
+		iif, iifErr := closeMonth(ctx, "iif", m.Month, owing, closeIif(suite.iif, m.Month, anyRequestID))
+		iif.tell("iif", m.Month, len(owing))
+		if err := errors.Join(coreErr, arrsErr, iifErr); err != nil {
 			return err
 		}
-		return tellAssembled(ctx, suite.payments, m.Month, append(core.schedules, arrs.schedules...))
+		return tellAssembled(ctx, suite.payments, m.Month, slices.Concat(core.schedules, arrs.schedules, iif.schedules))
 	})
 }
 
@@ -115,12 +118,15 @@ type closed struct {
 	schedules                        []string
 }
 
+// nothingIn says of a fund what a commissioner lacks that is passed over.
+var nothingIn = map[string]string{"arrs": "no yearly sum and no approved claim in arrs", "iif": "nothing in iif that is approved and due by then"}
+
 // tell prints what the close of a fund came to.
 func (c *closed) tell(fund, month string, commissioners int) {
 	fmt.Printf("closed %s of %s for %d of %d commissioners; their latest schedules hold %d lines, %s to pay, %s to reconcile\n",
 		month, fund, c.commissioners, commissioners, c.lines, c.pay, c.reconcile)
 	if c.passedOver > 0 {
-		fmt.Printf("%d commissioners have no yearly sum and no approved claim in %s, and were passed over\n", c.passedOver, fund)
+		fmt.Printf("%d commissioners have %s, and were passed over\n", c.passedOver, nothingIn[fund])
 	}
 }
 
@@ -165,6 +171,33 @@ func usesArrs(ctx context.Context, arrs arrsv1.ArrsServiceClient, code, text str
 		return err == nil, err
 	}
 	due, err := arrs.PreviewMonth(ctx, &arrsv1.PreviewMonthRequest{CommissionerCode: code, Month: text})
+	return due.GetLineCount() > 0, err
+}
+
+// closeIif closes iif for the commissioners that owe something of it in the month: approved years and corrections whose payment run is
+// in the month or before. Who closed the month before closes it again. For any other, a schedule without lines would have its run wait
+// for a fund that pays once a year.
+func closeIif(iif iifv1.IifServiceClient, month string, requestID func(commissioner string) string) closing {
+	return func(ctx context.Context, code string) (*typev1.PaymentSchedule, error) {
+		used, err := usesIif(ctx, iif, code, month)
+		if err != nil || !used {
+			return nil, err
+		}
+		return iif.CloseMonth(ctx, &iifv1.CloseMonthRequest{
+			RequestId: requestID(code), CommissionerCode: code, Month: month, OmitLines: true,
+		})
+	}
+}
+
+func usesIif(ctx context.Context, iif iifv1.IifServiceClient, code, month string) (bool, error) {
+	before, err := iif.ListSchedules(ctx, &iifv1.ListSchedulesRequest{CommissionerCode: code, Month: month, PageSize: 1})
+	if status.Code(err) == codes.Unimplemented {
+		return false, nil // a suite that runs without iif
+	}
+	if err != nil || len(before.GetSchedules()) > 0 {
+		return err == nil, err
+	}
+	due, err := iif.PreviewMonth(ctx, &iifv1.PreviewMonthRequest{CommissionerCode: code, Month: month})
 	return due.GetLineCount() > 0, err
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
+	"github.com/pcnfunding/pcnfunding/services/iif"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
@@ -43,7 +44,7 @@ type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
 
-	Service string        `arg:"" default:"all" help:"all, register, core, arrs, payments or gateway."`
+	Service string        `arg:"" default:"all" help:"all, register, core, arrs, iif, payments or gateway."`
 	Sample  bool          `help:"Load the sample data and close its months first, unless that was done before."`
 	Claims  bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
 	Migrate bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
@@ -62,6 +63,7 @@ type serveCommand struct {
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere." placeholder:"dns:///register:9090"`
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
 	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere." placeholder:"dns:///arrs:9090"`
+	IifAddress      string `help:"gRPC address of iif, where it runs elsewhere." placeholder:"dns:///iif:9090"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere." placeholder:"dns:///payments:9090"`
 
 	quiet bool
@@ -96,16 +98,23 @@ func (s *serveCommand) Validate() error {
 // reaches refuses a service alone that calls others and is not told where they run.
 func (s *serveCommand) reaches() error {
 	needed := map[string][]string{
-		core.Name: {register.Name}, arrs.Name: {register.Name}, payments.Name: {register.Name},
-		gatewayName: {register.Name, core.Name, arrs.Name, payments.Name},
+		core.Name: {register.Name}, arrs.Name: {register.Name}, iif.Name: {register.Name}, payments.Name: {register.Name},
+		gatewayName: {register.Name, core.Name, arrs.Name, iif.Name, payments.Name},
 	}
-	addresses := map[string]string{register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, payments.Name: s.PaymentsAddress}
+	addresses := s.addresses()
 	for _, name := range needed[s.Service] {
 		if addresses[name] == "" {
 			return fmt.Errorf("serve %s needs --%s-address, for %s runs elsewhere", s.Service, name, name)
 		}
 	}
 	return nil
+}
+
+// addresses are those of the services that run elsewhere.
+func (s *serveCommand) addresses() map[string]string {
+	return map[string]string{
+		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, iif.Name: s.IifAddress, payments.Name: s.PaymentsAddress,
+	}
 }
 
 // onLoopback tells whether only this machine can reach an address.
@@ -279,6 +288,16 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		if forget, err = p.addArrs(ctx, db, server); err != nil {
 			return nil, err
 		}
+	case iif.Name:
+		conn, err := p.dial(s.RegisterAddress)
+		if err != nil {
+			return nil, err
+		}
+		service, err := iif.New(ctx, iif.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
+		if err != nil {
+			return nil, err
+		}
+		service.Register(server)
 	case payments.Name:
 		conn, err := p.dial(s.RegisterAddress)
 		if err != nil {
@@ -374,9 +393,7 @@ func (p *process) dial(address string) (*grpc.ClientConn, error) {
 func (p *process) addGateway(ctx context.Context) error {
 	s, tell := p.command, p.telling
 	conns := make(map[string]grpc.ClientConnInterface)
-	for name, address := range map[string]string{
-		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, payments.Name: s.PaymentsAddress,
-	} {
+	for name, address := range s.addresses() {
 		conn, err := p.dial(address)
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ func TestServe_NeedsThePersonKeyWhereADatabaseIsShared(t *testing.T) {
 	for service, needed := range map[string]bool{"all": true, "arrs": true, "core": false, "gateway": false} {
 		command := &serveCommand{
 			Service: service, HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", RegisterAddress: "dns:///register:9090", CoreAddress: "dns:///core:9090",
-			ArrsAddress: "dns:///arrs:9090", PaymentsAddress: "dns:///payments:9090",
+			ArrsAddress: "dns:///arrs:9090", IifAddress: "dns:///iif:9090", PaymentsAddress: "dns:///payments:9090",
 		}
 		require.NoError(t, command.Validate(), "%s without a database makes its own", service)
 		command.DatabaseURL = "postgres://db.example/pcnfunding"
@@ -81,9 +81,11 @@ func TestServe_AloneIsToldWhereOthersRun(t *testing.T) {
 		"register": {serveCommand{}, ""},
 		"core":     {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"arrs":     {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
+		"iif":      {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"payments": {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"gateway": {serveCommand{
-			RegisterAddress: "dns:///register:9090", CoreAddress: "dns:///core:9090", ArrsAddress: "dns:///arrs:9090", PaymentsAddress: "dns:///payments:9090",
+			RegisterAddress: "dns:///register:9090", CoreAddress: "dns:///core:9090", ArrsAddress: "dns:///arrs:9090", IifAddress: "dns:///iif:9090",
+			PaymentsAddress: "dns:///payments:9090",
 		}, "--register-address"},
 	} {
 		alone, told := serveCommand{}, c.told

@@ -8,6 +8,7 @@ import (
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1" // the contracts the document describes
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
@@ -28,7 +29,7 @@ func main() {
 }
 
 func run(protos, out string) error {
-	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
@@ -31,7 +32,7 @@ const (
 
 func routes(t *testing.T) []route.Route {
 	t.Helper()
-	all, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	all, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	require.NoError(t, err)
 	return all
 }
@@ -111,7 +112,7 @@ func TestBuild_CoversEveryRoute(t *testing.T) {
 		seen[op.OperationID] = true
 	}
 	for _, name := range []string{
-		"pcnfunding.arrs.v1.ArrsService", "pcnfunding.core.v1.CoreService", "pcnfunding.payments.v1.PaymentsService", "pcnfunding.register.v1.RegisterService",
+		"pcnfunding.arrs.v1.ArrsService", "pcnfunding.core.v1.CoreService", "pcnfunding.iif.v1.IifService", "pcnfunding.payments.v1.PaymentsService", "pcnfunding.register.v1.RegisterService",
 	} {
 		service, err := protoregistry.GlobalFiles.FindDescriptorByName(protoName(name))
 		require.NoError(t, err)
@@ -349,7 +350,7 @@ func TestBuild_ListsTheReasonsOfEachService(t *testing.T) {
 	for _, tag := range doc.Tags {
 		tags[tag.Name] = tag.Description
 	}
-	require.Len(t, tags, 4)
+	require.Len(t, tags, 5)
 	values := paymentsv1.Reason(0).Descriptor().Values()
 	for i := 1; i < values.Len(); i++ {
 		require.Contains(t, tags["payments"], "| `"+string(values.Get(i).Name())+"` | ")

@@ -103,6 +103,15 @@ var (
 			"import_id": "0197d5a0-e1f2-7a3b-8c4d-5e6f7a8b9c0d", "imported_by": "operator@england.example", "wte": "2.75", "staff_role": "Pharmacists",
 			"detailed_staff_role": "Pharmacist", "absent_pcn_codes": "U12346", "unknown_pcn_codes": "U12348", "warnings": "", "body_code": "QJK",
 		},
+		"pcnfunding.iif.v1": {
+			"achieved_on": "2024-03-31", "commissioner_code": "QJK", "correction_id": "cor-0197d5a0-e1f2-7a3b-8c4d-5e6f7a8b9c0d",
+			"figure_id": "IIF-2023-04-HI-03/UPPER_THRESHOLD", "file_name": "ncd-2024-03-31.csv.gz", "financial_year": "2023-24",
+			"import_id": "imp-0197d5a0-a1b2-7c3d-8e4f-5a6b7c8d9e0f", "indicator_code": "HI-03", "known_on": "2024-04-15",
+			"line_id": "iif-7f0c2b9a41d85e6390b1c2d3e4f50617", "month": "2024-06", "nomination_id": "nom-0197d5a0-f1a2-7b3c-8d4e-5f6a7b8c9d0e",
+			"on_date": "2024-03-31", "organisation_code": "L83001", "person": "c.director@u12345.example",
+			"result_id": "res-0197d5a0-c1d2-7e3f-8a4b-5c6d7e8f9a0b", "schedule_id": "iif-QJK-2024-06-1", "source": "CQRS extract of 31 March 2024",
+			"text": "A second social prescriber from July", "value": "80", "version_id": "IIF-2023-04",
+		},
 		"pcnfunding.payments.v1": {
 			"accounting_date": "2022-04-06", "commissioner_code": "16C", "effective_date": "2022-07-01", "effective_to": "2022-04-30",
 			"event_id":  "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
@@ -400,6 +409,17 @@ var files = map[protoreflect.FullName]map[string]string{
 	},
 	"pcnfunding.arrs.v1.ArrsService.ImportClaims": {
 		"text/csv": "pcn_code,month,label,salary,employer_ni,employer_pension\r\nU12345,2022-10,CP 1,3930.00,520.00,810.00\r\n",
+	},
+	"pcnfunding.iif.v1.IifService.ImportCounts": {
+		"text/csv": "QUALITY_SERVICE,NAME,ORG_CODE,ACH_DATE,IND_CODE,FIELD_NAME,VALUE,DEFAULT_VALUES_USED,SUBMIT_USER_ID,SUBMIT_DATE," +
+			"SUBMIT_TIME,LAST_SUBMISSION\r\n" +
+			"NCD2324,EXAMPLE SURGERY,L83001,20240331,NCD120,Denominator,250,N,GPES,20240412,031500,Y\r\n",
+	},
+	"pcnfunding.iif.v1.IifService.DownloadSchedule": {
+		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
+			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
+			"iif-QJK-2024-06-1,QJK,2024-06,1,iif-7f0c2b9a41d85e6390b1c2d3e4f50617,2024-03,IIF,U12345,Example PCN,,L83001," +
+			"Example Surgery,15N,IIF,PAY,3564.00,,UNSPECIFIED,inferred,\r\n",
 	},
 	"pcnfunding.payments.v1.PaymentsService.Import": {
 		"text/csv": "reference,status,payment_date,amount,payment_reference,reject_reason\r\n" +

@@ -30,6 +30,7 @@ var uploads = map[protoreflect.FullName]Upload{
 	"pcnfunding.register.v1.RegisterService.Import":  {Path: "/v1/register/imports", Gzip: true},
 	"pcnfunding.arrs.v1.ArrsService.ImportClaims":    {Path: "/v1/arrs/claims/imports"},
 	"pcnfunding.arrs.v1.ArrsService.ImportWorkforce": {Path: "/v1/arrs/workforce/imports", Gzip: true},
+	"pcnfunding.iif.v1.IifService.ImportCounts":      {Path: "/v1/iif/imports", Gzip: true},
 	"pcnfunding.payments.v1.PaymentsService.Import":  {Path: "/v1/payments/imports"},
 }
 

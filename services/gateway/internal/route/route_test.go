@@ -7,6 +7,7 @@ import (
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -14,7 +15,7 @@ import (
 
 func all(t *testing.T) []route.Route {
 	t.Helper()
-	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
 	require.NoError(t, err)
 	return routes
 }
@@ -39,6 +40,12 @@ func TestFind_TellsRoutesApart(t *testing.T) {
 		{"POST", "/v1/arrs/claims/c1:decide", "DecideClaim", []string{"GET", "POST"}},
 		{"POST", "/v1/arrs/claims/imports", "ImportClaims", []string{"GET", "POST"}},
 		{"GET", "/v1/arrs/commissioners/15N/months/2022-04:preview", "PreviewMonth", []string{"GET"}},
+		{"POST", "/v1/iif/imports", "ImportCounts", []string{"GET", "POST"}},
+		{"GET", "/v1/iif/pcns/U12345/years/2023-24", "GetAchievement", []string{"GET"}},
+		{"GET", "/v1/iif/pcns/U12345/years/2023-24/standing", "GetStanding", []string{"GET"}},
+		{"POST", "/v1/iif/pcns/U12345/years/2023-24/standing:quote", "QuoteCounts", []string{"POST"}},
+		{"POST", "/v1/iif/pcns/U12345/years/2023-24:decide-appeal", "DecideAppeal", []string{"GET", "POST"}},
+		{"POST", "/v1/iif/commissioners/15N/years/2023-24:calculate", "CalculateYear", []string{"POST"}},
 		{"POST", "/v1/payments/imports", "Import", []string{"GET", "POST"}},
 		{"GET", "/v1/payments/imports", "ListImports", []string{"GET", "POST"}},
 		{"POST", "/v1/payments/runs/16C-2022-04-1:approve", "ApproveRun", []string{"GET", "POST"}},
@@ -87,6 +94,7 @@ func TestAll_KnowsUploads(t *testing.T) {
 		"/v1/register/imports":       {"text/csv", "application/gzip", "application/octet-stream"},
 		"/v1/arrs/claims/imports":    {"text/csv", "application/octet-stream"},
 		"/v1/arrs/workforce/imports": {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/iif/imports":            {"text/csv", "application/gzip", "application/octet-stream"},
 		"/v1/payments/imports":       {"text/csv", "application/octet-stream"},
 	}, types)
 }
@@ -103,6 +111,7 @@ func TestAll_LinksFilesToTheirResource(t *testing.T) {
 		"/v1/arrs/collation":               {{Media: "text/csv", Suffix: ".csv"}},
 		"/v1/arrs/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
 		"/v1/core/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/iif/schedules/{schedule_id}":  {{Media: "text/csv", Suffix: "/lines.csv"}},
 		"/v1/payments/runs/{run_id}/lines": {{Media: "text/csv", Suffix: ".csv"}},
 		"/v1/payments/pcns/{pcn_code}/statements/{period}": {
 			{Media: "text/csv", Suffix: "/statement.csv"}, {Media: "application/pdf", Suffix: "/statement.pdf"},
