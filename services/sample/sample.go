@@ -1,5 +1,5 @@
-// Package sample holds real published data for January 2022 and January 2025 and the published workforce of PCNs of September 2022, with
-// payees that are made up and labelled so.
+// Package sample holds real published data for January 2022, March 2024 and January 2025, the published workforce of PCNs of September
+// 2022 and the published counts of an indicator of 2023/24, with payees that are made up and labelled so.
 // Sources and licence are in data/README.md.
 package sample
 
@@ -41,6 +41,14 @@ func Files() []File {
 			"NHS Digital, NHS Payments to General Practice 2021/22", "",
 		},
 		{
+			mapping2024, registerv1.FileKind_PRACTICE_MAPPING,
+			"made of NHS Organisation Data Service, ePCN workbook, October 2024: relationships in force on 31 March 2024", "",
+		},
+		{
+			lists2023, registerv1.FileKind_REGISTERED_LISTS,
+			"NHS England, QOF list sizes of 1 April 2023, standing in for the lists of 1 January 2023", "",
+		},
+		{
 			"practice_adjusted_population_2025-01-01.csv.gz", registerv1.FileKind_ADJUSTED_POPULATIONS,
 			"NHS England, PCN adjusted populations 2025/26, first issue", "2025-01-01",
 		},
@@ -73,6 +81,31 @@ func PublishedWorkforce() Workforce {
 	return Workforce{
 		File:   File{Name: "pcn_workforce_2022-09.csv.gz", Source: "NHS Digital, Primary Care Network Workforce, September 2022"},
 		Census: "2022-09", Month: "2022-10",
+	}
+}
+
+// Members and lists of the year of which the sample shows the Investment and Impact Fund.
+const (
+	mapping2024 = "pcn_mapping_2024-03-31.csv.gz"
+	lists2023   = "registered_lists_standing_in_2023-01-01.csv.gz"
+)
+
+// Achievement is what the sample holds of a year of the Investment and Impact Fund.
+type Achievement struct {
+	// Counts are published counts of one indicator.
+	Counts File
+	// Members and Lists are files of the register: the practices of PCNs on the last day of the year, and their registered lists.
+	Members, Lists File
+	Year           string // YYYY-YY
+	AchievedOn     string // YYYY-MM-DD
+	Month          string // the last of the year, YYYY-MM
+}
+
+// PublishedAchievement returns the year of which the sample works out every PCN.
+func PublishedAchievement() Achievement {
+	return Achievement{
+		Counts:  File{Name: "iif_acc08_practices_2023-24.csv.gz", Source: "NHS England, IIF indicators, annual publication 2023/24: ACC-08 of practices"},
+		Members: File{Name: mapping2024}, Lists: File{Name: lists2023}, Year: "2023-24", AchievedOn: "2024-03-31", Month: "2024-03",
 	}
 }
 
