@@ -48,7 +48,7 @@ func (c *checkCommand) connect(ctx context.Context) (grpc.ClientConnInterface, f
 		return inProcess(ctx)
 	}
 	reach := client{Address: c.Address, Token: c.Token, DataDir: c.DataDir}
-	conn, err := reach.dial(reach.Address, optionsv1.Role_ROLE_AUDITOR)
+	conn, err := reach.dial(reach.Address, localPrincipal(optionsv1.Role_ROLE_AUDITOR))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +69,7 @@ func inProcess(ctx context.Context) (grpc.ClientConnInterface, func() error, err
 	}
 	stop := process.start(ctx)
 	reach := client{Address: process.grpcAddr, DataDir: dir}
-	conn, err := reach.dial(reach.Address, optionsv1.Role_ROLE_AUDITOR)
+	conn, err := reach.dial(reach.Address, localPrincipal(optionsv1.Role_ROLE_AUDITOR))
 	if err != nil {
 		return nil, nil, errors.Join(err, stop(), os.RemoveAll(dir))
 	}

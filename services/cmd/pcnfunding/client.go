@@ -39,8 +39,8 @@ type client struct {
 // localTokenLife is how long a token lives that a command mints for itself.
 const localTokenLife = 10 * time.Minute
 
-// dial connects to an address, with the token given or one minted for a role that holds all of England.
-func (c *client) dial(address string, role optionsv1.Role) (*grpc.ClientConn, error) {
+// dial connects to an address, with the token given or one minted for a principal.
+func (c *client) dial(address string, by auth.Principal) (*grpc.ClientConn, error) {
 	token := c.Token
 	return rpc.Dial("passthrough:///"+address, rpc.DialOptions{
 		BulkTimeout: 10 * time.Minute, Timeout: 2 * time.Minute,
@@ -52,17 +52,24 @@ func (c *client) dial(address string, role optionsv1.Role) (*grpc.ClientConn, er
 			if err != nil {
 				return "", fmt.Errorf("no --token, and no local key: %w", err)
 			}
-			return issuer.Mint(localPrincipal(role), localTokenLife)
+			return issuer.Mint(by, localTokenLife)
 		},
 	})
 }
 
-// localPrincipal is who a command of the local run is.
+// localPrincipal is who a command of the local run is: somebody whose role is held for all of England.
 func localPrincipal(role optionsv1.Role) auth.Principal {
 	return auth.Principal{
 		Subject: "local." + strings.ReplaceAll(auth.RoleName(role), "_", "."), Roles: []optionsv1.Role{role},
 		Commissioners: []string{auth.England},
 	}
+}
+
+// localOfPCN is who a command of the local run is that acts for a PCN.
+func localOfPCN(role optionsv1.Role, pcn string) auth.Principal {
+	by := localPrincipal(role)
+	by.Commissioners, by.PCNs = nil, []string{pcn}
+	return by
 }
 
 // clients are those of the services that commands call.
@@ -74,11 +81,16 @@ type clients struct {
 	payments paymentsv1.PaymentsServiceClient
 }
 
-// withClients calls fn with clients of the services.
-func (c *client) withClients(role optionsv1.Role, fn func(clients) error) (err error) {
+// withClients calls fn with clients of the services, in a role that is held for all of England.
+func (c *client) withClients(role optionsv1.Role, fn func(clients) error) error {
+	return c.as(localPrincipal(role), fn)
+}
+
+// as calls fn with clients of the services on behalf of a principal.
+func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
 	var conns [5]*grpc.ClientConn
 	for i, address := range []string{c.RegisterAddress, "", c.ArrsAddress, c.IifAddress, c.PaymentsAddress} {
-		conn, err := c.dial(cmp.Or(address, c.Address), role)
+		conn, err := c.dial(cmp.Or(address, c.Address), by)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,9 @@ func (d *demoCommand) Run(ctx context.Context) (err error) {
 	if err == nil {
 		err = process.sampleClaims(ctx)
 	}
+	if err == nil {
+		err = process.sampleAchievement(ctx)
+	}
 	return errors.Join(err, stop())
 }
 
@@ -60,6 +63,11 @@ func (p *process) showSample(ctx context.Context) error {
 	}
 	if p.command.Claims {
 		if err := p.sampleClaims(ctx); err != nil {
+			return err
+		}
+	}
+	if p.command.Achievement {
+		if err := p.sampleAchievement(ctx); err != nil {
 			return err
 		}
 	}
@@ -174,10 +182,11 @@ REST       http://%[1]s/v1      reference page http://%[1]s/docs/
 gRPC       %[2]s            events %[3]s
 health     http://%[1]s/readyz  metrics http://%[1]s/metrics
 
-A token, one PCN's lines with their working, and its statement:
+A token, one PCN's lines with their working, its statement, and its year of the Investment and Impact Fund:
   TOKEN=$(bin/pcnfunding token --role auditor --data-dir %[4]s)
   curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/core/pcns/U89141/months/2022-04
   curl -s -H "Authorization: Bearer $TOKEN" -o statement.pdf http://%[1]s/v1/payments/pcns/U89141/statements/2022-04/statement.pdf
+  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/iif/pcns/U89141/years/2023-24
 
 Stop with Ctrl-C.
 `, p.httpAddr, p.grpcAddr, p.natsURL, p.command.DataDir)

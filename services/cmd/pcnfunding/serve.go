@@ -44,18 +44,19 @@ type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
 
-	Service string        `arg:"" default:"all" help:"all, register, core, arrs, iif, payments or gateway."`
-	Sample  bool          `help:"Load the sample data and close its months first, unless that was done before."`
-	Claims  bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
-	Migrate bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
-	GRPC    string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
-	HTTP    string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
-	NATS    string        `name:"nats" help:"Broker to use in place of an embedded one." placeholder:"nats://..."`
-	Listen  string        `name:"nats-listen" help:"Address of the embedded broker; empty for this process only." default:"127.0.0.1:4222"`
-	Creds   string        `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
-	Copies  int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
-	Rate    int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
-	Notice  time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
+	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, payments or gateway."`
+	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
+	Claims      bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
+	Achievement bool          `name:"sample-iif" help:"Work a year of the Investment and Impact Fund out with the sample." default:"true" negatable:""`
+	Migrate     bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
+	GRPC        string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
+	HTTP        string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
+	NATS        string        `name:"nats" help:"Broker to use in place of an embedded one." placeholder:"nats://..."`
+	Listen      string        `name:"nats-listen" help:"Address of the embedded broker; empty for this process only." default:"127.0.0.1:4222"`
+	Creds       string        `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
+	Copies      int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
+	Rate        int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
+	Notice      time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
 	PersonKey string `name:"person-key-file" help:"File with the key of the pseudonyms of persons, at least 32 bytes; without one a key is made in the data folder, unless --database-url names a database." type:"path"`
 	Accounts  string `name:"accounts-file" help:"CSV file with the bank accounts behind tokens (token, name, sort_code, account_number), for bank files." type:"path"`
