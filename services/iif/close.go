@@ -419,9 +419,9 @@ func (s *Service) yearItems(ctx context.Context, q sqldb.Querier, years []store.
 	together := make(map[group][]basis)
 	approved := make(map[store.Debt]*store.DueYear, len(years))
 	for i := range years {
-		of, err := basisOfResult(years[i].Result)
+		of, err := basisOf(years[i].Result)
 		if err != nil {
-			return nil, fault.Bug("result %s: %v", years[i].Result.ID, err)
+			return nil, err
 		}
 		key := group{of.year, of.on}
 		together[key] = append(together[key], of)
@@ -495,36 +495,4 @@ func scheduledBefore(ctx context.Context, q sqldb.Querier, subjects map[period.F
 		}
 	}
 	return out, nil
-}
-
-// basisOfResult reads what a result was worked out from.
-func basisOfResult(row store.ResultRow) (basis, error) {
-	r := row.Basis
-	out := basis{
-		pcn: row.PCNCode, pcnName: r.GetPcnName(), commissioner: row.CommissionerCode, year: row.Year, members: r.GetPracticeCodes(),
-		snapshot: r.GetSnapshotId(), figures: r.GetFiguresPosition(), counts: r.GetCountsPosition(),
-	}
-	var err error
-	if out.on, err = period.ParseDate(r.GetAchievedOn()); err != nil {
-		return out, err
-	}
-	switch r.GetListKind() {
-	case iifv1.ListKind_REGISTERED:
-		out.listOf.Kind = rules.RegisteredList
-	case iifv1.ListKind_ADJUSTED:
-		out.listOf.Kind = rules.AdjustedList
-	case iifv1.ListKind_WEIGHTED:
-		out.listOf.Kind = rules.WeightedList
-	case iifv1.ListKind_LIST_KIND_UNSPECIFIED:
-	}
-	if r.GetListDate() != "" {
-		if out.listOf.On, err = period.ParseDate(r.GetListDate()); err != nil {
-			return out, err
-		}
-	}
-	out.list.Origin = working.Origin{Kind: working.FromSnapshot, Ref: out.snapshot, Source: "register snapshot"}
-	if r.GetListSize() != "" {
-		out.list.Value, err = money.ParseExact(r.GetListSize())
-	}
-	return out, err
 }

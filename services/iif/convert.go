@@ -33,7 +33,7 @@ func yearText(year period.FinancialYear) string { return strings.Replace(year.St
 func parseDate(field, text string) (period.Date, error) {
 	day, err := period.ParseDate(text)
 	if err != nil {
-		return day, fault.New(fault.Invalid, reasonDateMalformed, "%s: %v", field, err).At(field, err.Error())
+		return day, fault.New(fault.Invalid, rules.ReasonDateMalformed, "%s: %v", field, err).At(field, err.Error())
 	}
 	return day, nil
 }

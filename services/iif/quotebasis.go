@@ -141,7 +141,7 @@ func (r *quoteReader) date(field, text string) period.Date {
 	}
 	day, err := period.ParseDate(text)
 	if err != nil {
-		r.refuse(field, reasonDateMalformed, err.Error())
+		r.refuse(field, rules.ReasonDateMalformed, err.Error())
 	}
 	return day
 }
