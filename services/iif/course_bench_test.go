@@ -88,7 +88,7 @@ func (s *courseSuite) england(b *testing.B, bodies, pcns, practices, indicators 
 		s.register.pcns = append(s.register.pcns, courseNetwork(fmt.Sprintf("U%05d", i), bodyOf(i%bodies), members))
 	}
 	s.figure(b, "", &iifv1.AddFigureRequest{Body: &iifv1.AddFigureRequest_Version{Version: &iifv1.SchemeVersion{
-		VersionId: "IIF-2025-04", FromDate: "2025-04-01", ToDate: "2026-03-31", Points: "500", PayingIndicators: int32(indicators), //nolint:gosec // few
+		VersionId: "IIF-2025-04", FromDate: "2025-04-01", ToDate: "2026-03-31", Points: "500", PayingIndicators: int32(indicators),
 	}}})
 	s.value(b, "", &iifv1.SchemeValue{Field: iifv1.ValueField_NATIONAL_AVERAGE_LIST_SIZE, Value: "50000", ListKind: iifv1.ListKind_REGISTERED, ListDate: "2025-01-01"})
 	codes := []string{"HI-03", "CAN-04"}
@@ -101,8 +101,10 @@ func (s *courseSuite) england(b *testing.B, bodies, pcns, practices, indicators 
 	}
 	for _, code := range codes {
 		for _, v := range []*iifv1.SchemeValue{
-			{Field: iifv1.ValueField_LOWER_THRESHOLD, Value: "20"}, {Field: iifv1.ValueField_UPPER_THRESHOLD, Value: "80"},
-			{Field: iifv1.ValueField_POINTS, Value: "12"}, {Field: iifv1.ValueField_PREVALENCE_ADJUSTED, Value: "1"},
+			{Field: iifv1.ValueField_LOWER_THRESHOLD, Value: "20"},
+			{Field: iifv1.ValueField_UPPER_THRESHOLD, Value: "80"},
+			{Field: iifv1.ValueField_POINTS, Value: "12"},
+			{Field: iifv1.ValueField_PREVALENCE_ADJUSTED, Value: "1"},
 		} {
 			v.VersionId, v.IndicatorCode = "IIF-2025-04", code
 			s.value(b, "", v)

@@ -317,20 +317,29 @@ func (g *grounds) workOut(b basis, out *worked) error {
 	}
 	out.makers = inOrder(append(g.counts.makersOf(append([]string{b.pcn}, b.members...)), g.authors...))
 	if g.refused != nil {
-		out.ungoverned = g.refused
-		out.result = &rules.Year{PCN: b.pcn, Points: new(big.Rat), Available: new(big.Rat), Refused: []rules.Refusal{{Why: g.refused}}}
-		out.digest = digestOf(out)
-		return nil
+		out.waitFor(g.refused)
+	} else if err := g.assess(out); err != nil {
+		return err
 	}
-	disagreeing := g.sum(out)
-	var err error
-	if out.result, err = rules.AssessYear(g.terms, &out.network, out.counts); err != nil {
+	out.digest = digestOf(out)
+	return nil
+}
+
+// waitFor leaves a year that no version governs with nothing.
+func (w *worked) waitFor(version *fault.Fault) {
+	w.ungoverned = version
+	w.result = &rules.Year{PCN: w.pcn, Points: new(big.Rat), Available: new(big.Rat), Refused: []rules.Refusal{{Why: version}}}
+}
+
+// assess brings the counts together and judges them.
+func (g *grounds) assess(w *worked) (err error) {
+	disagreeing := g.sum(w)
+	if w.result, err = rules.AssessYear(g.terms, &w.network, w.counts); err != nil {
 		return err
 	}
 	for code, why := range disagreeing {
-		contradicted(out.result, code, why)
+		contradicted(w.result, code, why)
 	}
-	out.digest = digestOf(out)
 	return nil
 }
 
@@ -400,7 +409,7 @@ func (w *worked) sum(it *rules.Indicator, members []rules.Member, rows []rules.P
 			where := strings.TrimSuffix(strings.TrimSuffix(err.Error(), refused.Error()), ": ")
 			return refused.With("where", where).With("missing", "counts of "+it.Code+" that agree").With("remedy", "mend the counts of "+where)
 		}
-		return fault.New(fault.Refused, rules.ReasonCountsDisagree, "%v", err)
+		return fault.New(fault.Refused, rules.ReasonCountsDisagree, "the counts of %s cannot be added up", it.Code).Because(err)
 	}
 	if it.Status == rules.Active {
 		w.incomplete = append(w.incomplete, sums[0].Incomplete...)
