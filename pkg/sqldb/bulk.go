@@ -41,6 +41,21 @@ func (tx *Tx) BulkInsert(ctx context.Context, table string, columns []string, ro
 	return n, nil
 }
 
+// Analyze tells Postgres what a table holds now, for a caller who has added a good part of it and goes on to read it: until it is told,
+// it plans as for the table that was. SQLite looks for itself.
+func (tx *Tx) Analyze(ctx context.Context, table string) error {
+	if tx.db.dialect == SQLite {
+		return nil
+	}
+	if !isIdentifier(table) {
+		return fmt.Errorf("analyze %q: not a plain lower-case identifier", table)
+	}
+	if _, err := tx.Exec(ctx, "ANALYZE "+table); err != nil {
+		return fmt.Errorf("analyze %s: %w", table, err)
+	}
+	return nil
+}
+
 // copySource feeds an iterator to COPY.
 type copySource struct {
 	next  func() ([]any, error, bool)

@@ -304,3 +304,24 @@ func TestDialect_NamesItself(t *testing.T) {
 		sqldb.SQLite.String(), sqldb.Postgres.String(), sqldb.Dialect(0).String(),
 	}, " "))
 }
+
+func TestAnalyze_TellsThePlannerOfRowsOfItsOwnTransaction(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			for i := range 30 {
+				if err := add(t.Context(), tx, string(rune('a'+i)), 1); err != nil {
+					return err
+				}
+			}
+			require.NoError(t, tx.Analyze(t.Context(), "thing"))
+			if tx.Dialect() == sqldb.SQLite {
+				return nil
+			}
+			require.ErrorContains(t, tx.Analyze(t.Context(), "thing; DROP"), "identifier")
+			var rows int64
+			err := tx.QueryRow(t.Context(), `SELECT reltuples FROM pg_class WHERE oid = 'thing'::regclass`).Scan(&rows)
+			require.EqualValues(t, 30, rows)
+			return err
+		}))
+	})
+}

@@ -1,6 +1,7 @@
 package iif_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -123,7 +124,7 @@ func (s *courseSuite) england(b *testing.B, bodies, pcns, practices, indicators 
 				})
 			}
 		}
-		return store.InsertCounts(b.Context(), tx, rows)
+		return errors.Join(store.InsertCounts(b.Context(), tx, rows), store.AnalyzeCounts(b.Context(), tx))
 	}))
 	return codes
 }

@@ -331,6 +331,9 @@ func fedCell(row *feed.Row) store.Cell {
 	return out
 }
 
+// manyCounts is from how many changed counts on the database is told that the table has grown, before years are worked out from it.
+const manyCounts = 10_000
+
 // takeCounts stores a file that was checked, works out again what rests on it, and notes and announces it.
 func (s *Service) takeCounts(ctx context.Context, tx *change.Tx, f *countsFile) (*iifv1.CountsImport, error) {
 	row := store.ImportRow{ID: tx.NewID(), CommissionerCode: f.commissioner, SHA256: f.request.GetSha256(), ImportedBy: tx.By.Subject, ImportedAt: sqldb.Micros(tx.Now())}
@@ -340,7 +343,11 @@ func (s *Service) takeCounts(ctx context.Context, tx *change.Tx, f *countsFile) 
 		if err := taken.all(ctx); err != nil {
 			return nil, err
 		}
-		row.Summary.Changed = taken.changed
+		if row.Summary.Changed = taken.changed; taken.changed > manyCounts {
+			if err := store.AnalyzeCounts(ctx, tx.Tx); err != nil {
+				return nil, err
+			}
+		}
 		for _, year := range slices.Sorted(maps.Keys(taken.organisations)) {
 			c := changed{year: year, commissioner: f.commissioner, cause: rules.DataAmended, words: "counts were imported: " + f.request.GetSource()}
 			// The years of some PCNs or of the PCNs of some practices are found; where rows of both changed, all are gone through.

@@ -72,6 +72,9 @@ func InsertCounts(ctx context.Context, tx *sqldb.Tx, rows []CountRow) error {
 	return nil
 }
 
+// AnalyzeCounts follows a large number of new versions, which are then read.
+func AnalyzeCounts(ctx context.Context, tx *sqldb.Tx) error { return tx.Analyze(ctx, "counts") }
+
 // CountFilter says which counts are wanted.
 type CountFilter struct {
 	Year period.FinancialYear
