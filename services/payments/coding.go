@@ -248,13 +248,16 @@ var claimed = map[string]string{
 	"ARRS_OFFER_SPLW": "Social prescribing link worker reimbursement",
 }
 
-// basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12, or 2 approved claims for 2022-04 to
-// 2022-05; empty where the line does not say.
+// achieved is the payment for what a network achieved in a year.
+const achieved = "IIF"
+
+// basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12, 2 approved claims for 2022-04 to
+// 2022-05, or HI-03: achievement of the year; empty where the line does not say.
 func basisText(line *typev1.PaymentLine) string {
 	basis := line.GetBasis()
-	if claimed[line.GetPaymentCode()] != "" {
-		_, claims, _ := strings.Cut(basis.GetClause(), ", ")
-		return claims
+	if code := line.GetPaymentCode(); claimed[code] != "" || code == achieved {
+		_, what, _ := strings.Cut(basis.GetClause(), ", ")
+		return what
 	}
 	factors := make([]string, 0, len(basis.GetFactors()))
 	for _, f := range basis.GetFactors() {

@@ -15,11 +15,11 @@ import (
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
 
-// achieved makes a line of iif: what a PCN earned on an indicator in a year.
-func achieved(payee, indicator string, pence int64) *typev1.PaymentLine {
+// earned makes a line of iif: what a PCN earned on an indicator in a year.
+func earned(payee, indicator string, pence int64) *typev1.PaymentLine {
 	line := pay(payee, pence)
 	line.PaymentCode, line.FundingSource, line.SourceItem = "IIF", "IIF", indicator
-	line.Basis = &typev1.LineBasis{Instalments: 1, Clause: "Network Contract DES 2022/23: Investment and Impact Fund, " + indicator}
+	line.Basis = &typev1.LineBasis{Instalments: 1, Clause: "Network Contract DES 2022/23: Investment and Impact Fund, " + indicator + ": achievement of the year"}
 	return line
 }
 
@@ -57,7 +57,7 @@ func TestRun_HoldsTheLinesOfIif(t *testing.T) {
 		s.closes(t, "15N", "2022-04", 1, pay("A", 10000))
 		run := s.run(t, april1)
 		require.Len(t, run.GetFunds(), 1, "a month in which iif pays nothing waits for nothing of it")
-		s.closesIif(t, "15N", "2022-04", 1, achieved("A", "HI-03", 1140000), achieved("A", "ACC-08", 250000))
+		s.closesIif(t, "15N", "2022-04", 1, earned("A", "HI-03", 1140000), earned("A", "ACC-08", 250000))
 		run = s.run(t, april1)
 		require.Equal(t, int64(1400000), run.GetTotals().GetNetPence())
 		require.Equal(t, int32(1), run.GetTotals().GetPayments(), "one payment to a payee, whichever funds it is for")
@@ -86,7 +86,7 @@ func TestJournal_CodesIifByItsStream(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.coded(t)
 		s.closes(t, "15N", "2022-04", 1, pay("A", 10000))
-		s.closesIif(t, "15N", "2022-04", 1, achieved("A", "HI-03", 250000))
+		s.closesIif(t, "15N", "2022-04", 1, earned("A", "HI-03", 250000))
 		s.passes(t, april1)
 		_, err := s.exportBy(t, "maker", &paymentsv1.ExportRunRequest{RunId: april1, Format: journal, AccountingDate: "2022-04-30"})
 		require.ErrorContains(t, err, "IIF", "a stream without codes is named")
@@ -106,16 +106,16 @@ func TestJournal_CodesIifByItsStream(t *testing.T) {
 func TestStatement_ShowsIifAndItsCorrections(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.closes(t, "15N", "2022-04", 1, pay("A", 10000))
-		s.closesIif(t, "15N", "2022-04", 1, achieved("A", "HI-03", 250000))
+		s.closesIif(t, "15N", "2022-04", 1, earned("A", "HI-03", 250000))
 		s.pays(t, april1)
-		less := achieved("A", "HI-03", -40000)
+		less := earned("A", "HI-03", -40000)
 		less.ForMonth, less.AdjustsLineId, less.AdjustmentCause = "2022-03", "iif-15N-2022-04-1/001", typev1.AdjustmentCause_ADJUSTMENT_CAUSE_YEAR_CORRECTED
 		s.closes(t, "15N", "2022-05", 1, pay("A", 10000))
 		s.closesIif(t, "15N", "2022-05", 1, less)
 		april := s.statement(t, "UA", "2022-04")
 		require.Equal(t, []int64{0, 260000, 260000, 0}, []int64{april.GetOpeningPence(), april.GetTotalPence(), april.GetSentPence(), april.GetClosingPence()})
-		earned := april.GetPayments()[1]
-		require.Equal(t, []any{typev1.Fund_FUND_IIF, "HI-03"}, []any{earned.GetFund(), earned.GetLine().GetSourceItem()})
+		line := april.GetPayments()[1]
+		require.Equal(t, []any{typev1.Fund_FUND_IIF, "HI-03: achievement of the year"}, []any{line.GetFund(), line.GetBasis()})
 		may := s.statement(t, "UA", "2022-05")
 		require.Equal(t, int64(-30000), may.GetTotalPence())
 		require.Equal(t, typev1.AdjustmentCause_ADJUSTMENT_CAUSE_YEAR_CORRECTED, may.GetCorrections()[0].GetLine().GetAdjustmentCause())
@@ -135,7 +135,7 @@ func TestStatement_ShowsIifAndItsCorrections(t *testing.T) {
 
 func TestVariance_ExpectsNothingOfIif(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
-		s.closesIif(t, "15N", "2022-04", 1, achieved("A", "HI-03", 250000), achieved("A", "ACC-08", 50000))
+		s.closesIif(t, "15N", "2022-04", 1, earned("A", "HI-03", 250000), earned("A", "ACC-08", 50000))
 		rows := s.variance(t, april1).GetRows()
 		require.Len(t, rows, 1, "the indicators of a PCN are one payment")
 		require.Equal(t, int64(300000), rows[0].GetThisMonthPence())
