@@ -150,7 +150,7 @@ func (e earning) count(t testing.TB, met map[string]int) {
 	for _, practice := range e.pcn.Practices {
 		for code, n := range met {
 			for field, value := range map[string]int{"Numerator": n, "Denominator": 100} {
-				fmt.Fprintf(&file, "NCD2526,e2e,%s,20260331,%s,%s,%d,N,e2e,12/04/2026,03:15:00,Y\r\n", practice.PracticeCode, code, field, value)
+				fmt.Fprintf(&file, "NCD2526,e2e,%s,20260331,%s,%s,%d,None,e2e,12/04/2026,03:15:00,Y\r\n", practice.PracticeCode, code, field, value)
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func (p *process) sampleAchievement(ctx context.Context) error {
 		err = s.run(ctx, reach, os.Stdout)
 	}
 	if err != nil {
-		return fmt.Errorf("Investment and Impact Fund of the sample: %w", err)
+		return fmt.Errorf("year of the IIF of the sample: %w", err)
 	}
 	fmt.Printf("\ncounts taken in and the year worked out in %s\n", time.Since(began).Round(time.Millisecond))
 	return nil
@@ -118,12 +118,12 @@ func (s *achievementSample) load(ctx context.Context, suite clients) error {
 
 // assume enters the figures of the year that nobody published, each as an assumption of the sample.
 func (s *achievementSample) assume(ctx context.Context, suite clients) error {
-	figures, err := listFigures(ctx, suite.iif, &iifv1.ListFiguresRequest{FinancialYear: s.of.Year, NotPayableOnly: true})
+	figures, err := listFigures(ctx, suite.iif, &iifv1.ListFiguresRequest{FinancialYear: s.of.Year})
 	if err != nil {
 		return err
 	}
 	for _, f := range figures {
-		if v := f.GetValue(); v.GetField() == iifv1.ValueField_PREVALENCE_ADJUSTED {
+		if v := f.GetValue(); v.GetField() == iifv1.ValueField_PREVALENCE_ADJUSTED && v.GetValue() != "1" {
 			s.unadjusted = append(s.unadjusted, v.GetIndicatorCode())
 		}
 	}
@@ -145,9 +145,9 @@ func (s *achievementSample) assume(ctx context.Context, suite clients) error {
 
 // assumption returns what the sample takes a figure for, and on what grounds; no grounds for one that it leaves open.
 func (s *achievementSample) assumption(f *iifv1.Figure) (value, source string) {
-	v := f.GetValue()
+	v, waits := f.GetValue(), f.GetConfidence() == typev1.Confidence_CONFIDENCE_CANDIDATE || f.GetConfidence() == typev1.Confidence_CONFIDENCE_UNKNOWN
 	switch {
-	case v == nil:
+	case v == nil || !waits:
 		return "", ""
 	case v.GetField() == iifv1.ValueField_NATIONAL_AVERAGE_LIST_SIZE:
 		return s.model.average(), fmt.Sprintf("sample assumption: mean over %d PCNs of the lists that stand in for 1 January 2023", len(s.model.pcns))
@@ -224,7 +224,7 @@ func (s *achievementSample) years(ctx context.Context, iif iifv1.IifServiceClien
 // indicatorTotal is what an indicator came to over PCNs.
 type indicatorTotal struct {
 	code, name             string
-	counted, best          int // PCNs with counts, and with all points due
+	counted                int // PCNs with counts
 	numerator, denominator *big.Rat
 	points                 *big.Rat // measured
 	measured, due          money.Pence

@@ -134,7 +134,7 @@ func (c *modelledCounts) rate(practice string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.code + " " + practice))
 	// From -spread to spread.
-	moved := int64(h.Sum64()%(2*spread+1)) - spread //nolint:gosec // below 2·spread
+	moved := int64(h.Sum64()%(2*spread+1)) - spread
 	return min(whole, share(c.met, whole+moved))
 }
 
@@ -166,7 +166,7 @@ func (m *achievementModel) file() ([]byte, error) {
 				field string
 				value int64
 			}{{"Numerator", n.numerator}, {"Denominator", n.denominator}, {c.field, n.adjusted}} {
-				_ = w.Write([]string{"NCD2324", notActual, practice, day, c.cqrs, cell.field, strconv.FormatInt(cell.value, 10), "N", notActual, submitted, "00:00:00", "Y"})
+				_ = w.Write([]string{"NCD2324", notActual, practice, day, c.cqrs, cell.field, strconv.FormatInt(cell.value, 10), "None", notActual, submitted, "00:00:00", "Y"})
 			}
 		}
 	}

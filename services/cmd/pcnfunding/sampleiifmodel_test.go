@@ -67,7 +67,7 @@ func TestAchievementModel_WritesAnExtractThatSaysWhatItIs(t *testing.T) {
 	require.Equal(t, extractColumns, rows[0])
 	require.Len(t, rows, 1+3*len(modelledIndicators)*3)
 	n := modelledIndicators[0].of("A81001", 10_000)
-	require.Equal(t, []string{"NCD2324", notActual, "A81001", "20240331", "NCD003", "Numerator", strconv.FormatInt(n.numerator, 10), "N", notActual, "31/03/2024", "00:00:00", "Y"}, rows[1])
+	require.Equal(t, []string{"NCD2324", notActual, "A81001", "20240331", "NCD003", "Numerator", strconv.FormatInt(n.numerator, 10), "None", notActual, "31/03/2024", "00:00:00", "Y"}, rows[1])
 	total := int64(0)
 	for _, row := range rows[1:] {
 		require.Equal(t, notActual, row[1])

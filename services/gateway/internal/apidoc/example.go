@@ -413,7 +413,7 @@ var files = map[protoreflect.FullName]map[string]string{
 	"pcnfunding.iif.v1.IifService.ImportCounts": {
 		"text/csv": "QUALITY_SERVICE,NAME,ORG_CODE,ACH_DATE,IND_CODE,FIELD_NAME,VALUE,DEFAULT_VALUES_USED,SUBMIT_USER_ID,SUBMIT_DATE," +
 			"SUBMIT_TIME,LAST_SUBMISSION\r\n" +
-			"NCD2324,EXAMPLE SURGERY,L83001,20240331,NCD120,Denominator,250,N,GPES,12/04/2024,03:15:00,Y\r\n",
+			"NCD2324,EXAMPLE SURGERY,L83001,20240331,NCD120,Denominator,250,None,GPES,12/04/2024,03:15:00,Y\r\n",
 	},
 	"pcnfunding.iif.v1.IifService.DownloadSchedule": {
 		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
