@@ -11,6 +11,7 @@ import (
 
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
@@ -20,8 +21,8 @@ const docsDir = "../../../docs/"
 // eventNames returns the full name of every event of the contracts: of every message of their files that is no part of another.
 func eventNames() (out []string) {
 	for _, file := range []protoreflect.FileDescriptor{
-		arrsv1.File_pcnfunding_arrs_v1_events_proto, corev1.File_pcnfunding_core_v1_events_proto, paymentsv1.File_pcnfunding_payments_v1_events_proto,
-		registerv1.File_pcnfunding_register_v1_events_proto,
+		arrsv1.File_pcnfunding_arrs_v1_events_proto, corev1.File_pcnfunding_core_v1_events_proto, iifv1.File_pcnfunding_iif_v1_events_proto,
+		paymentsv1.File_pcnfunding_payments_v1_events_proto, registerv1.File_pcnfunding_register_v1_events_proto,
 	} {
 		parts := map[protoreflect.FullName]bool{}
 		for i := range file.Messages().Len() {

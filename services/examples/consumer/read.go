@@ -17,6 +17,7 @@ import (
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"     // makes the events of arrs known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"     // those of core
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"      // makes the events of iif known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // those of payments
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // and those of the register
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
