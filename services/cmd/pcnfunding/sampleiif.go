@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
@@ -58,16 +59,19 @@ type achievementSample struct {
 
 // run takes the year through and prints what it came to.
 func (s *achievementSample) run(ctx context.Context, reach client, out io.Writer) error {
+	// Who enters figures of a year approves no money of it: they are not those of the commands.
+	keeper := localPrincipal(optionsv1.Role_ROLE_FINANCE_APPROVER)
+	keeper.Subject = "local.sample.figures"
 	for _, step := range []struct {
-		role optionsv1.Role
-		run  func(context.Context, clients) error
+		by  auth.Principal
+		run func(context.Context, clients) error
 	}{
-		{optionsv1.Role_ROLE_OPERATOR, s.load},
-		{optionsv1.Role_ROLE_FINANCE_APPROVER, s.assume},
-		{optionsv1.Role_ROLE_FINANCE_PREPARER, s.calculate},
-		{optionsv1.Role_ROLE_AUDITOR, func(ctx context.Context, suite clients) error { return s.print(ctx, suite, out) }},
+		{localPrincipal(optionsv1.Role_ROLE_OPERATOR), s.load},
+		{keeper, s.assume},
+		{localPrincipal(optionsv1.Role_ROLE_FINANCE_PREPARER), s.calculate},
+		{localPrincipal(optionsv1.Role_ROLE_AUDITOR), func(ctx context.Context, suite clients) error { return s.print(ctx, suite, out) }},
 	} {
-		if err := reach.withClients(step.role, func(suite clients) error { return step.run(ctx, suite) }); err != nil {
+		if err := reach.as(step.by, func(suite clients) error { return step.run(ctx, suite) }); err != nil {
 			return err
 		}
 	}
