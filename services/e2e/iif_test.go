@@ -279,7 +279,7 @@ func (e earning) requireStanding(t *testing.T, due int64) {
 			IndicatorCode string `json:"indicator_code"`
 			ToAll         int64  `json:"to_all,string"`
 		} `json:"distances"`
-	}](t, e.onlooking, e.path()+"/standing?achieved_on="+achievedOn)
+	}](t, e.director, e.path()+"/standing?achieved_on="+achievedOn)
 	require.Equal(t, due, standing.Result.DuePence)
 	for _, d := range standing.Distances {
 		if d.IndicatorCode == "HI-03" {

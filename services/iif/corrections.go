@@ -130,7 +130,7 @@ func (s *Service) correct(
 
 // tellCorrection announces and records what became of a correction.
 func tellCorrection(ctx context.Context, tx *change.Tx, row *store.CorrectionRow, summary string) error {
-	_, err := tx.Announce(ctx, yearAggregate(row.Year, row.PCNCode), row.CommissionerCode, &iifv1.CorrectionChanged{
+	_, err := tx.Announce(ctx, yearAggregate(row.CommissionerCode, row.Year, row.PCNCode), row.CommissionerCode, &iifv1.CorrectionChanged{
 		CorrectionId: row.ID, PcnCode: row.PCNCode, CommissionerCode: row.CommissionerCode, FinancialYear: yearWords(row.Year), State: correctionState(row.State),
 		AmountPence: int64(row.Amount),
 	})

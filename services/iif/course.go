@@ -73,7 +73,7 @@ func write(ctx context.Context, tx *change.Tx, results []store.ResultRow, taken 
 			continue
 		}
 		steps = append(steps, t.step)
-		events = append(events, outbox.Event{Aggregate: yearAggregate(t.row.Year, t.row.PCNCode), CommissionerCode: t.row.CommissionerCode, Message: t.event})
+		events = append(events, outbox.Event{Aggregate: yearAggregate(t.row.CommissionerCode, t.row.Year, t.row.PCNCode), CommissionerCode: t.row.CommissionerCode, Message: t.event})
 	}
 	if err := store.InsertAchievements(ctx, tx.Tx, added); err != nil {
 		return err
@@ -85,8 +85,10 @@ func write(ctx context.Context, tx *change.Tx, results []store.ResultRow, taken 
 	return err
 }
 
-func yearAggregate(year period.FinancialYear, pcn string) string {
-	return "achievement/" + yearWords(year) + "/" + pcn
+// yearAggregate names the events of a PCN's year by the body that holds it: another one takes a year over under a name of its own, so that
+// all events of a name are addressed to one body.
+func yearAggregate(commissioner string, year period.FinancialYear, pcn string) string {
+	return "achievement/" + commissioner + "/" + yearWords(year) + "/" + pcn
 }
 
 // notCalculated is the one refusal for a year that is not there and one that the caller may not see.
@@ -164,7 +166,7 @@ func (s *Service) takeStep(
 			return nil, err
 		}
 		summary := fmt.Sprintf("%s of %s: %s, now %s", row.PCNCode, yearWords(year), event.Step, taken.row.Course.State)
-		if err := tx.Record(ctx, "iif/"+yearAggregate(year, row.PCNCode), row.CommissionerCode, summary); err != nil {
+		if err := tx.Record(ctx, "iif/"+yearAggregate(row.CommissionerCode, year, row.PCNCode), row.CommissionerCode, summary); err != nil {
 			return nil, err
 		}
 		taken.row.Version++

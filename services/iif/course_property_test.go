@@ -153,7 +153,7 @@ func (w *walker) holds(pcn string, before *iifv1.Achievement, err error) {
 	case iifv1.AchievementState_ACHIEVEMENT_STATE_UNSPECIFIED:
 		require.Fail(t, "a year without a state")
 	}
-	require.Equal(t, len(steps), w.rows(t, `outbox WHERE aggregate = $1`, "achievement/2025-26/"+pcn), "every step has its event")
+	require.Equal(t, len(steps), w.rows(t, `outbox WHERE aggregate = $1`, "achievement/"+courseBody+"/2025-26/"+pcn), "every step has its event")
 }
 
 // difference tells which parts of two readings of a year differ that a step would change.

@@ -62,9 +62,9 @@ func TestCourse_FromCalculationToApproval(t *testing.T) {
 		require.Equal(t, []string{
 			"SERVICE_AGGREGATED", "PROVIDER_DECLARES", "REINVESTMENT_COMMITTED", "COMMISSIONER_DECLARES", "COMMISSIONER_FINANCIALLY_APPROVES",
 		}, steps)
-		require.Equal(t, 5, s.rows(t, `outbox WHERE aggregate = 'achievement/2025-26/U00001'`))
-		require.Equal(t, 1, s.rows(t, `outbox WHERE aggregate = 'achievement/2025-26/U00002'`))
-		require.Equal(t, 4, s.rows(t, `audit WHERE resource = 'iif/achievement/2025-26/U00001'`))
+		require.Equal(t, 5, s.rows(t, `outbox WHERE aggregate = 'achievement/QXX/2025-26/U00001'`))
+		require.Equal(t, 1, s.rows(t, `outbox WHERE aggregate = 'achievement/QXX/2025-26/U00002'`))
+		require.Equal(t, 4, s.rows(t, `audit WHERE resource = 'iif/achievement/QXX/2025-26/U00001'`))
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 type placing struct {
 	scheme *rules.Scheme
 	year   period.FinancialYear
+	today  period.Date
 	// query asks for what the commissioner of the figure has; nothing of it depends on a day.
 	query rules.Query
 }
@@ -429,7 +430,11 @@ func (p *placing) run(r *rules.Run) error {
 		return fault.New(fault.Invalid, reasonFigurePeriodInvalid, "a run cannot pay on %s what is approved by %s", r.PayOn, r.ApproveBy).
 			At("payment_run.pay_on", "not before approve_by")
 	}
+	// A year that is late may still be paid: what lies within a year from now is no slip of the pen.
 	first, last := p.year.Last().Last().AddDays(1), p.year.Last().Add(24).Last()
+	if soon := p.today.Month().Add(12).Last(); soon.After(last) {
+		last = soon
+	}
 	for _, day := range []struct {
 		field string
 		day   period.Date

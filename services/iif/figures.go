@@ -166,7 +166,7 @@ func (s *Service) addVersion(ctx context.Context, tx *change.Tx, year period.Fin
 	if err != nil {
 		return nil, err
 	}
-	p := placing{scheme: known, year: year, query: rules.Query{Year: year, Commissioner: of.figure().CommissionerCode}}
+	p := placing{scheme: known, year: year, today: period.DateOf(tx.Now()), query: rules.Query{Year: year, Commissioner: of.figure().CommissionerCode}}
 	if err := p.place(of); err != nil {
 		return nil, err
 	}

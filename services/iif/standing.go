@@ -44,7 +44,10 @@ func (s *Service) ListStandings(ctx context.Context, req *iifv1.ListStandingsReq
 	if err != nil {
 		return nil, err
 	}
-	v.commissioner = req.GetCommissionerCode()
+	v.fetch = func(ctx context.Context) ([]basis, error) { return s.bases(ctx, req.GetCommissionerCode(), v.year, v.on) }
+	if v.bases, err = v.fetch(ctx); err != nil {
+		return nil, err
+	}
 	all, err := s.standings(ctx, v)
 	if err != nil {
 		return nil, err
@@ -138,11 +141,18 @@ func restore(y *rules.Year, standing map[string]*fault.Fault) {
 
 // view is which PCNs' years are looked at, and by the counts of which day.
 type view struct {
-	commissioner string
-	year         period.FinancialYear
-	on           period.Date
+	year period.FinancialYear
+	on   period.Date
 	// last asks for the last day with counts in place of on.
 	last bool
+	// bases are what those years are worked out from, and fetch gets them anew once on is another day.
+	bases []basis
+	fetch func(context.Context) ([]basis, error)
+}
+
+func (v *view) among(bases []basis, fetch func(context.Context) ([]basis, error)) *view {
+	v.bases, v.fetch = bases, fetch
+	return v
 }
 
 // viewAt reads the year and the day of a view; no day is 31 March, or the last one with counts in a year that is not over.
@@ -177,8 +187,8 @@ func unknownIndicator(field, code string, t *rules.Terms) error {
 	return fault.New(fault.Invalid, reasonIndicatorUnknown, "%s has no indicator %q", t.Year, money.Clip(code)).At(field, "an indicator of "+t.Year.String())
 }
 
-// viewOf finds under which commissioner the caller sees a PCN. Who holds some sees what those owe; of a PCN's own people, and of who
-// holds England, it is the payer of the day.
+// viewOf finds among which PCNs the caller sees one. Who holds commissioners sees it among those that they owe; its own people, and who
+// holds England, among those of the payer of the day.
 func (s *Service) viewOf(ctx context.Context, pcn, yearText, dayText string) (*view, error) {
 	v, err := s.viewAt(yearText, dayText)
 	if err != nil {
@@ -186,47 +196,48 @@ func (s *Service) viewOf(ctx context.Context, pcn, yearText, dayText string) (*v
 	}
 	by := caller(ctx)
 	for _, commissioner := range by.CommissionerScope() {
-		found, err := s.bases(ctx, commissioner, v.year, v.on, pcn)
+		found, err := s.bases(ctx, commissioner, v.year, v.on)
 		if refused, ok := rpc.FaultOf(err); ok && refused.Reason == reasonCommissionerNotInForce {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		if len(found) > 0 {
-			v.commissioner = commissioner
-			return v, nil
+		if slices.ContainsFunc(found, func(b basis) bool { return b.pcn == pcn }) {
+			return v.among(found, func(ctx context.Context) ([]basis, error) { return s.bases(ctx, commissioner, v.year, v.on) }), nil
 		}
 	}
 	if !by.HoldsEngland() && !by.HoldsPCN(pcn) {
 		return nil, noPCN(pcn)
 	}
-	found, err := s.bases(ctx, "", v.year, v.on, pcn)
+	beside := func(ctx context.Context) ([]basis, error) { return s.basesBeside(ctx, pcn, v.year, v.on) }
+	found, err := beside(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, noPCN(pcn)
 	}
-	v.commissioner = found[0].commissioner
-	return v, nil
+	return v.among(found, beside), nil
 }
 
 // standings works out the years of a view, of all PCNs or of some. In a year that is not over it is by the last counts of any PCN of the
 // commissioner, so that all are of one day.
 func (s *Service) standings(ctx context.Context, v *view, pcns ...string) (all []worked, err error) {
 	if v.last {
-		every, err := s.bases(ctx, v.commissioner, v.year, v.on)
-		if err != nil {
+		day := v.on
+		if v.on, err = s.lastCounts(ctx, v); err != nil {
 			return nil, err
 		}
-		if v.on, err = s.lastCounts(ctx, v, every); err != nil {
-			return nil, err
+		if v.on != day {
+			if v.bases, err = v.fetch(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
-	bases, err := s.bases(ctx, v.commissioner, v.year, v.on, pcns...)
-	if err != nil {
-		return nil, err
+	bases := v.bases
+	if len(pcns) > 0 {
+		bases = slices.DeleteFunc(slices.Clone(bases), func(b basis) bool { return !slices.Contains(pcns, b.pcn) })
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
 		all, err = s.work(ctx, q, bases)
@@ -235,14 +246,17 @@ func (s *Service) standings(ctx context.Context, v *view, pcns ...string) (all [
 	return all, err
 }
 
-// lastCounts returns the last day of which there are counts of some PCNs or their practices; it refuses where there is none.
-func (s *Service) lastCounts(ctx context.Context, v *view, of []basis) (on period.Date, err error) {
+// lastCounts returns the last day of which there are counts of the PCNs of a view or their practices; it refuses where there is none.
+func (s *Service) lastCounts(ctx context.Context, v *view) (on period.Date, err error) {
+	if len(v.bases) == 0 {
+		return on, noCounts(v.year)
+	}
 	var organisations []string
-	for i := range of {
-		organisations = append(append(organisations, of[i].pcn), of[i].members...)
+	for i := range v.bases {
+		organisations = append(append(organisations, v.bases[i].pcn), v.bases[i].members...)
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		on, err = s.lastDay(ctx, q, v.commissioner, v.year, organisations)
+		on, err = s.lastDay(ctx, q, v.bases[0].commissioner, v.year, organisations)
 		return err
 	})
 	if err == nil && on.IsZero() {

@@ -2,6 +2,7 @@ package iif_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ type standingRegister struct {
 var standingPCNs = map[string][]string{"QX1": {"U00001", "U00002", "U00003", "U00004"}, "QY1": {"U00009"}}
 
 func (standingRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapshotRequest, _ ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	if req.GetCommissionerCode() == "" {
+		return nil, rpc.Status(fault.New(fault.Denied, "ROLE_REQUIRED", "all of England is for few")).Err()
+	}
 	out := &registerv1.Snapshot{
 		SnapshotId: "picture " + req.GetMembershipDate(), CommissionerCode: req.GetCommissionerCode(), MembershipDate: req.GetMembershipDate(),
 	}
@@ -53,6 +57,16 @@ func (standingRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapsh
 		return nil, rpc.Status(fault.New(fault.Refused, "COMMISSIONER_NOT_IN_FORCE", "%s owes nothing", req.GetCommissionerCode())).Err()
 	}
 	return out, nil
+}
+
+// GetPcnSnapshot gives the picture of a PCN's payer.
+func (r standingRegister) GetPcnSnapshot(ctx context.Context, req *registerv1.GetPcnSnapshotRequest, opts ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	for payer, pcns := range standingPCNs {
+		if slices.Contains(pcns, req.GetPcnCode()) {
+			return r.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{CommissionerCode: payer, MembershipDate: req.GetMembershipDate()}, opts...)
+		}
+	}
+	return nil, rpc.Status(fault.New(fault.NotFound, auth.ReasonNotFound, "there is no %s", req.GetPcnCode())).Err()
 }
 
 func standingPractices(pcn string) []string { return []string{"A81" + pcn[3:], "B82" + pcn[3:]} }

@@ -66,19 +66,39 @@ type worked struct {
 // judgedOn is the day of the counts that judge a year.
 func judgedOn(year period.FinancialYear) period.Date { return year.Last().Last() }
 
-// bases fetches from the register what the years of a commissioner's PCNs are worked out from: those that it owes, or some of them. An
-// empty commissioner is all of England, whose PCNs are each their payer's.
+// bases fetches from the register what the years of a commissioner's PCNs are worked out from: those that it owes, or some of them.
 func (s *Service) bases(ctx context.Context, commissioner string, year period.FinancialYear, on period.Date, pcns ...string) ([]basis, error) {
-	day := judgedOn(year)
-	if on.Before(day) {
-		day = on
-	}
 	snapshot, err := s.register.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{
-		CommissionerCode: commissioner, MembershipDate: day.String(), PopulationReferenceDate: year.ListDate().String(),
+		CommissionerCode: commissioner, MembershipDate: membersOn(year, on).String(), PopulationReferenceDate: year.ListDate().String(),
 	})
 	if err != nil {
 		return nil, err
 	}
+	return basesIn(snapshot, year, on, pcns)
+}
+
+// basesBeside does so for the PCNs of whoever pays one, for those who may ask about that one alone.
+func (s *Service) basesBeside(ctx context.Context, pcn string, year period.FinancialYear, on period.Date) ([]basis, error) {
+	snapshot, err := s.register.GetPcnSnapshot(ctx, &registerv1.GetPcnSnapshotRequest{
+		PcnCode: pcn, MembershipDate: membersOn(year, on).String(), PopulationReferenceDate: year.ListDate().String(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return basesIn(snapshot, year, on, nil)
+}
+
+// membersOn is the day whose members count.
+func membersOn(year period.FinancialYear, on period.Date) period.Date {
+	if day := judgedOn(year); !on.Before(day) {
+		return day
+	}
+	return on
+}
+
+// basesIn reads them from a commissioner's snapshot.
+func basesIn(snapshot *registerv1.Snapshot, year period.FinancialYear, on period.Date, pcns []string) ([]basis, error) {
+	day := membersOn(year, on)
 	var out []basis
 	r := textReader{}
 	for _, pcn := range snapshot.GetPcns() {
@@ -87,7 +107,7 @@ func (s *Service) bases(ctx context.Context, commissioner string, year period.Fi
 			continue
 		}
 		b := basis{
-			pcn: pcn.GetPcnCode(), pcnName: pcn.GetName(), location: pcn.GetLocationCode(), commissioner: cmp.Or(commissioner, pcn.GetPayerCode()), payer: pcn.GetPayerCode(),
+			pcn: pcn.GetPcnCode(), pcnName: pcn.GetName(), location: pcn.GetLocationCode(), commissioner: snapshot.GetCommissionerCode(), payer: pcn.GetPayerCode(),
 			year: year, on: on, snapshot: snapshot.GetSnapshotId(), listOf: rules.List{Kind: rules.RegisteredList, On: year.ListDate()},
 			list: registered(r.registered(pcn), snapshot.GetSnapshotId()),
 		}

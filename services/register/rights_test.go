@@ -130,3 +130,28 @@ func TestRecordPayee_KeepsTheNameAsItIs(t *testing.T) {
 		}
 	}
 }
+
+func TestGetPcnSnapshot_IsThatOfWhoPaysThePCN(t *testing.T) {
+	t.Parallel()
+	f := loaded(t)
+	const day = "2022-03-01"
+	ask := func(by auth.Principal, pcn string) (*registerv1.Snapshot, error) {
+		return f.client.GetPcnSnapshot(f.as(by), &registerv1.GetPcnSnapshotRequest{PcnCode: pcn, MembershipDate: day})
+	}
+	payers, err := f.client.GetSnapshot(f.as(testkit.Preparer("16C")), &registerv1.GetSnapshotRequest{CommissionerCode: "16C", MembershipDate: day})
+	require.NoError(t, err)
+	for name, by := range map[string]auth.Principal{
+		"its manager": testkit.PCNManager("U89141"), "its commissioner": testkit.Preparer("16C"), "who holds England": testkit.Operator(),
+	} {
+		got, err := ask(by, "U89141")
+		require.NoError(t, err, name)
+		require.Equal(t, payers.GetSnapshotId(), got.GetSnapshotId(), name)
+	}
+	for name, by := range map[string]auth.Principal{"another's manager": testkit.PCNManager("U00000"), "another commissioner": testkit.Preparer("02Q")} {
+		_, err := ask(by, "U89141")
+		requireReason(t, err, fault.NotFound, auth.ReasonNotFound)
+		require.NotContains(t, err.Error(), "16C", name)
+	}
+	_, err = ask(testkit.Operator(), "U00000")
+	requireReason(t, err, fault.NotFound, auth.ReasonNotFound)
+}

@@ -7,12 +7,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
+	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -46,6 +49,37 @@ func (s *Service) GetSnapshot(ctx context.Context, req *registerv1.GetSnapshotRe
 		return nil, err
 	}
 	t, err := s.take(ctx, req.GetCommissionerCode(), day, req.GetPopulationReferenceDate(), req.GetKnownAt())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.publish(ctx, t.snapshot, t.content); err != nil {
+		return nil, fmt.Errorf("publish a snapshot: %w", err)
+	}
+	return t.snapshot, nil
+}
+
+// GetPcnSnapshot returns the picture of the body that owes a PCN's payments on a day.
+func (s *Service) GetPcnSnapshot(ctx context.Context, req *registerv1.GetPcnSnapshotRequest) (*registerv1.Snapshot, error) {
+	day, err := requiredDate("membership_date", req.GetMembershipDate())
+	if err != nil {
+		return nil, err
+	}
+	england, err := s.take(ctx, "", day, req.GetPopulationReferenceDate(), nil)
+	if err != nil {
+		return nil, err
+	}
+	pcns := england.snapshot.GetPcns()
+	i := slices.IndexFunc(pcns, func(pcn *registerv1.SnapshotPcn) bool { return pcn.GetPcnCode() == req.GetPcnCode() })
+	if by, _ := auth.From(ctx); i < 0 || !by.MaySee(pcns[i].GetPayerCode(), req.GetPcnCode()) {
+		return nil, fault.New(fault.NotFound, auth.ReasonNotFound, "there is no PCN %q on %s that you may see", money.Clip(req.GetPcnCode()), day).
+			With("pcn_code", money.Clip(req.GetPcnCode()))
+	}
+	payer := pcns[i].GetPayerCode()
+	if payer == "" {
+		return nil, fault.New(fault.Refused, rules.ReasonPayerUnknown, "it is not known who pays %s on %s", req.GetPcnCode(), day).
+			With("pcn_code", req.GetPcnCode()).With("remedy", "record the PCN's lead commissioner")
+	}
+	t, err := s.take(ctx, payer, day, req.GetPopulationReferenceDate(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -57,4 +57,6 @@ const (
 	ReasonValueNotAllowed = "VALUE_NOT_ALLOWED"
 	// ReasonSuccessionDiffers says that all a commissioner owes passes to another already.
 	ReasonSuccessionDiffers = "SUCCESSION_DIFFERS"
+	// ReasonPayerUnknown: it is not known who owes a PCN's payments on the day.
+	ReasonPayerUnknown = "PAYER_UNKNOWN"
 )

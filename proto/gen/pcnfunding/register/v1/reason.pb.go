@@ -78,6 +78,8 @@ const (
 	Reason_VALUE_NOT_ALLOWED Reason = 25
 	// All that the commissioner owes passes to another already: take that record back first.
 	Reason_SUCCESSION_DIFFERS Reason = 26
+	// It is not known who owes a PCN's payments on the day.
+	Reason_PAYER_UNKNOWN Reason = 27
 )
 
 // Enum value maps for Reason.
@@ -110,6 +112,7 @@ var (
 		24: "KNOWN_AT_IN_FUTURE",
 		25: "VALUE_NOT_ALLOWED",
 		26: "SUCCESSION_DIFFERS",
+		27: "PAYER_UNKNOWN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -139,6 +142,7 @@ var (
 		"KNOWN_AT_IN_FUTURE":        24,
 		"VALUE_NOT_ALLOWED":         25,
 		"SUCCESSION_DIFFERS":        26,
+		"PAYER_UNKNOWN":             27,
 	}
 )
 
@@ -173,7 +177,7 @@ var File_pcnfunding_register_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/register/v1/reason.proto\x12\x16pcnfunding.register.v1*\xe1\x04\n" +
+	"#pcnfunding/register/v1/reason.proto\x12\x16pcnfunding.register.v1*\xf4\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FILE_KIND_UNKNOWN\x10\x01\x12\x16\n" +
@@ -204,7 +208,8 @@ const file_pcnfunding_register_v1_reason_proto_rawDesc = "" +
 	"\x0fMONTH_MALFORMED\x10\x17\x12\x16\n" +
 	"\x12KNOWN_AT_IN_FUTURE\x10\x18\x12\x15\n" +
 	"\x11VALUE_NOT_ALLOWED\x10\x19\x12\x16\n" +
-	"\x12SUCCESSION_DIFFERS\x10\x1aBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
+	"\x12SUCCESSION_DIFFERS\x10\x1a\x12\x11\n" +
+	"\rPAYER_UNKNOWN\x10\x1bBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
 
 var (
 	file_pcnfunding_register_v1_reason_proto_rawDescOnce sync.Once

@@ -1163,6 +1163,70 @@ func (x *GetSnapshotRequest) GetKnownAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetPcnSnapshotRequest names a PCN and days.
+type GetPcnSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PCN.
+	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Day whose members, payer, payee and participation count, YYYY-MM-DD; its month's beds are taken.
+	MembershipDate string `protobuf:"bytes,2,opt,name=membership_date,json=membershipDate,proto3" json:"membership_date,omitempty"`
+	// Day the populations were counted, YYYY-MM-DD; empty means 1 January before the financial year of membership_date.
+	PopulationReferenceDate string `protobuf:"bytes,3,opt,name=population_reference_date,json=populationReferenceDate,proto3" json:"population_reference_date,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
+}
+
+func (x *GetPcnSnapshotRequest) Reset() {
+	*x = GetPcnSnapshotRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPcnSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPcnSnapshotRequest) ProtoMessage() {}
+
+func (x *GetPcnSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPcnSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*GetPcnSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetPcnSnapshotRequest) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *GetPcnSnapshotRequest) GetMembershipDate() string {
+	if x != nil {
+		return x.MembershipDate
+	}
+	return ""
+}
+
+func (x *GetPcnSnapshotRequest) GetPopulationReferenceDate() string {
+	if x != nil {
+		return x.PopulationReferenceDate
+	}
+	return ""
+}
+
 // ListCommissionersRequest asks who owes money on a day.
 type ListCommissionersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1178,7 +1242,7 @@ type ListCommissionersRequest struct {
 
 func (x *ListCommissionersRequest) Reset() {
 	*x = ListCommissionersRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1254,7 @@ func (x *ListCommissionersRequest) String() string {
 func (*ListCommissionersRequest) ProtoMessage() {}
 
 func (x *ListCommissionersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[14]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1267,7 @@ func (x *ListCommissionersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCommissionersRequest.ProtoReflect.Descriptor instead.
 func (*ListCommissionersRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{14}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListCommissionersRequest) GetOnDate() string {
@@ -1240,7 +1304,7 @@ type ListCommissionersResponse struct {
 
 func (x *ListCommissionersResponse) Reset() {
 	*x = ListCommissionersResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1316,7 @@ func (x *ListCommissionersResponse) String() string {
 func (*ListCommissionersResponse) ProtoMessage() {}
 
 func (x *ListCommissionersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[15]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1329,7 @@ func (x *ListCommissionersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCommissionersResponse.ProtoReflect.Descriptor instead.
 func (*ListCommissionersResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{15}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListCommissionersResponse) GetCommissioners() []*Commissioner {
@@ -1304,7 +1368,7 @@ type RecordSuccessionRequest struct {
 
 func (x *RecordSuccessionRequest) Reset() {
 	*x = RecordSuccessionRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1380,7 @@ func (x *RecordSuccessionRequest) String() string {
 func (*RecordSuccessionRequest) ProtoMessage() {}
 
 func (x *RecordSuccessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[16]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1393,7 @@ func (x *RecordSuccessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSuccessionRequest.ProtoReflect.Descriptor instead.
 func (*RecordSuccessionRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{16}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecordSuccessionRequest) GetRequestId() string {
@@ -1385,7 +1449,7 @@ type ListSuccessionsRequest struct {
 
 func (x *ListSuccessionsRequest) Reset() {
 	*x = ListSuccessionsRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1461,7 @@ func (x *ListSuccessionsRequest) String() string {
 func (*ListSuccessionsRequest) ProtoMessage() {}
 
 func (x *ListSuccessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[17]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1474,7 @@ func (x *ListSuccessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuccessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSuccessionsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{17}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSuccessionsRequest) GetCommissionerCode() string {
@@ -1431,7 +1495,7 @@ type ListSuccessionsResponse struct {
 
 func (x *ListSuccessionsResponse) Reset() {
 	*x = ListSuccessionsResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1507,7 @@ func (x *ListSuccessionsResponse) String() string {
 func (*ListSuccessionsResponse) ProtoMessage() {}
 
 func (x *ListSuccessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[18]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1520,7 @@ func (x *ListSuccessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuccessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSuccessionsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{18}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSuccessionsResponse) GetSuccessions() []*Succession {
@@ -1479,7 +1543,7 @@ type GetOrganisationRequest struct {
 
 func (x *GetOrganisationRequest) Reset() {
 	*x = GetOrganisationRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1555,7 @@ func (x *GetOrganisationRequest) String() string {
 func (*GetOrganisationRequest) ProtoMessage() {}
 
 func (x *GetOrganisationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[19]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1568,7 @@ func (x *GetOrganisationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganisationRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganisationRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{19}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetOrganisationRequest) GetOrganisationCode() string {
@@ -1536,7 +1600,7 @@ type ListOrganisationsRequest struct {
 
 func (x *ListOrganisationsRequest) Reset() {
 	*x = ListOrganisationsRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1612,7 @@ func (x *ListOrganisationsRequest) String() string {
 func (*ListOrganisationsRequest) ProtoMessage() {}
 
 func (x *ListOrganisationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[20]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1625,7 @@ func (x *ListOrganisationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganisationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganisationsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{20}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListOrganisationsRequest) GetKind() OrganisationKind {
@@ -1598,7 +1662,7 @@ type ListOrganisationsResponse struct {
 
 func (x *ListOrganisationsResponse) Reset() {
 	*x = ListOrganisationsResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1674,7 @@ func (x *ListOrganisationsResponse) String() string {
 func (*ListOrganisationsResponse) ProtoMessage() {}
 
 func (x *ListOrganisationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[21]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1687,7 @@ func (x *ListOrganisationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganisationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganisationsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{21}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListOrganisationsResponse) GetOrganisations() []*Organisation {
@@ -1657,7 +1721,7 @@ type GetCoverageRequest struct {
 
 func (x *GetCoverageRequest) Reset() {
 	*x = GetCoverageRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1733,7 @@ func (x *GetCoverageRequest) String() string {
 func (*GetCoverageRequest) ProtoMessage() {}
 
 func (x *GetCoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[22]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1746,7 @@ func (x *GetCoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCoverageRequest.ProtoReflect.Descriptor instead.
 func (*GetCoverageRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{22}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetCoverageRequest) GetCommissionerCode() string {
@@ -1726,7 +1790,7 @@ type ListOptOutWindowsRequest struct {
 
 func (x *ListOptOutWindowsRequest) Reset() {
 	*x = ListOptOutWindowsRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1802,7 @@ func (x *ListOptOutWindowsRequest) String() string {
 func (*ListOptOutWindowsRequest) ProtoMessage() {}
 
 func (x *ListOptOutWindowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[23]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1815,7 @@ func (x *ListOptOutWindowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptOutWindowsRequest.ProtoReflect.Descriptor instead.
 func (*ListOptOutWindowsRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{23}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListOptOutWindowsRequest) GetPageSize() int32 {
@@ -1781,7 +1845,7 @@ type ListOptOutWindowsResponse struct {
 
 func (x *ListOptOutWindowsResponse) Reset() {
 	*x = ListOptOutWindowsResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1857,7 @@ func (x *ListOptOutWindowsResponse) String() string {
 func (*ListOptOutWindowsResponse) ProtoMessage() {}
 
 func (x *ListOptOutWindowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[24]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1870,7 @@ func (x *ListOptOutWindowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOptOutWindowsResponse.ProtoReflect.Descriptor instead.
 func (*ListOptOutWindowsResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{24}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListOptOutWindowsResponse) GetWindows() []*OptOutWindow {
@@ -1838,7 +1902,7 @@ type OptOutWindow struct {
 
 func (x *OptOutWindow) Reset() {
 	*x = OptOutWindow{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1914,7 @@ func (x *OptOutWindow) String() string {
 func (*OptOutWindow) ProtoMessage() {}
 
 func (x *OptOutWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[25]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +1927,7 @@ func (x *OptOutWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWindow.ProtoReflect.Descriptor instead.
 func (*OptOutWindow) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{25}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OptOutWindow) GetOpens() string {
@@ -1900,7 +1964,7 @@ type QuoteOptOutRequest struct {
 
 func (x *QuoteOptOutRequest) Reset() {
 	*x = QuoteOptOutRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1976,7 @@ func (x *QuoteOptOutRequest) String() string {
 func (*QuoteOptOutRequest) ProtoMessage() {}
 
 func (x *QuoteOptOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[26]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +1989,7 @@ func (x *QuoteOptOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteOptOutRequest.ProtoReflect.Descriptor instead.
 func (*QuoteOptOutRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{26}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *QuoteOptOutRequest) GetNoticeDate() string {
@@ -1955,7 +2019,7 @@ type QuoteOptOutResponse struct {
 
 func (x *QuoteOptOutResponse) Reset() {
 	*x = QuoteOptOutResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2031,7 @@ func (x *QuoteOptOutResponse) String() string {
 func (*QuoteOptOutResponse) ProtoMessage() {}
 
 func (x *QuoteOptOutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[27]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2044,7 @@ func (x *QuoteOptOutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteOptOutResponse.ProtoReflect.Descriptor instead.
 func (*QuoteOptOutResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{27}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *QuoteOptOutResponse) GetInsideWindow() bool {
@@ -2012,7 +2076,7 @@ type ListAuditEntriesRequest struct {
 
 func (x *ListAuditEntriesRequest) Reset() {
 	*x = ListAuditEntriesRequest{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2088,7 @@ func (x *ListAuditEntriesRequest) String() string {
 func (*ListAuditEntriesRequest) ProtoMessage() {}
 
 func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[28]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2101,7 @@ func (x *ListAuditEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{28}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListAuditEntriesRequest) GetCommissionerCode() string {
@@ -2074,7 +2138,7 @@ type ListAuditEntriesResponse struct {
 
 func (x *ListAuditEntriesResponse) Reset() {
 	*x = ListAuditEntriesResponse{}
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2150,7 @@ func (x *ListAuditEntriesResponse) String() string {
 func (*ListAuditEntriesResponse) ProtoMessage() {}
 
 func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[29]
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2163,7 @@ func (x *ListAuditEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{29}
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListAuditEntriesResponse) GetEntries() []*v1.AuditEntry {
@@ -2224,7 +2288,11 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12O\n" +
 	"\x0fmembership_date\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x0emembershipDate\x12b\n" +
 	"\x19population_reference_date\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x17populationReferenceDate\x125\n" +
-	"\bknown_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xaa\x01\n" +
+	"\bknown_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xff\x01\n" +
+	"\x15GetPcnSnapshotRequest\x124\n" +
+	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x12L\n" +
+	"\x0fmembership_date\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\x0emembershipDate\x12b\n" +
+	"\x19population_reference_date\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x17populationReferenceDate\"\xaa\x01\n" +
 	"\x18ListCommissionersRequest\x12<\n" +
 	"\aon_date\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\x06onDate\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -2292,7 +2360,7 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe4\x18\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x91\x1a\n" +
 	"\x0fRegisterService\x12f\n" +
 	"\x06Import\x12%.pcnfunding.register.v1.ImportRequest\x1a&.pcnfunding.register.v1.ImportResponse\"\v\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01(\x01\x12\x82\x01\n" +
@@ -2315,7 +2383,9 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x10RecordSuccession\x12/.pcnfunding.register.v1.RecordSuccessionRequest\x1a\x1c.pcnfunding.register.v1.Load\".\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/register/successions\x12\xc3\x01\n" +
 	"\vGetSnapshot\x12*.pcnfunding.register.v1.GetSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"f\xca\xc1\x18\x1d\n" +
-	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xac\x01\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xaa\x01\n" +
+	"\x0eGetPcnSnapshot\x12-.pcnfunding.register.v1.GetPcnSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"G\xca\xc1\x18\x16\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code\x82\xd3\xe4\x93\x02'\x12%/v1/register/pcns/{pcn_code}/snapshot\x12\xac\x01\n" +
 	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"2\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc4\x01\n" +
 	"\x0fListSuccessions\x12..pcnfunding.register.v1.ListSuccessionsRequest\x1a/.pcnfunding.register.v1.ListSuccessionsResponse\"P\xca\xc1\x18\n" +
@@ -2346,7 +2416,7 @@ func file_pcnfunding_register_v1_register_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_register_v1_register_service_proto_rawDescData
 }
 
-var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_pcnfunding_register_v1_register_service_proto_goTypes = []any{
 	(*ImportRequest)(nil),               // 0: pcnfunding.register.v1.ImportRequest
 	(*ImportHeader)(nil),                // 1: pcnfunding.register.v1.ImportHeader
@@ -2362,57 +2432,58 @@ var file_pcnfunding_register_v1_register_service_proto_goTypes = []any{
 	(*RecordParticipationRequest)(nil),  // 11: pcnfunding.register.v1.RecordParticipationRequest
 	(*RecordCareHomeBedsRequest)(nil),   // 12: pcnfunding.register.v1.RecordCareHomeBedsRequest
 	(*GetSnapshotRequest)(nil),          // 13: pcnfunding.register.v1.GetSnapshotRequest
-	(*ListCommissionersRequest)(nil),    // 14: pcnfunding.register.v1.ListCommissionersRequest
-	(*ListCommissionersResponse)(nil),   // 15: pcnfunding.register.v1.ListCommissionersResponse
-	(*RecordSuccessionRequest)(nil),     // 16: pcnfunding.register.v1.RecordSuccessionRequest
-	(*ListSuccessionsRequest)(nil),      // 17: pcnfunding.register.v1.ListSuccessionsRequest
-	(*ListSuccessionsResponse)(nil),     // 18: pcnfunding.register.v1.ListSuccessionsResponse
-	(*GetOrganisationRequest)(nil),      // 19: pcnfunding.register.v1.GetOrganisationRequest
-	(*ListOrganisationsRequest)(nil),    // 20: pcnfunding.register.v1.ListOrganisationsRequest
-	(*ListOrganisationsResponse)(nil),   // 21: pcnfunding.register.v1.ListOrganisationsResponse
-	(*GetCoverageRequest)(nil),          // 22: pcnfunding.register.v1.GetCoverageRequest
-	(*ListOptOutWindowsRequest)(nil),    // 23: pcnfunding.register.v1.ListOptOutWindowsRequest
-	(*ListOptOutWindowsResponse)(nil),   // 24: pcnfunding.register.v1.ListOptOutWindowsResponse
-	(*OptOutWindow)(nil),                // 25: pcnfunding.register.v1.OptOutWindow
-	(*QuoteOptOutRequest)(nil),          // 26: pcnfunding.register.v1.QuoteOptOutRequest
-	(*QuoteOptOutResponse)(nil),         // 27: pcnfunding.register.v1.QuoteOptOutResponse
-	(*ListAuditEntriesRequest)(nil),     // 28: pcnfunding.register.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),    // 29: pcnfunding.register.v1.ListAuditEntriesResponse
-	(FileKind)(0),                       // 30: pcnfunding.register.v1.FileKind
-	(BadRows)(0),                        // 31: pcnfunding.register.v1.BadRows
-	(*Load)(nil),                        // 32: pcnfunding.register.v1.Load
-	(*QuarantinedRow)(nil),              // 33: pcnfunding.register.v1.QuarantinedRow
-	(v1.PopulationKind)(0),              // 34: pcnfunding.type.v1.PopulationKind
-	(*timestamppb.Timestamp)(nil),       // 35: google.protobuf.Timestamp
-	(*Commissioner)(nil),                // 36: pcnfunding.register.v1.Commissioner
-	(*Succession)(nil),                  // 37: pcnfunding.register.v1.Succession
-	(OrganisationKind)(0),               // 38: pcnfunding.register.v1.OrganisationKind
-	(*Organisation)(nil),                // 39: pcnfunding.register.v1.Organisation
-	(*v1.AuditEntry)(nil),               // 40: pcnfunding.type.v1.AuditEntry
-	(*Snapshot)(nil),                    // 41: pcnfunding.register.v1.Snapshot
-	(*Coverage)(nil),                    // 42: pcnfunding.register.v1.Coverage
+	(*GetPcnSnapshotRequest)(nil),       // 14: pcnfunding.register.v1.GetPcnSnapshotRequest
+	(*ListCommissionersRequest)(nil),    // 15: pcnfunding.register.v1.ListCommissionersRequest
+	(*ListCommissionersResponse)(nil),   // 16: pcnfunding.register.v1.ListCommissionersResponse
+	(*RecordSuccessionRequest)(nil),     // 17: pcnfunding.register.v1.RecordSuccessionRequest
+	(*ListSuccessionsRequest)(nil),      // 18: pcnfunding.register.v1.ListSuccessionsRequest
+	(*ListSuccessionsResponse)(nil),     // 19: pcnfunding.register.v1.ListSuccessionsResponse
+	(*GetOrganisationRequest)(nil),      // 20: pcnfunding.register.v1.GetOrganisationRequest
+	(*ListOrganisationsRequest)(nil),    // 21: pcnfunding.register.v1.ListOrganisationsRequest
+	(*ListOrganisationsResponse)(nil),   // 22: pcnfunding.register.v1.ListOrganisationsResponse
+	(*GetCoverageRequest)(nil),          // 23: pcnfunding.register.v1.GetCoverageRequest
+	(*ListOptOutWindowsRequest)(nil),    // 24: pcnfunding.register.v1.ListOptOutWindowsRequest
+	(*ListOptOutWindowsResponse)(nil),   // 25: pcnfunding.register.v1.ListOptOutWindowsResponse
+	(*OptOutWindow)(nil),                // 26: pcnfunding.register.v1.OptOutWindow
+	(*QuoteOptOutRequest)(nil),          // 27: pcnfunding.register.v1.QuoteOptOutRequest
+	(*QuoteOptOutResponse)(nil),         // 28: pcnfunding.register.v1.QuoteOptOutResponse
+	(*ListAuditEntriesRequest)(nil),     // 29: pcnfunding.register.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),    // 30: pcnfunding.register.v1.ListAuditEntriesResponse
+	(FileKind)(0),                       // 31: pcnfunding.register.v1.FileKind
+	(BadRows)(0),                        // 32: pcnfunding.register.v1.BadRows
+	(*Load)(nil),                        // 33: pcnfunding.register.v1.Load
+	(*QuarantinedRow)(nil),              // 34: pcnfunding.register.v1.QuarantinedRow
+	(v1.PopulationKind)(0),              // 35: pcnfunding.type.v1.PopulationKind
+	(*timestamppb.Timestamp)(nil),       // 36: google.protobuf.Timestamp
+	(*Commissioner)(nil),                // 37: pcnfunding.register.v1.Commissioner
+	(*Succession)(nil),                  // 38: pcnfunding.register.v1.Succession
+	(OrganisationKind)(0),               // 39: pcnfunding.register.v1.OrganisationKind
+	(*Organisation)(nil),                // 40: pcnfunding.register.v1.Organisation
+	(*v1.AuditEntry)(nil),               // 41: pcnfunding.type.v1.AuditEntry
+	(*Snapshot)(nil),                    // 42: pcnfunding.register.v1.Snapshot
+	(*Coverage)(nil),                    // 43: pcnfunding.register.v1.Coverage
 }
 var file_pcnfunding_register_v1_register_service_proto_depIdxs = []int32{
 	1,  // 0: pcnfunding.register.v1.ImportRequest.header:type_name -> pcnfunding.register.v1.ImportHeader
-	30, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
-	31, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
-	32, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
-	33, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	30, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
-	32, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
-	33, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	34, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
-	35, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
-	36, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
-	37, // 11: pcnfunding.register.v1.ListSuccessionsResponse.successions:type_name -> pcnfunding.register.v1.Succession
-	35, // 12: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
-	38, // 13: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
-	39, // 14: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
-	35, // 15: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
-	25, // 16: pcnfunding.register.v1.ListOptOutWindowsResponse.windows:type_name -> pcnfunding.register.v1.OptOutWindow
-	25, // 17: pcnfunding.register.v1.QuoteOptOutRequest.windows:type_name -> pcnfunding.register.v1.OptOutWindow
-	25, // 18: pcnfunding.register.v1.QuoteOptOutResponse.window:type_name -> pcnfunding.register.v1.OptOutWindow
-	40, // 19: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	31, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
+	32, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
+	33, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
+	34, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	31, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
+	33, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
+	34, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	35, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
+	36, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
+	37, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
+	38, // 11: pcnfunding.register.v1.ListSuccessionsResponse.successions:type_name -> pcnfunding.register.v1.Succession
+	36, // 12: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
+	39, // 13: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
+	40, // 14: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
+	36, // 15: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
+	26, // 16: pcnfunding.register.v1.ListOptOutWindowsResponse.windows:type_name -> pcnfunding.register.v1.OptOutWindow
+	26, // 17: pcnfunding.register.v1.QuoteOptOutRequest.windows:type_name -> pcnfunding.register.v1.OptOutWindow
+	26, // 18: pcnfunding.register.v1.QuoteOptOutResponse.window:type_name -> pcnfunding.register.v1.OptOutWindow
+	41, // 19: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
 	0,  // 20: pcnfunding.register.v1.RegisterService.Import:input_type -> pcnfunding.register.v1.ImportRequest
 	3,  // 21: pcnfunding.register.v1.RegisterService.GetLoad:input_type -> pcnfunding.register.v1.GetLoadRequest
 	4,  // 22: pcnfunding.register.v1.RegisterService.ListLoads:input_type -> pcnfunding.register.v1.ListLoadsRequest
@@ -2422,37 +2493,39 @@ var file_pcnfunding_register_v1_register_service_proto_depIdxs = []int32{
 	10, // 26: pcnfunding.register.v1.RegisterService.RecordPayee:input_type -> pcnfunding.register.v1.RecordPayeeRequest
 	11, // 27: pcnfunding.register.v1.RegisterService.RecordParticipation:input_type -> pcnfunding.register.v1.RecordParticipationRequest
 	12, // 28: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:input_type -> pcnfunding.register.v1.RecordCareHomeBedsRequest
-	16, // 29: pcnfunding.register.v1.RegisterService.RecordSuccession:input_type -> pcnfunding.register.v1.RecordSuccessionRequest
+	17, // 29: pcnfunding.register.v1.RegisterService.RecordSuccession:input_type -> pcnfunding.register.v1.RecordSuccessionRequest
 	13, // 30: pcnfunding.register.v1.RegisterService.GetSnapshot:input_type -> pcnfunding.register.v1.GetSnapshotRequest
-	14, // 31: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
-	17, // 32: pcnfunding.register.v1.RegisterService.ListSuccessions:input_type -> pcnfunding.register.v1.ListSuccessionsRequest
-	19, // 33: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
-	20, // 34: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
-	22, // 35: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
-	23, // 36: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
-	26, // 37: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
-	28, // 38: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
-	2,  // 39: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
-	32, // 40: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
-	5,  // 41: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
-	7,  // 42: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
-	32, // 43: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
-	32, // 44: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
-	32, // 45: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
-	32, // 46: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
-	32, // 47: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
-	32, // 48: pcnfunding.register.v1.RegisterService.RecordSuccession:output_type -> pcnfunding.register.v1.Load
-	41, // 49: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
-	15, // 50: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
-	18, // 51: pcnfunding.register.v1.RegisterService.ListSuccessions:output_type -> pcnfunding.register.v1.ListSuccessionsResponse
-	39, // 52: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
-	21, // 53: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
-	42, // 54: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
-	24, // 55: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
-	27, // 56: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
-	29, // 57: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
-	39, // [39:58] is the sub-list for method output_type
-	20, // [20:39] is the sub-list for method input_type
+	14, // 31: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:input_type -> pcnfunding.register.v1.GetPcnSnapshotRequest
+	15, // 32: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
+	18, // 33: pcnfunding.register.v1.RegisterService.ListSuccessions:input_type -> pcnfunding.register.v1.ListSuccessionsRequest
+	20, // 34: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
+	21, // 35: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
+	23, // 36: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
+	24, // 37: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
+	27, // 38: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
+	29, // 39: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
+	2,  // 40: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
+	33, // 41: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
+	5,  // 42: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
+	7,  // 43: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
+	33, // 44: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
+	33, // 45: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
+	33, // 46: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
+	33, // 47: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
+	33, // 48: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
+	33, // 49: pcnfunding.register.v1.RegisterService.RecordSuccession:output_type -> pcnfunding.register.v1.Load
+	42, // 50: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
+	42, // 51: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:output_type -> pcnfunding.register.v1.Snapshot
+	16, // 52: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
+	19, // 53: pcnfunding.register.v1.RegisterService.ListSuccessions:output_type -> pcnfunding.register.v1.ListSuccessionsResponse
+	40, // 54: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
+	22, // 55: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
+	43, // 56: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
+	25, // 57: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
+	28, // 58: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
+	30, // 59: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
+	40, // [40:60] is the sub-list for method output_type
+	20, // [20:40] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2478,7 +2551,7 @@ func file_pcnfunding_register_v1_register_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_register_v1_register_service_proto_rawDesc), len(file_pcnfunding_register_v1_register_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

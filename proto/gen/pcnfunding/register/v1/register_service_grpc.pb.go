@@ -30,6 +30,7 @@ const (
 	RegisterService_RecordCareHomeBeds_FullMethodName  = "/pcnfunding.register.v1.RegisterService/RecordCareHomeBeds"
 	RegisterService_RecordSuccession_FullMethodName    = "/pcnfunding.register.v1.RegisterService/RecordSuccession"
 	RegisterService_GetSnapshot_FullMethodName         = "/pcnfunding.register.v1.RegisterService/GetSnapshot"
+	RegisterService_GetPcnSnapshot_FullMethodName      = "/pcnfunding.register.v1.RegisterService/GetPcnSnapshot"
 	RegisterService_ListCommissioners_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListCommissioners"
 	RegisterService_ListSuccessions_FullMethodName     = "/pcnfunding.register.v1.RegisterService/ListSuccessions"
 	RegisterService_GetOrganisation_FullMethodName     = "/pcnfunding.register.v1.RegisterService/GetOrganisation"
@@ -73,6 +74,9 @@ type RegisterServiceClient interface {
 	// GetSnapshot returns an immutable picture of the PCNs that a commissioner owes money to, or of all of England: members,
 	// payer, payee, populations and beds. The same inputs give the same snapshot_id; a stored snapshot is found by it.
 	GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*Snapshot, error)
+	// GetPcnSnapshot returns the picture of the body that owes a PCN's payments on a day, as GetSnapshot cuts it: the PCN among those that
+	// it is compared with.
+	GetPcnSnapshot(ctx context.Context, in *GetPcnSnapshotRequest, opts ...grpc.CallOption) (*Snapshot, error)
 	// ListCommissioners returns the bodies that owe money on a date: CCGs to 30 June 2022, ICBs after.
 	ListCommissioners(ctx context.Context, in *ListCommissionersRequest, opts ...grpc.CallOption) (*ListCommissionersResponse, error)
 	// ListSuccessions returns who takes over what a commissioner owes, by day: as recorded, and of a CCG the ICB in which it lay on 1 July
@@ -214,6 +218,16 @@ func (c *registerServiceClient) GetSnapshot(ctx context.Context, in *GetSnapshot
 	return out, nil
 }
 
+func (c *registerServiceClient) GetPcnSnapshot(ctx context.Context, in *GetPcnSnapshotRequest, opts ...grpc.CallOption) (*Snapshot, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Snapshot)
+	err := c.cc.Invoke(ctx, RegisterService_GetPcnSnapshot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registerServiceClient) ListCommissioners(ctx context.Context, in *ListCommissionersRequest, opts ...grpc.CallOption) (*ListCommissionersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCommissionersResponse)
@@ -327,6 +341,9 @@ type RegisterServiceServer interface {
 	// GetSnapshot returns an immutable picture of the PCNs that a commissioner owes money to, or of all of England: members,
 	// payer, payee, populations and beds. The same inputs give the same snapshot_id; a stored snapshot is found by it.
 	GetSnapshot(context.Context, *GetSnapshotRequest) (*Snapshot, error)
+	// GetPcnSnapshot returns the picture of the body that owes a PCN's payments on a day, as GetSnapshot cuts it: the PCN among those that
+	// it is compared with.
+	GetPcnSnapshot(context.Context, *GetPcnSnapshotRequest) (*Snapshot, error)
 	// ListCommissioners returns the bodies that owe money on a date: CCGs to 30 June 2022, ICBs after.
 	ListCommissioners(context.Context, *ListCommissionersRequest) (*ListCommissionersResponse, error)
 	// ListSuccessions returns who takes over what a commissioner owes, by day: as recorded, and of a CCG the ICB in which it lay on 1 July
@@ -387,6 +404,9 @@ func (UnimplementedRegisterServiceServer) RecordSuccession(context.Context, *Rec
 }
 func (UnimplementedRegisterServiceServer) GetSnapshot(context.Context, *GetSnapshotRequest) (*Snapshot, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSnapshot not implemented")
+}
+func (UnimplementedRegisterServiceServer) GetPcnSnapshot(context.Context, *GetPcnSnapshotRequest) (*Snapshot, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPcnSnapshot not implemented")
 }
 func (UnimplementedRegisterServiceServer) ListCommissioners(context.Context, *ListCommissionersRequest) (*ListCommissionersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCommissioners not implemented")
@@ -620,6 +640,24 @@ func _RegisterService_GetSnapshot_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegisterService_GetPcnSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPcnSnapshotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).GetPcnSnapshot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_GetPcnSnapshot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).GetPcnSnapshot(ctx, req.(*GetPcnSnapshotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegisterService_ListCommissioners_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListCommissionersRequest)
 	if err := dec(in); err != nil {
@@ -810,6 +848,10 @@ var RegisterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSnapshot",
 			Handler:    _RegisterService_GetSnapshot_Handler,
+		},
+		{
+			MethodName: "GetPcnSnapshot",
+			Handler:    _RegisterService_GetPcnSnapshot_Handler,
 		},
 		{
 			MethodName: "ListCommissioners",

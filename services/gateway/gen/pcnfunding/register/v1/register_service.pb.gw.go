@@ -413,6 +413,59 @@ func local_request_RegisterService_GetSnapshot_1(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+var filter_RegisterService_GetPcnSnapshot_0 = &utilities.DoubleArray{Encoding: map[string]int{"pcn_code": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
+func request_RegisterService_GetPcnSnapshot_0(ctx context.Context, marshaler runtime.Marshaler, client extRegisterv1.RegisterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.GetPcnSnapshotRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["pcn_code"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "pcn_code")
+	}
+	protoReq.PcnCode, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "pcn_code", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_RegisterService_GetPcnSnapshot_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetPcnSnapshot(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_RegisterService_GetPcnSnapshot_0(ctx context.Context, marshaler runtime.Marshaler, server extRegisterv1.RegisterServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extRegisterv1.GetPcnSnapshotRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["pcn_code"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "pcn_code")
+	}
+	protoReq.PcnCode, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "pcn_code", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_RegisterService_GetPcnSnapshot_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.GetPcnSnapshot(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 var filter_RegisterService_ListCommissioners_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
 func request_RegisterService_ListCommissioners_0(ctx context.Context, marshaler runtime.Marshaler, client extRegisterv1.RegisterServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
@@ -933,6 +986,26 @@ func RegisterRegisterServiceHandlerServer(ctx context.Context, mux *runtime.Serv
 		}
 		forward_RegisterService_GetSnapshot_1(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_RegisterService_GetPcnSnapshot_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/GetPcnSnapshot", runtime.WithHTTPPathPattern("/v1/register/pcns/{pcn_code}/snapshot"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_RegisterService_GetPcnSnapshot_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_GetPcnSnapshot_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_ListCommissioners_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1320,6 +1393,23 @@ func RegisterRegisterServiceHandlerClient(ctx context.Context, mux *runtime.Serv
 		}
 		forward_RegisterService_GetSnapshot_1(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_RegisterService_GetPcnSnapshot_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/pcnfunding.register.v1.RegisterService/GetPcnSnapshot", runtime.WithHTTPPathPattern("/v1/register/pcns/{pcn_code}/snapshot"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_RegisterService_GetPcnSnapshot_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_RegisterService_GetPcnSnapshot_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_RegisterService_ListCommissioners_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1471,6 +1561,7 @@ var (
 	pattern_RegisterService_RecordSuccession_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "successions"}, ""))
 	pattern_RegisterService_GetSnapshot_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "snapshot"}, ""))
 	pattern_RegisterService_GetSnapshot_1         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "register", "snapshots", "snapshot_id"}, ""))
+	pattern_RegisterService_GetPcnSnapshot_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "register", "pcns", "pcn_code", "snapshot"}, ""))
 	pattern_RegisterService_ListCommissioners_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "register", "commissioners"}, ""))
 	pattern_RegisterService_ListSuccessions_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"v1", "register", "commissioners", "commissioner_code", "successions"}, ""))
 	pattern_RegisterService_GetOrganisation_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"v1", "register", "organisations", "organisation_code"}, ""))
@@ -1493,6 +1584,7 @@ var (
 	forward_RegisterService_RecordSuccession_0    = runtime.ForwardResponseMessage
 	forward_RegisterService_GetSnapshot_0         = runtime.ForwardResponseMessage
 	forward_RegisterService_GetSnapshot_1         = runtime.ForwardResponseMessage
+	forward_RegisterService_GetPcnSnapshot_0      = runtime.ForwardResponseMessage
 	forward_RegisterService_ListCommissioners_0   = runtime.ForwardResponseMessage
 	forward_RegisterService_ListSuccessions_0     = runtime.ForwardResponseMessage
 	forward_RegisterService_GetOrganisation_0     = runtime.ForwardResponseMessage
