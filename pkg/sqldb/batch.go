@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,6 +30,7 @@ type statement struct {
 	row  func(Row) error        // takes a row; nil for a statement whose rows nobody reads
 	done func(rows int64) error // takes the number of rows that it touched; nil if nobody asks
 	must bool                   // its failure may be known to done alone, and not to the engine
+	tag  string                 // that Postgres answers where it did what it says; empty where any will do
 }
 
 func (s *statement) explain(err error) error {
@@ -37,6 +39,9 @@ func (s *statement) explain(err error) error {
 	}
 	return fmt.Errorf("%s: %w", s.what, err)
 }
+
+// errAborted says that a transaction was undone, because a statement of it failed whose error the closure dropped.
+var errAborted = errors.New("a statement of the transaction failed and its error was dropped")
 
 // Select is a query of rows that are scanned alike whether it is run alone or in a batch.
 type Select[T any] struct {
@@ -108,8 +113,13 @@ func (b *Batch) send(ctx context.Context, c *pgx.Conn) (failed *statement, err e
 func (s *statement) take(results pgx.BatchResults) error {
 	if s.row == nil {
 		tag, err := results.Exec()
-		if err != nil || s.done == nil {
+		switch {
+		case err != nil:
 			return err
+		case s.tag != "" && tag.String() != s.tag:
+			return fmt.Errorf("%w: it answers %s", errAborted, tag)
+		case s.done == nil:
+			return nil
 		}
 		return s.done(tag.RowsAffected())
 	}

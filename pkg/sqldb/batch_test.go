@@ -162,3 +162,49 @@ func TestSQLite_KeptStatementsServeAgain(t *testing.T) {
 	}))
 	assert.Equal(t, []string{"a", "b", "c"}, stored(t, db))
 }
+
+func TestWrite_TellsWhereADroppedErrorUndidIt(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		hooked := false
+		err := db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			tx.AfterCommit(func() { hooked = true })
+			require.NoError(t, add(t.Context(), tx, "a", 1))
+			_ = add(t.Context(), tx, "a", 1)
+			return nil
+		})
+		if db.Dialect() == sqldb.SQLite { // undoes the statement alone
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "its error was dropped")
+		}
+		require.Equal(t, err == nil, hooked)
+		require.Equal(t, err == nil, count(t, db) == 1)
+	})
+}
+
+// The test ends by its time limit where the connection waits for the rows.
+func TestTransaction_EndsThoughRowsWereLeftOpen(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			return errors.Join(add(t.Context(), tx, "a", 1), add(t.Context(), tx, "b", 1))
+		}))
+		leave := func(q sqldb.Querier) error {
+			rows, err := q.Query(t.Context(), `SELECT id FROM thing`)
+			require.NoError(t, err)
+			require.True(t, rows.Next())
+			return errors.New("left")
+		}
+		require.ErrorContains(t, db.Read(t.Context(), leave), "left")
+		require.ErrorContains(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return leave(tx) }), "left")
+		require.Panics(t, func() { _ = db.Write(t.Context(), func(tx *sqldb.Tx) error { panic(leave(tx)) }) })
+		require.Equal(t, 2, count(t, db))
+		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			for range 50 { // more than are kept in mind
+				rows, err := tx.Query(t.Context(), `SELECT id FROM thing`)
+				require.NoError(t, err)
+				require.NoError(t, rows.Close())
+			}
+			return nil
+		}))
+	})
+}

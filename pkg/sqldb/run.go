@@ -39,8 +39,12 @@ func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	if _, err := conn.ExecContext(ctx, begin); err != nil {
 		return explain(fmt.Errorf("begin to read: %w", orCancelled(ctx, err)))
 	}
-	defer rollback(ctx, conn)
-	return explain(orCancelled(ctx, fn(querier{conn, db.dialect})))
+	open := new(openRows)
+	defer func() {
+		open.close()
+		rollback(ctx, conn)
+	}()
+	return explain(orCancelled(ctx, fn(querier{conn, db.dialect, open})))
 }
 
 // orCancelled names the true cause when database/sql has ended a transaction, a statement or a connection because its context ended: it
@@ -100,9 +104,10 @@ func (db *DB) beginning() string {
 
 // writeOnce runs fn in one transaction and returns the keys that it locked.
 func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error) (locks []string, err error) {
-	tx := &Tx{querier: querier{conn, db.dialect}, db: db, now: db.Now()}
+	tx := &Tx{querier: querier{conn, db.dialect, new(openRows)}, db: db, now: db.Now()}
 	committed := false
 	defer func() {
+		tx.open.close()
 		if !committed {
 			rollback(ctx, conn)
 		}
@@ -124,6 +129,9 @@ func (db *DB) writeOnce(ctx context.Context, conn *sql.Conn, fn func(*Tx) error)
 	return nil, nil
 }
 
+// commit is the statement that commits. Postgres answers it with ROLLBACK, and no error, where a statement before it failed.
+const commit = "COMMIT"
+
 // commit runs what waits and commits. A statement that must touch a row is waited for, since the engine does not know that it must.
 func (tx *Tx) commit(ctx context.Context) error {
 	if slices.ContainsFunc(tx.waiting.statements, func(s *statement) bool { return s.must }) {
@@ -131,7 +139,7 @@ func (tx *Tx) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	return tx.flush(ctx, &statement{what: "commit", text: "COMMIT"})
+	return tx.flush(ctx, &statement{what: "commit", text: commit, tag: commit})
 }
 
 // rollback undoes the transaction of a connection, if it is in one; a connection on which that fails is closed, which undoes it too.

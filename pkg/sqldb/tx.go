@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,10 +25,46 @@ type Querier interface {
 type querier struct {
 	conn    *sql.Conn
 	dialect Dialect
+	open    *openRows
 }
 
 func (q querier) Query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return q.conn.QueryContext(ctx, text, args...)
+	rows, err := q.conn.QueryContext(ctx, text, args...)
+	if err == nil {
+		q.open.add(rows)
+	}
+	return rows, err
+}
+
+// openRows are rows that a closure may have left open. A connection waits for them before it does anything else, and nobody else is left
+// to close them.
+type openRows struct {
+	mu   sync.Mutex
+	rows []*sql.Rows
+}
+
+// manyRows is from how many on those that were closed since are let go.
+const manyRows = 16
+
+func (o *openRows) add(rows *sql.Rows) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.rows) >= manyRows {
+		o.rows = slices.DeleteFunc(o.rows, func(held *sql.Rows) bool {
+			_, err := held.Columns() // fails once they are closed
+			return err != nil
+		})
+	}
+	o.rows = append(o.rows, rows)
+}
+
+func (o *openRows) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, rows := range o.rows {
+		_ = rows.Close()
+	}
+	o.rows = nil
 }
 
 func (q querier) QueryRow(ctx context.Context, text string, args ...any) *sql.Row {
