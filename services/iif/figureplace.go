@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/feed"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
@@ -352,7 +353,22 @@ func (p *placing) indicator(i *rules.Indicator) error {
 	if err := p.extractName(i); err != nil {
 		return err
 	}
-	return fields(i)
+	if err := fields(i); err != nil {
+		return err
+	}
+	return p.namesInYear(i)
+}
+
+// namesInYear holds that files of the year can still be read: they go by the indicators of all its versions.
+func (p *placing) namesInYear(i *rules.Indicator) error {
+	others := slices.DeleteFunc(indicatorsOf(p.scheme, p.query.Commissioner, p.year), func(held rules.Indicator) bool {
+		return held.VersionID == i.VersionID && held.Code == i.Code
+	})
+	if _, err := feed.NewNames(p.year, append(others, *i), nil); err != nil {
+		return fault.New(fault.Invalid, reasonFigureSubjectInvalid, "no file of %s could be read beside the other versions: %v", p.year, err).
+			At("indicator", "measured as in the other versions of the year, or under another code")
+	}
+	return nil
 }
 
 // days holds that an indicator is counted and judged within its year.

@@ -106,8 +106,8 @@ func (s *Service) importFile(ctx context.Context, request *iifv1.CountsHeader, c
 	}
 	var file *countsFile
 	err := s.db.Read(ctx, func(q sqldb.Querier) error {
-		_, err := store.ImportOf(ctx, q, commissioner, request.GetSha256())
-		if errors.Is(err, sql.ErrNoRows) {
+		_, standing, err := standingImport(ctx, q, commissioner, request.GetSha256())
+		if err == nil && !standing {
 			file, err = s.openCounts(ctx, q, request, commissioner, spooled)
 		}
 		return err
@@ -117,27 +117,61 @@ func (s *Service) importFile(ctx context.Context, request *iifv1.CountsHeader, c
 	}
 	if file != nil {
 		if err := file.check(period.DateOf(s.db.Now())); err != nil {
-			return nil, fmt.Errorf("check %q: %w", money.Clip(request.GetFileName()), err)
+			return nil, err
 		}
 	}
 	return change.Do(ctx, s.db, request, func(ctx context.Context, tx *change.Tx) (*iifv1.ImportCountsResponse, error) {
 		if err := errors.Join(tx.Allow(ctx, countsImportLimit), tx.Lock(ctx, countsLock)); err != nil {
 			return nil, err
 		}
-		held, err := store.ImportOf(ctx, tx, commissioner, request.GetSha256())
-		if err == nil {
+		held, standing, err := standingImport(ctx, tx, commissioner, request.GetSha256())
+		if err != nil {
+			return nil, err
+		}
+		if standing {
 			return &iifv1.ImportCountsResponse{CountsImport: held.Summary, AlreadyImported: true}, nil
 		}
-		if !errors.Is(err, sql.ErrNoRows) {
+		now, err := s.openCounts(ctx, tx, request, commissioner, spooled)
+		if err != nil {
 			return nil, err
+		}
+		// Names that came between the check and the lock may read the file otherwise.
+		if file == nil || file.knew != now.knew {
+			if err := now.check(period.DateOf(tx.Now())); err != nil {
+				return nil, err
+			}
+			file = now
 		}
 		summary, err := s.takeCounts(ctx, tx, file)
 		return &iifv1.ImportCountsResponse{CountsImport: summary}, err
 	})
 }
 
+// standingImport returns the import of the same bytes for a commissioner, and tells whether it stands for another one: no other file was
+// taken in since, and no figure was entered that may list a code which it passed over. Else the bytes are taken in once more, which
+// changes what they say otherwise than what stands.
+func standingImport(ctx context.Context, q sqldb.Querier, commissioner, sha256 string) (held store.ImportRow, standing bool, err error) {
+	if held, err = store.ImportOf(ctx, q, commissioner, sha256); errors.Is(err, sql.ErrNoRows) {
+		return held, false, nil
+	}
+	if err != nil {
+		return held, false, err
+	}
+	last, err := store.LastImport(ctx, q)
+	if err != nil {
+		return held, false, err
+	}
+	figure, _, err := store.LastPosition(ctx, q)
+	unlisted := slices.ContainsFunc(held.Summary.GetTallies(), func(t *iifv1.CountsTally) bool { return t.GetCause() == tallyCauses[feed.UnlistedCode] })
+	return held, last == held.Position && (figure == held.Figures || !unlisted), err
+}
+
+// known is what was known when a file was read: the last import, and the last figure.
+type known struct{ imports, figures int64 }
+
 // countsFile is a file on its way in.
 type countsFile struct {
+	knew         known
 	request      *iifv1.CountsHeader
 	commissioner string
 	spooled      *upload.Spooled
@@ -158,12 +192,17 @@ type countsFile struct {
 func (s *Service) openCounts(
 	ctx context.Context, q sqldb.Querier, request *iifv1.CountsHeader, commissioner string, spooled *upload.Spooled,
 ) (*countsFile, error) {
-	scheme, _, err := s.scheme(ctx, q, latest)
+	scheme, figures, err := s.scheme(ctx, q, latest)
+	if err != nil {
+		return nil, err
+	}
+	imports, err := store.LastImport(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	held, err := store.FieldNames(ctx, q)
 	return &countsFile{
+		knew:    known{imports, figures},
 		request: request, commissioner: commissioner, spooled: spooled, scheme: scheme, held: held, names: make(map[period.FinancialYear]*feed.Names),
 	}, err
 }
@@ -199,7 +238,12 @@ func indicatorsOf(scheme *rules.Scheme, commissioner string, year period.Financi
 			out = append(out, terms.Indicators[n].Indicator)
 		}
 	}
-	return out
+	// A proposal names nothing that somebody has confirmed for another version of the year.
+	confirmed := make(map[string]bool)
+	for i := range out {
+		confirmed[out[i].Code] = confirmed[out[i].Code] || out[i].Confidence.Payable()
+	}
+	return slices.DeleteFunc(out, func(i rules.Indicator) bool { return confirmed[i.Code] && !i.Confidence.Payable() })
 }
 
 // read reads the file once more, and hands over its counts.
@@ -208,7 +252,14 @@ func (f *countsFile) read(each func(feed.Row) error) (*feed.Report, error) {
 }
 
 // check reads the file whole, and refuses it if anything in it is wrong.
-func (f *countsFile) check(today period.Date) (err error) {
+func (f *countsFile) check(today period.Date) error {
+	if err := f.sound(today); err != nil {
+		return fmt.Errorf("check %q: %w", money.Clip(f.request.GetFileName()), err)
+	}
+	return nil
+}
+
+func (f *countsFile) sound(today period.Date) (err error) {
 	f.cells, f.codes = make(map[string]int), make(map[string]bool)
 	layout := f.request.GetLayout()
 	if layout != iifv1.CountsLayout_FIELD_MAP {
@@ -336,7 +387,7 @@ const manyCounts = 10_000
 
 // takeCounts stores a file that was checked, works out again what rests on it, and notes and announces it.
 func (s *Service) takeCounts(ctx context.Context, tx *change.Tx, f *countsFile) (*iifv1.CountsImport, error) {
-	row := store.ImportRow{ID: tx.NewID(), CommissionerCode: f.commissioner, SHA256: f.request.GetSha256(), ImportedBy: tx.By.Subject, ImportedAt: sqldb.Micros(tx.Now())}
+	row := store.ImportRow{ID: tx.NewID(), CommissionerCode: f.commissioner, SHA256: f.request.GetSha256(), ImportedBy: tx.By.Subject, ImportedAt: sqldb.Micros(tx.Now()), Figures: f.knew.figures}
 	row.Summary = f.summary(&row)
 	if len(f.cells) > 0 {
 		taken := &intake{countsFile: f, tx: tx, row: &row}

@@ -3,6 +3,7 @@ package iif_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
@@ -494,5 +497,93 @@ func TestImportCounts_TakesFieldNamesIn(t *testing.T) {
 			_, err := s.tryLoad(t, "", content)
 			require.Equal(t, rules.ReasonNamesConflict, refused(t, err).Reason, name)
 		}
+	})
+}
+
+func TestImportCounts_TakesAFileInAgainOnceItsCodesAreListed(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		file := extract("A81001 20250930 CAN04 Numerator 41", "A81001 20250930 NEW01 Numerator 7", "A81001 20250930 NEW01 Denominator 9")
+		s.load(t, "", file)
+		again, err := s.tryLoad(t, "", file)
+		require.NoError(t, err)
+		require.True(t, again.GetAlreadyImported())
+		require.NoError(t, s.propose(t, "2025-26", "IIF-2025-04", "NEW-01"))
+		again, err = s.tryLoad(t, "", file)
+		require.NoError(t, err)
+		require.False(t, again.GetAlreadyImported())
+		require.EqualValues(t, 1, again.GetCountsImport().GetChanged(), "the counts of the new indicator, and no others")
+		require.NotNil(t, s.stands(t, "15N", "A81001", "NEW-01"))
+	})
+}
+
+func TestImportCounts_TakesBackWhatAnotherFileSaid(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		right, wrong := extract("A81001 20250930 CAN04 Numerator 41"), extract("A81001 20250930 CAN04 Numerator 14")
+		s.load(t, "", right)
+		s.load(t, "", wrong)
+		s.load(t, "", right)
+		require.Equal(t, rules.Count(41), s.stands(t, "15N", "A81001", "CAN-04").Numerator)
+	})
+}
+
+func TestImportCounts_MapsSideBySideAreReadByWhatStands(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		fieldMap := func(rows string) string { return "SERVICE_YEAR,IND_CODE,FIELD_NAME,SHORT_NAME\n" + rows }
+		s.load(t, "", fieldMap("2025-26,CAN04,A sentence,FITNIDAT\n"))
+		var all sync.WaitGroup
+		var errs [2]error
+		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			require.NoError(t, tx.Lock(t.Context(), "counts"))
+			for i, file := range []string{fieldMap("2025-26,CAN04,A sentence,FAECIMMDEC\n"), fieldMap("2025-26,CAN04,A sentence,FITNIDAT\n2025-26,CAN04,Another,GICANREF\n")} {
+				ctx, id := s.as(t, testkit.Preparer("*")), s.next()
+				all.Go(func() {
+					_, errs[i] = s.send(ctx, &iifv1.CountsHeader{RequestId: id, Source: "a test", FileName: "map.csv"}, strings.NewReader(file))
+				})
+			}
+			return nil
+		}))
+		all.Wait()
+		require.NoError(t, errors.Join(errs[:]...))
+		require.NoError(t, s.db.Read(t.Context(), func(q sqldb.Querier) error {
+			last, err := sqldb.First(sqldb.Collect(t.Context(), q, sqldb.Text, `SELECT f.short_name FROM field_names f WHERE field_name = 'a sentence' OR field_name = 'A sentence' ORDER BY position DESC`))
+			require.NoError(t, err)
+			another, err := sqldb.First(sqldb.Collect(t.Context(), q, sqldb.Text, `SELECT i.import_id FROM imports i ORDER BY position DESC`))
+			require.NoError(t, err)
+			of, err := sqldb.First(sqldb.Collect(t.Context(), q, sqldb.Text, `SELECT import_id FROM field_names WHERE short_name = 'GICANREF'`))
+			require.Equal(t, map[bool]string{true: "FITNIDAT", false: "FAECIMMDEC"}[another == of], last, "the map that was taken in last stands")
+			return err
+		}))
+	})
+}
+
+// propose proposes an indicator that is measured as a percentage.
+func (s *countsSuite) propose(t *testing.T, year, version, code string) error {
+	t.Helper()
+	_, err := s.iif.AddFigure(s.as(t, testkit.Preparer("*")), &iifv1.AddFigureRequest{
+		RequestId: s.next(), FinancialYear: year, Source: "a letter", Confidence: typev1.Confidence_CONFIDENCE_CANDIDATE,
+		Body: &iifv1.AddFigureRequest_Indicator{Indicator: &iifv1.SchemeIndicator{
+			VersionId: version, IndicatorCode: code, Name: "N", Area: "A", Kind: iifv1.IndicatorKind_PERCENTAGE, Direction: iifv1.Direction_HIGHER,
+			Status: iifv1.IndicatorStatus_ACTIVE, NumeratorFrom: iifv1.CountsFeed_EXTRACT, DenominatorFrom: iifv1.CountsFeed_EXTRACT,
+		}},
+	})
+	return err
+}
+
+func TestAddFigure_KeepsFilesOfTheYearReadable(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		err := s.propose(t, "2021-22", "IIF-2021-04", "COV-01")
+		require.ErrorContains(t, err, "no file of 2021/22 could be read beside the other versions")
+		s.load(t, "", extractHeader+"NCD2122,Network Contract DES 2021/22,A81001,20220331,NCD002,Numerator,4,None,cro-processor,05/10/2025,19:36:07,Y\n")
+	})
+}
+
+func TestRecordCounts_LeavesQuestionsToTheirAnswers(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		question := s.question("U12345", iifv1.Answer_YES, "2023-02-28", "")
+		_, err := s.iif.RecordCounts(s.as(t, testkit.Preparer("15N")), &iifv1.RecordCountsRequest{
+			RequestId: s.next(), CommissionerCode: "15N", OrganisationCode: "U12345", FinancialYear: "2022-23", AchievedOn: "2023-02-28", Reason: "r",
+			Counts: &iifv1.IndicatorCounts{IndicatorCode: question.GetIndicatorCode(), Denominator: counted(3)},
+		})
+		require.ErrorContains(t, err, "1 things are wrong")
 	})
 }

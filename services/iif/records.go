@@ -81,7 +81,7 @@ func (s *Service) enteredCells(ctx context.Context, q sqldb.Querier, req *iifv1.
 	if err != nil {
 		return nil, err
 	}
-	e := entry{names: names, code: indicator.Code}
+	e := entry{names: names, code: indicator.Code, binary: indicator.Kind == rules.Binary}
 	e.all(req.GetCounts())
 	if len(e.cells) == 0 && len(e.bad) == 0 {
 		e.wrong("", rules.ReasonCountMissing, "give at least one count")
@@ -131,10 +131,11 @@ func (s *Service) indicatorNamed(
 
 // entry reads counts that were entered.
 type entry struct {
-	names *feed.Names
-	code  string
-	cells store.Cells
-	bad   []fault.Violation
+	names  *feed.Names
+	code   string
+	binary bool
+	cells  store.Cells
+	bad    []fault.Violation
 }
 
 func (e *entry) all(counts *iifv1.IndicatorCounts) {
@@ -185,6 +186,11 @@ func (e *entry) count(at string, count *iifv1.Count) (rules.Cell, bool) {
 }
 
 func (e *entry) add(at string, measure feed.Measure, field string, cell rules.Cell) {
+	// An answer stands until another one does: nothing else takes its place.
+	if e.binary && measure != feed.Answer {
+		e.wrong(at, rules.ReasonFieldUnknown, e.code+" is a question of yes or no: it has an answer and no counts")
+		return
+	}
 	found, short, known := e.names.Lookup(e.code, field)
 	if !known || found != measure {
 		e.wrong(at, rules.ReasonFieldUnknown, fmt.Sprintf("%s has no %s %s", e.code, measure, strings.TrimPrefix(money.Clip(field), measure.String())))

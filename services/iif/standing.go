@@ -44,7 +44,9 @@ func (s *Service) ListStandings(ctx context.Context, req *iifv1.ListStandingsReq
 	if err != nil {
 		return nil, err
 	}
-	v.fetch = func(ctx context.Context) ([]basis, error) { return s.bases(ctx, req.GetCommissionerCode(), v.year, v.on) }
+	v.fetch = func(ctx context.Context) ([]basis, error) {
+		return s.bases(ctx, req.GetCommissionerCode(), v.year, v.on)
+	}
 	if v.bases, err = v.fetch(ctx); err != nil {
 		return nil, err
 	}

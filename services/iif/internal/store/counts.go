@@ -269,14 +269,14 @@ func LastCountDay(ctx context.Context, q sqldb.Querier, by CountFilter) (period.
 			f := by.conditions(batch)
 			f.Equal("achieved_on", day.String())
 			f.Where("answer = 0")
-			limit := f.Limit(1)
-			if batch == nil && by.Organisations != nil {
-				limit = ""
+			text := `SELECT organisation_code FROM counts` + f.String()
+			if batch != nil || by.Organisations == nil { // the first will do where every row is wanted
+				text += f.Limit(1)
 			}
 			return sqldb.Each(ctx, q, sqldb.Text, func(code string) error {
 				found = found || keep(code)
 				return nil
-			}, `SELECT organisation_code FROM counts`+f.String()+limit, f.Args()...)
+			}, text, f.Args()...)
 		})
 		if err != nil || found {
 			return day, err

@@ -22,6 +22,7 @@ type ImportRow struct {
 	Summary          *iifv1.CountsImport
 	ImportedBy       string
 	ImportedAt       int64
+	Figures          int64 // position of the last figure by which it was read
 }
 
 // InsertImport adds an import, which gets the next position.
@@ -33,19 +34,19 @@ func InsertImport(ctx context.Context, tx *sqldb.Tx, r *ImportRow) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO imports (import_id, position, commissioner_code, sha256, summary, imported_by, imported_at)
-		VALUES (`+sqldb.Placeholders(1, 7)+`)`, r.ID, r.Position, r.CommissionerCode, r.SHA256, summary, r.ImportedBy, r.ImportedAt)
+	_, err = tx.Exec(ctx, `INSERT INTO imports (import_id, position, commissioner_code, sha256, summary, imported_by, imported_at,
+		figures_position) VALUES (`+sqldb.Placeholders(1, 8)+`)`, r.ID, r.Position, r.CommissionerCode, r.SHA256, summary, r.ImportedBy, r.ImportedAt, r.Figures)
 	if err != nil {
 		return fmt.Errorf("insert import: %w", err)
 	}
 	return nil
 }
 
-const importColumns = `import_id, position, commissioner_code, sha256, summary, imported_by, imported_at`
+const importColumns = `import_id, position, commissioner_code, sha256, summary, imported_by, imported_at, figures_position`
 
 func scanImport(rows *sql.Rows) (r ImportRow, err error) {
 	var summary []byte
-	if err := rows.Scan(&r.ID, &r.Position, &r.CommissionerCode, &r.SHA256, &summary, &r.ImportedBy, &r.ImportedAt); err != nil {
+	if err := rows.Scan(&r.ID, &r.Position, &r.CommissionerCode, &r.SHA256, &summary, &r.ImportedBy, &r.ImportedAt, &r.Figures); err != nil {
 		return r, err
 	}
 	r.Summary, err = sqldb.Unmarshal(summary, new(iifv1.CountsImport))
@@ -57,10 +58,16 @@ func Import(ctx context.Context, q sqldb.Querier, id string) (ImportRow, error) 
 	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE import_id = $1`, id))
 }
 
-// ImportOf returns the import of a file for a commissioner, or sql.ErrNoRows.
+// ImportOf returns the newest import of a file for a commissioner, or sql.ErrNoRows.
 func ImportOf(ctx context.Context, q sqldb.Querier, commissioner, sha256 string) (ImportRow, error) {
-	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE commissioner_code = $1 AND sha256 = $2`,
-		commissioner, sha256))
+	return sqldb.First(sqldb.Collect(ctx, q, scanImport, `SELECT `+importColumns+` FROM imports WHERE commissioner_code = $1 AND sha256 = $2
+		ORDER BY position DESC LIMIT 1`, commissioner, sha256))
+}
+
+// LastImport returns the position of the import taken in last, 0 if there is none.
+func LastImport(ctx context.Context, q sqldb.Querier) (position int64, err error) {
+	err = q.QueryRow(ctx, `SELECT COALESCE(MAX(position), 0) FROM imports`).Scan(&position)
+	return position, err
 }
 
 // Imports returns imports, newest first, from below a position; 0 begins with the newest. They are those under some codes, nil for all,

@@ -43,8 +43,10 @@ CREATE TABLE imports (
     summary            BYTEA NOT NULL,
     imported_by        TEXT NOT NULL,
     imported_at        BIGINT NOT NULL,
-    UNIQUE (commissioner_code, sha256)
+    -- The last figure by which the file was read.
+    figures_position   BIGINT NOT NULL
 );
+CREATE INDEX imports_by_file ON imports (commissioner_code, sha256);
 
 -- Short names of the extract's fields, version by version.
 CREATE TABLE field_names (
