@@ -281,6 +281,10 @@ func TestDo_WaitingCopiesGoOnWhenTheFirstFails(t *testing.T) {
 			group.Go(func() {
 				_, _, err := idempotency.Do(t.Context(), db, caller, change(`{"request_id": "1"}`),
 					func(ctx context.Context, tx *sqldb.Tx) (*wrapperspb.StringValue, error) {
+						// Only who holds the note goes on, so that the first is the first of them.
+						if err := tx.Settle(ctx); err != nil {
+							return nil, err
+						}
 						if attempts.Add(1) == 1 {
 							return nil, broken
 						}
