@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/change"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
@@ -74,8 +75,11 @@ type closing struct {
 	month        period.Month
 	at           int64 // microseconds: when the pictures were fetched
 	now          *bodyPicture
-	// then are the pictures of the last days of years of which something waits that was put to other bodies.
+	// then are the pictures of the last days of years of which something waits that was put to other bodies, or that is due to networks
+	// which the picture of the month lacks.
 	then map[period.FinancialYear]*bodyPicture
+	// moved are those networks as whoever leads them in the month has them; of those alone that the caller may see there.
+	moved map[string]owedPCN
 	// ended tells of those bodies whether they owe nothing any more; of those alone that it was asked of.
 	ended map[string]bool
 }
@@ -97,35 +101,56 @@ type owedPCN struct {
 // gather fetches the picture of the month, and those of the last days of years where they decide whose debt something is.
 func (s *Service) gather(ctx context.Context, commissioner string, month period.Month) (*closing, error) {
 	c := &closing{
-		commissioner: commissioner, month: month, at: sqldb.Micros(s.db.Now()), then: make(map[period.FinancialYear]*bodyPicture), ended: make(map[string]bool),
+		commissioner: commissioner, month: month, at: sqldb.Micros(s.db.Now()), then: make(map[period.FinancialYear]*bodyPicture),
+		moved: make(map[string]owedPCN), ended: make(map[string]bool),
 	}
 	var err error
 	if c.now, err = s.bodyPicture(ctx, commissioner, month.First()); err != nil {
 		return nil, err
 	}
-	if !c.now.pays() {
-		return nil, fault.New(fault.Refused, reasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", commissioner, month).
-			With("commissioner", commissioner).With("month", month)
-	}
 	var debts []store.Debt
-	var unpaid []store.ScheduleLine
+	closed := false
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		if debts, err = store.WaitingDebts(ctx, q, month); err != nil {
+		if debts, err = waiting(ctx, q, month); err != nil {
 			return err
 		}
-		unpaid, err = store.LinesWithoutPayee(ctx, q, c.payable())
+		_, err = store.LatestSchedule(ctx, q, commissioner, month)
+		if closed = err == nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range notTaken(unpaid) {
-		debts = append(debts, debtOfLine(&line))
+	own := slices.ContainsFunc(debts, func(of store.Debt) bool { return of.CommissionerCode == commissioner })
+	if !c.now.pays() && !own && !closed {
+		return nil, fault.New(fault.Refused, reasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", commissioner, month).
+			With("commissioner", commissioner).With("month", month)
 	}
 	if err := s.lastDays(ctx, c, debts); err != nil {
 		return nil, err
 	}
-	return c, s.others(ctx, c, debts)
+	if err := s.others(ctx, c, debts); err != nil {
+		return nil, err
+	}
+	return c, s.elsewhere(ctx, c, debts)
+}
+
+// waiting returns whose money waits for a close of a month: years and corrections in no schedule, and lines that nobody could be paid. What
+// is of a year that is not over waits for later months.
+func waiting(ctx context.Context, q sqldb.Querier, month period.Month) ([]store.Debt, error) {
+	debts, err := store.WaitingDebts(ctx, q, month)
+	if err != nil {
+		return nil, err
+	}
+	unpaid, err := store.UnpaidLines(ctx, q)
+	for _, line := range notTaken(unpaid) {
+		if !line.Year.Last().After(month) {
+			debts = append(debts, debtOfLine(&line))
+		}
+	}
+	return debts, err
 }
 
 // pays tells whether the body leads a network, or owes what one that led it owed.
@@ -138,17 +163,32 @@ func (p *bodyPicture) pays() bool {
 	return false
 }
 
+// pictures are what is known of networks, the newest first: of the month, as others have them, and of the last days of years.
+func (c *closing) pictures() []map[string]owedPCN {
+	out := []map[string]owedPCN{c.now.pcns, c.moved}
+	for _, year := range slices.Backward(slices.Sorted(maps.Keys(c.then))) {
+		if picture := c.then[year]; picture != nil {
+			out = append(out, picture.pcns)
+		}
+	}
+	return out
+}
+
 // payable lists the networks whose payee is known, in order.
 func (c *closing) payable() []string {
 	var out []string
-	for code, network := range c.now.pcns {
-		if network.payee.GetCode() != "" {
-			out = append(out, code)
+	for _, picture := range c.pictures() {
+		for code := range picture {
+			if c.payee(code).GetCode() != "" {
+				out = append(out, code)
+			}
 		}
 	}
-	slices.Sort(out)
-	return out
+	return inOrder(out)
 }
+
+// payee returns whom a network is paid by, as far as it is known.
+func (c *closing) payee(code string) *typev1.Payee { return c.network(code, "", "").payee }
 
 // notTaken returns those of the lines without a payee that no line has taken back.
 func notTaken(rows []store.ScheduleLine) (out []store.ScheduleLine) {
@@ -170,10 +210,11 @@ func debtOfLine(line *store.ScheduleLine) store.Debt {
 	return store.Debt{CommissionerCode: line.CommissionerCode, PCNCode: line.Message.GetPcnCode(), Year: line.Year}
 }
 
-// lastDays fetches the pictures of the last days of years of which something was put to other bodies.
+// lastDays fetches the pictures of the last days of years of which something was put to other bodies, or is due to a network that the
+// picture of the month lacks.
 func (s *Service) lastDays(ctx context.Context, c *closing, debts []store.Debt) error {
 	for _, of := range debts {
-		if of.CommissionerCode != c.commissioner {
+		if _, known := c.now.pcns[of.PCNCode]; !known || of.CommissionerCode != c.commissioner {
 			c.then[of.Year] = nil
 		}
 	}
@@ -198,12 +239,12 @@ func (s *Service) lastDays(ctx context.Context, c *closing, debts []store.Debt) 
 
 // noneOrFail lets a day go on which the body did not exist or of which nothing is known of its members.
 func noneOrFail(err error) error {
-	f := rpc.FaultFromStatus(status.Convert(err))
-	if err == nil || f == nil {
-		return err
-	}
-	switch f.Reason {
-	case reasonCommissionerNotInForce, "ORGANISATION_UNKNOWN", "MEMBERSHIP_NOT_LOADED":
+	return unlessFor(err, reasonCommissionerNotInForce, "ORGANISATION_UNKNOWN", "MEMBERSHIP_NOT_LOADED")
+}
+
+// unlessFor returns an error of the register, and none where it refused for one of some reasons.
+func unlessFor(err error, reasons ...string) error {
+	if f := rpc.FaultFromStatus(status.Convert(err)); err != nil && f != nil && slices.Contains(reasons, f.Reason) {
 		return nil
 	}
 	return err
@@ -217,13 +258,18 @@ func (s *Service) bodyPicture(ctx context.Context, commissioner string, day peri
 	if err != nil {
 		return nil, err
 	}
-	out := &bodyPicture{id: snapshot.GetSnapshotId(), name: snapshot.GetCommissionerName(), pcns: make(map[string]owedPCN, len(snapshot.GetPcns()))}
+	return &bodyPicture{id: snapshot.GetSnapshotId(), name: snapshot.GetCommissionerName(), pcns: networksIn(snapshot)}, nil
+}
+
+// networksIn reads the networks of a picture, as the body has them that it was cut for.
+func networksIn(snapshot *registerv1.Snapshot) map[string]owedPCN {
+	out := make(map[string]owedPCN, len(snapshot.GetPcns()))
 	for _, p := range snapshot.GetPcns() {
-		out.pcns[p.GetPcnCode()] = owedPCN{
-			name: p.GetName(), location: p.GetLocationCode(), payee: p.GetPayee(), leads: p.GetPayerCode() == commissioner, owed: p.GetOwed(),
+		out[p.GetPcnCode()] = owedPCN{
+			name: p.GetName(), location: p.GetLocationCode(), payee: p.GetPayee(), leads: p.GetPayerCode() == snapshot.GetCommissionerCode(), owed: p.GetOwed(),
 		}
 	}
-	return out, nil
+	return out
 }
 
 // others asks whether bodies still owe anything in the month, where the commissioner owes what was due on the last day of the year: a body
@@ -239,6 +285,28 @@ func (s *Service) others(ctx context.Context, c *closing, debts []store.Debt) er
 			return err
 		}
 		c.ended[of.CommissionerCode] = err != nil || !found.pays()
+	}
+	return nil
+}
+
+// elsewhere asks for the networks that something is due to and that the picture of the month lacks: they have another commissioner now.
+func (s *Service) elsewhere(ctx context.Context, c *closing, debts []store.Debt) error {
+	asked := make(map[string]bool)
+	for _, of := range debts {
+		_, here := c.now.pcns[of.PCNCode]
+		_, there := c.moved[of.PCNCode]
+		if here || there || asked[of.PCNCode] || !c.owes(of) {
+			continue
+		}
+		asked[of.PCNCode] = true
+		found, err := s.register.GetPcnSnapshot(ctx, &registerv1.GetPcnSnapshotRequest{
+			PcnCode: of.PCNCode, MembershipDate: c.month.First().String(), PopulationReferenceDate: c.month.FinancialYear().ListDate().String(),
+		})
+		// A network that is gone, or that the caller may not see with its present commissioner, is known by the last day of its year.
+		if err := unlessFor(err, auth.ReasonNotFound, "PAYER_UNKNOWN", "MEMBERSHIP_NOT_LOADED"); err != nil {
+			return err
+		}
+		maps.Copy(c.moved, networksIn(found))
 	}
 	return nil
 }
@@ -264,10 +332,12 @@ func (c *closing) bodies() []string {
 	return out
 }
 
-// network returns what is known of a PCN: by the picture of the month, else as its year has it, and then nobody is known to pay.
+// network returns what is known of a PCN: by the newest picture that has it, else as its year has it, and then nobody is known to pay.
 func (c *closing) network(code, name, location string) owedPCN {
-	if found, known := c.now.pcns[code]; known {
-		return found
+	for _, picture := range c.pictures() {
+		if found, known := picture[code]; known {
+			return found
+		}
 	}
 	return owedPCN{name: name, location: location}
 }
@@ -278,7 +348,7 @@ func (c *closing) held(rows []store.ScheduleLine) []rules.HeldLine {
 	for _, row := range notTaken(rows) {
 		line := row.Message
 		// The year is not over yet where an earlier month is closed again.
-		if row.Year.Last().After(c.month) || !c.owes(debtOfLine(&row)) || c.now.pcns[line.GetPcnCode()].payee.GetCode() == "" {
+		if row.Year.Last().After(c.month) || !c.owes(debtOfLine(&row)) || c.payee(line.GetPcnCode()).GetCode() == "" {
 			continue
 		}
 		out = append(out, rules.HeldLine{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
@@ -30,7 +32,8 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/store"
 )
 
-// closeRegister gives one picture for every day, cut for the body that asks.
+// closeRegister gives one picture for every day, cut for the body that asks. A CCG has none from icbFrom on; a system that owes nothing
+// has an empty one.
 type closeRegister struct {
 	registerv1.RegisterServiceClient
 
@@ -42,7 +45,9 @@ type closeRegister struct {
 	// moved is the payer of a PCN from movedFrom on, which has taken over no debt.
 	movedFrom string
 	moved     map[string]string
-	asked     []string // body and day asked for
+	// since are the payees of PCNs from movedFrom on.
+	since map[string]string
+	asked []string // body and day asked for
 }
 
 func (r *closeRegister) set(pcns ...*registerv1.SnapshotPcn) {
@@ -71,15 +76,34 @@ func (r *closeRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapsh
 		if payer := r.moved[p.GetPcnCode()]; payer != "" && day >= r.movedFrom {
 			network.PayerCode = payer
 		}
-		network.Owed = network.GetPayerCode() == code || (r.icbFrom != "" && network.GetSystemCode() == code)
+		if payee := r.since[p.GetPcnCode()]; payee != "" && day >= r.movedFrom {
+			network.Payee = &typev1.Payee{Code: payee, Name: "Payee " + payee}
+		}
+		network.Owed = code == "" || network.GetPayerCode() == code || (r.icbFrom != "" && network.GetSystemCode() == code)
 		if network.GetOwed() {
 			out.Pcns = append(out.Pcns, network)
 		}
 	}
-	if len(out.GetPcns()) == 0 {
+	ended := r.icbFrom != "" && day >= r.icbFrom && !slices.ContainsFunc(r.pcns, func(p *registerv1.SnapshotPcn) bool { return p.GetSystemCode() == code })
+	if len(out.GetPcns()) == 0 && ended {
 		return nil, rpc.Status(fault.New(fault.Refused, "COMMISSIONER_NOT_IN_FORCE", "%s owes nothing", code)).Err()
 	}
 	return out, nil
+}
+
+// GetPcnSnapshot gives the picture of a PCN's payer to those who may see the PCN there.
+func (r *closeRegister) GetPcnSnapshot(ctx context.Context, req *registerv1.GetPcnSnapshotRequest, opts ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	england, err := r.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{MembershipDate: req.GetMembershipDate()}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	by, _ := auth.From(ctx)
+	for _, p := range england.GetPcns() {
+		if p.GetPcnCode() == req.GetPcnCode() && by.MaySee(p.GetPayerCode(), p.GetPcnCode()) {
+			return r.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{CommissionerCode: p.GetPayerCode(), MembershipDate: req.GetMembershipDate()}, opts...)
+		}
+	}
+	return nil, rpc.Status(fault.New(fault.NotFound, auth.ReasonNotFound, "there is no PCN %s", req.GetPcnCode())).Err()
 }
 
 func closePCN(code, payer, system string) *registerv1.SnapshotPcn {
@@ -284,7 +308,12 @@ func (s *closeSuite) paid(t require.TestingT, pcn string, year period.FinancialY
 
 func (s *closeSuite) close(t testing.TB, commissioner, month string) *typev1.PaymentSchedule {
 	t.Helper()
-	closed, err := s.iif.CloseMonth(testkit.As(t.Context(), testkit.Preparer("*")), &iifv1.CloseMonthRequest{
+	return s.closeAs(t, testkit.Preparer("*"), commissioner, month)
+}
+
+func (s *closeSuite) closeAs(t testing.TB, by auth.Principal, commissioner, month string) *typev1.PaymentSchedule {
+	t.Helper()
+	closed, err := s.iif.CloseMonth(testkit.As(t.Context(), by), &iifv1.CloseMonthRequest{
 		RequestId: s.next(), CommissionerCode: commissioner, Month: month,
 	})
 	require.NoError(t, err)

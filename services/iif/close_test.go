@@ -227,12 +227,53 @@ func TestCloseMonth_LeavesADebtToTheBodyThatOwesIt(t *testing.T) {
 		require.Empty(t, s.close(t, "QB", "2024-06").GetLines(), "it leads the PCN now, and owes nothing of the year")
 		kept := s.close(t, "QA", "2024-06")
 		require.Equal(t, []string{"U1 HI-03 2024-03 100"}, lineTexts(kept))
-		require.Equal(t, "PAYEE_NOT_RECORDED", kept.GetLines()[0].GetHolds()[0].GetReason(), "its picture of the month does not show the PCN")
-		require.Equal(t, []string{"Network U1", "LQA"}, []string{kept.GetLines()[0].GetPcnName(), kept.GetLines()[0].GetLocationCode()}, "as its year has it")
+		hold := kept.GetLines()[0].GetHolds()[0]
+		require.Equal(t, "PAYEE_NOT_RECORDED", hold.GetReason())
+		require.Equal(t, "record the nominated payee of U1 from 2024-03-31 or before: it is not among the PCNs of QA in 2024-06", hold.GetRemedy())
+		require.Equal(t, []string{"Network U1", "LQA"}, []string{kept.GetLines()[0].GetPcnName(), kept.GetLines()[0].GetLocationCode()})
 		s.register.set(closePCN("U1", "QA", "QA"), closePCN("U2", "QA", "QA"), closePCN("U3", "QB", "QB"))
 		require.Empty(t, s.close(t, "QB", "2024-07").GetLines())
-		paid := s.close(t, "QA", "2024-03")
-		require.ElementsMatch(t, []string{"U1 HI-03 2024-03 -100", "U1 HI-03 2024-03 100"}, lineTexts(paid), "in the last month in which it led the PCN")
+		paid := s.close(t, "QA", "2024-07")
+		require.ElementsMatch(t, []string{"U1 HI-03 2024-03 -100", "U1 HI-03 2024-03 100"}, lineTexts(paid), "once its payee is known")
+		require.Empty(t, s.close(t, "QA", "2024-08").GetLines())
+	})
+}
+
+func TestCloseMonth_PaysAPCNThatMovedSinceItsYear(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		s.register.set(closePCN("U1", "QA", "QA"), closePCN("U2", "QA", "QA"), closePCN("U3", "QA", "QA"), closePCN("U4", "QB", "QB"))
+		s.register.movedFrom, s.register.moved = "2024-04-01", map[string]string{"U1": "QB", "U2": "QB"}
+		s.register.since = map[string]string{"U1": "PNEW", "U2": "PNEW"}
+		s.approve(t,
+			approved{pcn: "U1", commissioner: "QA", due: amounts{"HI-03": 100}},
+			approved{pcn: "U2", commissioner: "QA", month: "2024-07", due: amounts{"HI-03": 200}},
+		)
+		payee := func(by auth.Principal, month string) string {
+			closed := s.closeAs(t, by, "QA", month)
+			require.Len(t, closed.GetLines(), 1)
+			require.Empty(t, closed.GetLines()[0].GetHolds())
+			return closed.GetLines()[0].GetPayee().GetCode()
+		}
+		require.Equal(t, "PNEW", payee(testkit.Preparer("QA", "QB"), "2024-06"), "to those who see the PCN with its commissioner of the month")
+		require.Equal(t, "PU2", payee(testkit.Preparer("QA"), "2024-07"), "and else as it was on the last day of its year")
+		require.Equal(t, []string{"QA 2024-07-01", "QA 2024-03-31", " 2024-07-01"}, s.register.questions()[4:])
+		require.Empty(t, s.close(t, "QB", "2024-07").GetLines())
+		require.Equal(t, int64(300), s.count(t, `SELECT CAST(SUM(pay_total_pence) AS BIGINT) FROM schedules`))
+	})
+}
+
+func TestCloseMonth_PaysTheOnlyPCNOfABodyAfterItMoved(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		s.register.set(closePCN("U1", "QA", "QA"), closePCN("U3", "QB", "QB"))
+		s.register.movedFrom, s.register.moved = "2024-04-01", map[string]string{"U1": "QB"}
+		s.approve(t, approved{pcn: "U1", commissioner: "QA", due: amounts{"HI-03": 100}})
+		require.Empty(t, s.close(t, "QB", "2024-06").GetLines())
+		closed := s.close(t, "QA", "2024-06")
+		require.Equal(t, []string{"U1 HI-03 2024-03 100"}, lineTexts(closed))
+		require.Equal(t, "PU1", closed.GetLines()[0].GetPayee().GetCode())
+		require.Equal(t, closed.GetScheduleId(), s.close(t, "QA", "2024-06").GetScheduleId(), "closing again changes nothing")
+		_, err := s.iif.CloseMonth(testkit.As(t.Context(), testkit.Preparer("QA")), &iifv1.CloseMonthRequest{RequestId: "r", CommissionerCode: "QA", Month: "2024-07"})
+		require.Equal(t, "COMMISSIONER_NOT_IN_FORCE", closeReason(err), "nothing is left to pay")
 	})
 }
 

@@ -51,7 +51,7 @@ func linesOf(c *closing, d *decision) []store.ScheduleLine {
 			FundingSource: fundingSource, Instruction: typev1.Instruction_INSTRUCTION_PAY, AmountPence: int64(due.Amount), SourceItem: due.Code,
 			Basis: &typev1.LineBasis{Instalments: 1, Clause: clauseOf(due)},
 		}
-		hold := &typev1.Hold{Reason: reasonPayeeNotRecorded, Remedy: "record the nominated payee of " + due.PCNCode}
+		hold := &typev1.Hold{Reason: reasonPayeeNotRecorded, Remedy: c.payeeRemedy(due)}
 		if network.payee.GetCode() != "" {
 			line.Payee = &typev1.Payee{Code: network.payee.GetCode(), Name: network.payee.GetName()}
 			// What a correction takes off a line without a payee stands beside it until there is one: the two are not the same money.
@@ -74,6 +74,16 @@ func linesOf(c *closing, d *decision) []store.ScheduleLine {
 	}
 	slices.SortFunc(lines, func(x, y store.ScheduleLine) int { return cmp.Compare(x.Message.GetLineId(), y.Message.GetLineId()) })
 	return lines
+}
+
+// payeeRemedy says how a network gets a payee that the body may see: of one that has another commissioner now, one of the last day of the
+// year, when it was the body's.
+func (c *closing) payeeRemedy(due *rules.DueLine) string {
+	out := "record the nominated payee of " + due.PCNCode
+	if _, here := c.now.pcns[due.PCNCode]; here {
+		return out
+	}
+	return fmt.Sprintf("%s from %s or before: it is not among the PCNs of %s in %s", out, due.Year.Last().Last(), c.commissioner, c.month)
 }
 
 // networks returns what is known of the PCNs that something is due to.

@@ -177,8 +177,18 @@ func LinesSince(ctx context.Context, q sqldb.Querier, pcns []string, from period
 // LinesWithoutPayee returns the lines of some PCNs that nobody can be paid, and those that took such lines back, in the order in which
 // they were closed.
 func LinesWithoutPayee(ctx context.Context, q sqldb.Querier, pcns []string) ([]ScheduleLine, error) {
-	return linesWhere(ctx, q, pcns, "l.payee_code = ''")
+	return linesWhere(ctx, q, pcns, withoutPayee)
 }
+
+// UnpaidLines returns those of all PCNs.
+func UnpaidLines(ctx context.Context, q sqldb.Querier) ([]ScheduleLine, error) {
+	var f sqldb.Filter
+	f.Where(withoutPayee)
+	return inOrderOfClose(closedLines(ctx, q, &f))
+}
+
+// withoutPayee repeats the condition of the index lines_without_payee.
+const withoutPayee = `l.payee_code = ''`
 
 // TakesBack tells whether a line takes back one that nobody could be paid. Only such a line has the cause PAYEE and no payee.
 func TakesBack(line *typev1.PaymentLine) bool {
@@ -186,33 +196,43 @@ func TakesBack(line *typev1.PaymentLine) bool {
 }
 
 func linesWhere(ctx context.Context, q sqldb.Querier, pcns []string, condition string, args ...any) ([]ScheduleLine, error) {
-	type closedLine struct {
-		ScheduleLine
-		at int64
-	}
 	var found []closedLine
 	err := sqldb.InBatches(pcns, func(batch []string) error {
 		var f sqldb.Filter
 		f.In("l.pcn_code", batch)
 		f.Where(condition, args...)
-		return sqldb.Each(ctx, q, func(rows *sql.Rows) (l closedLine, err error) {
-			var year string
-			var message []byte
-			if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &year, &message, &l.at); err != nil {
-				return l, err
-			}
-			var p parser
-			if l.Year = p.year(year); p.err != nil {
-				return l, p.err
-			}
-			l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine))
-			return l, err
-		}, func(l closedLine) error {
-			found = append(found, l)
-			return nil
-		}, `SELECT l.schedule_id, l.commissioner_code, l.financial_year, l.message, s.closed_at
-			FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id`+f.String(), f.Args()...)
+		lines, err := closedLines(ctx, q, &f)
+		found = append(found, lines...)
+		return err
 	})
+	return inOrderOfClose(found, err)
+}
+
+// closedLine is a line and when its schedule was closed.
+type closedLine struct {
+	ScheduleLine
+	at int64
+}
+
+func closedLines(ctx context.Context, q sqldb.Querier, f *sqldb.Filter) ([]closedLine, error) {
+	return sqldb.Collect(ctx, q, func(rows *sql.Rows) (l closedLine, err error) {
+		var year string
+		var message []byte
+		if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &year, &message, &l.at); err != nil {
+			return l, err
+		}
+		var p parser
+		if l.Year = p.year(year); p.err != nil {
+			return l, p.err
+		}
+		l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine))
+		return l, err
+	}, `SELECT l.schedule_id, l.commissioner_code, l.financial_year, l.message, s.closed_at
+		FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id`+f.String(), f.Args()...)
+}
+
+// inOrderOfClose puts lines in the order in which they were closed; of one schedule the one that gives after the one that takes back.
+func inOrderOfClose(found []closedLine, err error) ([]ScheduleLine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load lines of PCNs: %w", err)
 	}
