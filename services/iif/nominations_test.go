@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
 
 func (s *courseSuite) nominateAs(t testing.TB, who auth.Principal, pcn, person string) (*iifv1.Nomination, error) {
@@ -29,6 +30,15 @@ func (s *courseSuite) endNomination(t testing.TB, who auth.Principal, n *iifv1.N
 	return s.iif.EndNomination(s.as(t, who), &iifv1.EndNominationRequest{
 		RequestId: s.next(), NominationId: n.GetNominationId(), Etag: n.GetEtag(), Reason: "left",
 	})
+}
+
+// calculateYear calculates a year other than that of the suite.
+func (s *courseSuite) calculateYear(t testing.TB, commissioner, year string) {
+	t.Helper()
+	_, err := s.iif.CalculateYear(s.as(t, testkit.Preparer(commissioner)), &iifv1.CalculateYearRequest{
+		RequestId: s.next(), CommissionerCode: commissioner, FinancialYear: year,
+	})
+	require.NoError(t, err)
 }
 
 func TestNominations_HaveTwoPlacesForAPCN(t *testing.T) {
@@ -140,5 +150,23 @@ func TestNominations_OfManyAtOnceTwoFindAPlace(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, "L0", n.GetCommissionerCode(), "a CCG led before July 2022")
+	})
+}
+
+func TestNominations_StayWithTheCommissionerOfTheNewestYear(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		n := s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		// Another body was the payer of the year before, and the heir has taken over what it owed.
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = "QOLD" })
+		s.register.heirs["QOLD"] = courseHeir
+		s.calculateYear(t, courseHeir, "2024-25")
+		list, err := s.iif.ListNominations(s.as(t, testkit.Auditor(courseHeir)), new(iifv1.ListNominationsRequest))
+		require.NoError(t, err)
+		require.Empty(t, list.GetNominations())
+		_, err = s.declare(t, coursePCN)
+		require.NoError(t, err)
+		_, err = s.endNomination(t, testkit.Preparer(courseBody), n)
+		require.NoError(t, err)
 	})
 }

@@ -82,6 +82,7 @@ type calculation struct {
 	asked        int64 // microseconds: before the picture was fetched
 	bases        []basis
 	held         map[string]store.AchievementRow // by PCN
+	leads        map[string]store.Lead           // by PCN, as they were before
 	results      map[string]store.ResultRow      // by identifier
 }
 
@@ -157,7 +158,7 @@ func (s *Service) calculateAll(ctx context.Context, tx *change.Tx, c *calculatio
 		yearWords(c.year), out.GetPcns(), out.GetOpened(), out.GetReworked(), out.GetUnchanged(), out.GetApproved()))
 }
 
-// load reads where the years stand, under the locks of the commissioner and of those whose years it takes over.
+// load reads where the years stand, under the locks of the commissioner and of those whose years and nominations it takes over.
 func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error {
 	pcns := make([]string, len(c.bases))
 	for i := range c.bases {
@@ -170,6 +171,12 @@ func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error
 	locks := []string{c.commissioner}
 	for i := range rows {
 		locks = append(locks, rows[i].CommissionerCode)
+	}
+	if c.leads, err = store.Leads(ctx, tx, pcns); err != nil {
+		return err
+	}
+	for _, lead := range c.leads {
+		locks = append(locks, lead.CommissionerCode)
 	}
 	if err := lockCommissioners(ctx, tx, locks); err != nil {
 		return err
@@ -192,15 +199,20 @@ func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error
 	return nil
 }
 
-// handOver gives the commissioner what waits of PCNs that it has taken over: nominations, and corrections of the year.
+// handOver gives the commissioner what waits of PCNs that it has taken over: nominations where no later year is another's, and corrections
+// of the year.
 func (c *calculation) handOver(ctx context.Context, tx *change.Tx) error {
-	var over []string
+	var over, led []string
 	for _, b := range c.bases {
+		lead := c.leads[b.pcn]
+		if lead.Year <= c.year && b.payer != c.commissioner {
+			led = append(led, b.pcn)
+		}
 		if b.payer != c.commissioner {
 			over = append(over, b.pcn)
 		}
 	}
-	if err := store.LeadNominations(ctx, tx.Tx, over, c.commissioner); err != nil {
+	if err := store.LeadNominations(ctx, tx.Tx, led, c.commissioner); err != nil {
 		return err
 	}
 	return store.LeadCorrections(ctx, tx.Tx, c.year, over, c.commissioner)

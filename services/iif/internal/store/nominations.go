@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 )
 
@@ -66,6 +67,39 @@ func LeadNominations(ctx context.Context, tx *sqldb.Tx, pcns []string, commissio
 		f.Where("commissioner_code <> ?", commissioner)
 		if _, err := tx.Exec(ctx, `UPDATE nominations SET commissioner_code = `+to+`, version = version + 1`+f.String(), f.Args()...); err != nil {
 			return fmt.Errorf("hand nominations over to %s: %w", commissioner, err)
+		}
+		return nil
+	})
+}
+
+// Lead is the newest year of a PCN that was calculated, and whose it is.
+type Lead struct {
+	PCNCode          string
+	Year             period.FinancialYear
+	CommissionerCode string
+}
+
+// Leads returns those of some PCNs, by PCN. One of which no year was calculated has none.
+func Leads(ctx context.Context, q sqldb.Querier, pcns []string) (map[string]Lead, error) {
+	out := make(map[string]Lead, len(pcns))
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
+		var f sqldb.Filter
+		f.In("a.pcn_code", batch)
+		f.Where(`a.financial_year = (SELECT MAX(financial_year) FROM achievements WHERE pcn_code = a.pcn_code)`)
+		rows, err := sqldb.Collect(ctx, q, func(rows *sql.Rows) (l Lead, err error) {
+			var year string
+			if err := rows.Scan(&l.PCNCode, &year, &l.CommissionerCode); err != nil {
+				return l, err
+			}
+			var p parser
+			l.Year = p.year(year)
+			return l, p.err
+		}, `SELECT a.pcn_code, a.financial_year, a.commissioner_code FROM achievements a`+f.String(), f.Args()...)
+		if err != nil {
+			return fmt.Errorf("load who leads PCNs: %w", err)
+		}
+		for _, l := range rows {
+			out[l.PCNCode] = l
 		}
 		return nil
 	})
