@@ -178,15 +178,21 @@ func (s *Service) takeStep(
 	})
 }
 
-// network is the caller as someone of the PCN.
-func network(ctx context.Context, q sqldb.Querier, by auth.Principal, pcn string) (rules.Actor, error) {
+// network is the caller as someone of the PCN. A nomination counts that the commissioner of the year approved, or that of the PCN's newest
+// year, to which nominations go.
+func network(ctx context.Context, q sqldb.Querier, by auth.Principal, row *store.AchievementRow) (rules.Actor, error) {
 	out := rules.Actor{Person: by.Subject, Role: rules.RolePCNManager}
 	if !by.HasRole(optionsv1.Role_ROLE_PCN_MANAGER) {
 		out.Role = rules.RoleClinicalDirector
 	}
-	nominations, err := store.LiveNominations(ctx, q, pcn)
+	nominations, err := store.LiveNominations(ctx, q, row.PCNCode)
+	if err != nil {
+		return out, err
+	}
+	leads, err := store.Leads(ctx, q, []string{row.PCNCode})
 	out.Nominated = slices.ContainsFunc(nominations, func(n store.NominationRow) bool {
-		return n.Person == by.Subject && n.State == store.NominationApproved
+		approved := n.CommissionerCode == row.CommissionerCode || n.CommissionerCode == leads[row.PCNCode].CommissionerCode
+		return approved && n.Person == by.Subject && n.State == store.NominationApproved
 	})
 	return out, err
 }
@@ -203,7 +209,7 @@ func finance(by auth.Principal) rules.Actor {
 // DeclareAchievement is the PCN's declaration of the result it saw.
 func (s *Service) DeclareAchievement(ctx context.Context, req *iifv1.DeclareAchievementRequest) (*iifv1.Achievement, error) {
 	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
-		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		by, err := network(ctx, tx, tx.By, row)
 		return rules.Event{Step: rules.ProviderDeclares, By: by, ResultID: req.GetResultId()}, "", err
 	})
 }
@@ -211,7 +217,7 @@ func (s *Service) DeclareAchievement(ctx context.Context, req *iifv1.DeclareAchi
 // CommitReinvestment records the PCN's commitment to reinvest the money.
 func (s *Service) CommitReinvestment(ctx context.Context, req *iifv1.CommitReinvestmentRequest) (*iifv1.Achievement, error) {
 	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
-		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		by, err := network(ctx, tx, tx.By, row)
 		commitment := rules.Commitment{Person: by.Person, On: period.DateOf(s.db.Now()), Year: row.Year, Text: req.GetText()}
 		return rules.Event{Step: rules.Commits, By: by, Commitment: commitment}, req.GetText(), err
 	})
@@ -220,7 +226,7 @@ func (s *Service) CommitReinvestment(ctx context.Context, req *iifv1.CommitReinv
 // AppealAchievement contests the result.
 func (s *Service) AppealAchievement(ctx context.Context, req *iifv1.AppealAchievementRequest) (*iifv1.Achievement, error) {
 	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
-		by, err := network(ctx, tx, tx.By, row.PCNCode)
+		by, err := network(ctx, tx, tx.By, row)
 		return rules.Event{Step: rules.Appeals, By: by, Reason: req.GetReason()}, req.GetReason(), err
 	})
 }

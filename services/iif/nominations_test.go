@@ -8,9 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/store"
 )
 
 func (s *courseSuite) nominateAs(t testing.TB, who auth.Principal, pcn, person string) (*iifv1.Nomination, error) {
@@ -168,5 +170,65 @@ func TestNominations_StayWithTheCommissionerOfTheNewestYear(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.endNomination(t, testkit.Preparer(courseBody), n)
 		require.NoError(t, err)
+	})
+}
+
+func TestNominations_GoWithAPCNThatMoves(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculateYear(t, courseBody, "2024-25")
+		n := s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseHeir })
+		s.calculateFor(t, courseHeir)
+		list, err := s.iif.ListNominations(s.as(t, testkit.Auditor(courseHeir)), new(iifv1.ListNominationsRequest))
+		require.NoError(t, err)
+		require.Len(t, list.GetNominations(), 1)
+		_, err = s.declare(t, coursePCN)
+		require.NoError(t, err)
+		_, err = s.endNomination(t, testkit.Preparer(courseBody), list.GetNominations()[0])
+		require.Equal(t, "NOMINATION_NOT_FOUND", courseReason(err), "the PCN is another's")
+		_, err = s.endNomination(t, testkit.Preparer(courseHeir), n)
+		require.Equal(t, "VERSION_CHANGED", courseReason(err))
+		_, err = s.endNomination(t, testkit.Preparer(courseHeir), list.GetNominations()[0])
+		require.NoError(t, err)
+	})
+}
+
+func TestNominations_CountByTheCommissionerThatApproved(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		held := func(commissioner string) {
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+				return store.LeadNominations(t.Context(), tx, []string{coursePCN}, commissioner)
+			}))
+		}
+		held("QZZ")
+		_, err := s.declare(t, coursePCN)
+		require.Equal(t, "NOT_NOMINATED", courseReason(err), "approved by a body that leads the PCN in no year")
+		held(courseBody)
+		_, err = s.declare(t, coursePCN)
+		require.NoError(t, err)
+	})
+}
+
+func TestNominations_ServeAnEarlierYearOfAPCNThatMoved(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.clock.Set(time.Date(2027, time.May, 1, 9, 0, 0, 0, time.UTC))
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseHeir })
+		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			year, err := store.Achievement(t.Context(), tx, coursePCN, 2025)
+			if err != nil {
+				return err
+			}
+			year.Year, year.CommissionerCode = 2026, courseHeir
+			if err := store.LeadNominations(t.Context(), tx, []string{coursePCN}, courseHeir); err != nil {
+				return err
+			}
+			return store.InsertAchievements(t.Context(), tx, []store.AchievementRow{year})
+		}))
+		_, err := s.declare(t, coursePCN)
+		require.NoError(t, err, "nobody else can be asked to approve who declares")
 	})
 }

@@ -199,13 +199,13 @@ func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error
 	return nil
 }
 
-// handOver gives the commissioner what waits of PCNs that it has taken over: nominations where no later year is another's, and corrections
-// of the year.
+// handOver gives the commissioner what waits of PCNs: nominations where it opens or has taken over the newest year, and corrections of a
+// year that it has taken over.
 func (c *calculation) handOver(ctx context.Context, tx *change.Tx) error {
 	var over, led []string
 	for _, b := range c.bases {
 		lead := c.leads[b.pcn]
-		if lead.Year <= c.year && b.payer != c.commissioner {
+		if lead.Year < c.year || (lead.Year == c.year && b.payer != c.commissioner) {
 			led = append(led, b.pcn)
 		}
 		if b.payer != c.commissioner {
