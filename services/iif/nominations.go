@@ -49,6 +49,13 @@ func (s *Service) Nominate(ctx context.Context, req *iifv1.NominateRequest) (*ii
 		if err := tx.Lock(ctx, commissionerLock(commissioner)); err != nil {
 			return nil, err
 		}
+		leads, err := store.Leads(ctx, tx, []string{req.GetPcnCode()})
+		if err != nil {
+			return nil, err
+		}
+		if lead, found := leads[req.GetPcnCode()]; found && lead.CommissionerCode != commissioner {
+			return nil, staleOr(nil) // another body leads the PCN since
+		}
 		live, err := store.LiveNominations(ctx, tx, req.GetPcnCode())
 		if err != nil {
 			return nil, err
@@ -144,11 +151,15 @@ func (s *Service) changeNomination(
 		if err != nil {
 			return nil, err
 		}
-		if err := tx.Lock(ctx, commissionerLock(row.CommissionerCode)); err != nil {
+		led := row.CommissionerCode
+		if err := tx.Lock(ctx, commissionerLock(led)); err != nil {
 			return nil, err
 		}
 		if row, err = store.Nomination(ctx, tx, row.ID); err != nil {
 			return nil, err
+		}
+		if row.CommissionerCode != led {
+			return nil, staleOr(nil) // another body leads the PCN since
 		}
 		if err := checkTag(req.GetEtag(), row.Version); err != nil {
 			return nil, err

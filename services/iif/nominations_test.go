@@ -1,6 +1,7 @@
 package iif_test
 
 import (
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -230,5 +231,62 @@ func TestNominations_ServeAnEarlierYearOfAPCNThatMoved(t *testing.T) {
 		}))
 		_, err := s.declare(t, coursePCN)
 		require.NoError(t, err, "nobody else can be asked to approve who declares")
+	})
+}
+
+// TestNominations_AreHeldAgainstWhoeverLeadsThePCN has a PCN go to another commissioner while a change waits that the former one's people
+// make, with the tag that the nomination has once it has gone over.
+func TestNominations_AreHeldAgainstWhoeverLeadsThePCN(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		n, err := s.nominateAs(t, testkit.PCNManager(coursePCN), coursePCN, "one@example.test")
+		require.NoError(t, err)
+		lead := func(tx *sqldb.Tx, commissioner string) error {
+			if err := store.LeadNominations(t.Context(), tx, []string{coursePCN}, commissioner); err != nil {
+				return err
+			}
+			_, err := tx.Exec(t.Context(), `UPDATE achievements SET commissioner_code = $1 WHERE pcn_code = $2`, commissioner, coursePCN)
+			return err
+		}
+		for name, change := range map[string]func(of *iifv1.Nomination) error{
+			"end": func(of *iifv1.Nomination) error {
+				_, err := s.endNomination(t, testkit.Preparer(courseBody), of)
+				return err
+			},
+			"decide": func(of *iifv1.Nomination) error {
+				_, err := s.decideNomination(t, testkit.Approver(courseBody), of, true, "")
+				return err
+			},
+			"nominate": func(*iifv1.Nomination) error {
+				_, err := s.nominateAs(t, testkit.PCNManager(coursePCN), coursePCN, "two@example.test")
+				return err
+			},
+		} {
+			done := make(chan error, 1)
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+				if err := tx.Lock(t.Context(), "commissioner/"+courseBody); err != nil {
+					return err
+				}
+				held, err := store.Nomination(t.Context(), tx, n.GetNominationId())
+				if err != nil {
+					return err
+				}
+				of := &iifv1.Nomination{NominationId: held.ID, CommissionerCode: courseBody, Etag: strconv.FormatInt(held.Version+1, 10)}
+				go func() { done <- change(of) }()
+				if s.db.Dialect() == sqldb.Postgres {
+					require.Eventually(t, func() bool {
+						return s.rows(t, `pg_locks WHERE locktype = 'advisory' AND NOT granted AND ((CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT))
+							= hashtextextended(current_schema() || '/commissioner/' || $1, 0)`, courseBody) > 0
+					}, 10*time.Second, 10*time.Millisecond)
+				}
+				return lead(tx, courseHeir)
+			}))
+			refused := courseReason(<-done)
+			if s.db.Dialect() == sqldb.Postgres {
+				require.Equal(t, "VERSION_CHANGED", refused, name)
+			}
+			require.Zero(t, s.rows(t, `nominations WHERE commissioner_code = $1 OR state <> 1`, courseBody), "%s: %s", name, refused)
+			require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error { return lead(tx, courseBody) }))
+		}
 	})
 }
