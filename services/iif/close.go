@@ -382,7 +382,7 @@ func (s *Service) fixMonth(ctx context.Context, tx *change.Tx, c *closing) (stor
 		lines, err := store.ScheduleLines(ctx, tx, latest.ID, false)
 		return latest, lines, err
 	}
-	return s.write(ctx, tx, c, decided)
+	return s.writeSchedule(ctx, tx, c, decided)
 }
 
 // decision is what a close comes to.

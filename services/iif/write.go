@@ -143,8 +143,8 @@ func scheduleID(commissioner string, month period.Month, sequence int) string {
 	return fmt.Sprintf("%s-%s-%s-%d", Name, commissioner, month, sequence)
 }
 
-// write stores a schedule with its lines, its events and its audit entry, and notes it with the years and the corrections.
-func (s *Service) write(ctx context.Context, tx *change.Tx, c *closing, d *decision) (store.ScheduleRow, []store.ScheduleLine, error) {
+// writeSchedule stores a schedule with its lines, its events and its audit entry, and notes it with the years and the corrections.
+func (s *Service) writeSchedule(ctx context.Context, tx *change.Tx, c *closing, d *decision) (store.ScheduleRow, []store.ScheduleLine, error) {
 	row := store.ScheduleRow{
 		ID:               scheduleID(c.commissioner, c.month, d.sequence),
 		CommissionerCode: c.commissioner, CommissionerName: c.now.name, Month: c.month, Sequence: d.sequence,

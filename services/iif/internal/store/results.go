@@ -141,7 +141,7 @@ func scanPaid(rows *sql.Rows) (r PaidRow, err error) {
 	}
 	line, err := sqldb.Unmarshal(body, new(typev1.PaymentLine))
 	r.Amount = money.Pence(line.GetAmountPence())
-	if line.GetPayee().GetCode() == "" && line.GetAdjustmentCause() == typev1.AdjustmentCause_ADJUSTMENT_CAUSE_PAYEE {
+	if TakesBack(line) {
 		r.LineID = ""
 	}
 	return r, err
