@@ -461,19 +461,21 @@ func (s *Service) items(ctx context.Context, q sqldb.Querier, d *decision) ([]ru
 	}
 	for i := range d.corrections {
 		row := &d.corrections[i]
-		left := row.Amount
+		var sum money.Pence
 		for _, line := range row.Lines {
 			steps, err := working.FromProto(line.GetWorking())
 			if err != nil {
 				return nil, fault.Bug("correction %s: %v", row.ID, err)
 			}
 			amount := money.Pence(line.GetAmountPence())
-			left -= amount
+			if sum, err = sum.Add(amount); err != nil {
+				return nil, err
+			}
 			out = append(out, rules.DueItem{
 				PCNCode: row.PCNCode, Year: row.Year, Code: line.GetIndicatorCode(), CorrectionID: row.ID, Amount: amount, Working: steps,
 			})
 		}
-		if left != 0 {
+		if sum != row.Amount {
 			return nil, fault.Bug("correction %s does not come to the sum of its lines", row.ID)
 		}
 	}

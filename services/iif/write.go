@@ -184,18 +184,23 @@ func (s *Service) writeSchedule(ctx context.Context, tx *change.Tx, c *closing, 
 // takeUp notes the schedule with its years and corrections. What they come to is what the schedule does, and what all schedules hold of a
 // year is what was approved of it.
 func takeUp(ctx context.Context, tx *sqldb.Tx, row store.ScheduleRow, d *decision) error {
-	due := row.PayTotal
+	var due money.Pence
+	var err error
 	years := make(map[period.FinancialYear][]string)
 	for i := range d.years {
-		due -= d.years[i].Result.Due
+		if due, err = due.Add(d.years[i].Result.Due); err != nil {
+			return err
+		}
 		years[d.years[i].Year] = append(years[d.years[i].Year], d.years[i].PCNCode)
 	}
 	ids := make([]string, len(d.corrections))
 	for i := range d.corrections {
-		due -= d.corrections[i].Amount
+		if due, err = due.Add(d.corrections[i].Amount); err != nil {
+			return err
+		}
 		ids[i] = d.corrections[i].ID
 	}
-	if due != 0 {
+	if due != row.PayTotal {
 		return fault.Bug("%s does not come to what its years and corrections come to", row.ID)
 	}
 	marked, err := store.MarkCorrections(ctx, tx, row.ID, ids)

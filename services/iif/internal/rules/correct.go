@@ -38,25 +38,28 @@ func Correct(now *Year, paid []Paid) ([]Difference, error) {
 		return nil, refused.With(metaMissing, "amounts of the year").With(metaRemedy, "enter the missing figures and counts")
 	}
 	before := make(map[string]Paid, len(paid))
-	var sum money.Pence
+	var total money.Pence
+	var err error
 	for _, p := range paid {
 		if _, twice := before[p.Code]; twice {
 			return nil, fault.New(fault.Invalid, ReasonPaidTwice, "%s stands twice among what was paid", money.Clip(p.Code))
 		}
 		before[p.Code] = p
-		sum += p.Amount
+		if total, err = total.Add(p.Amount); err != nil {
+			return nil, err
+		}
 	}
 	var out []Difference
-	total := sum
 	correct := func(p Paid, after money.Pence, from *working.Working) error {
 		if after == p.Amount {
 			return nil
 		}
 		d, err := difference(p, after, from)
-		if err == nil {
-			out = append(out, *d)
-			total += d.Amount
+		if err != nil {
+			return err
 		}
+		out = append(out, *d)
+		total, err = total.Add(d.Amount)
 		return err
 	}
 	for i := range now.Results {

@@ -62,12 +62,15 @@ func DueOf(y *Year, year period.FinancialYear) ([]DueItem, error) {
 	}
 	var out []DueItem
 	var sum money.Pence
+	var err error
 	for i := range y.Results {
 		r := &y.Results[i]
 		if r.Due.Amount == 0 {
 			continue
 		}
-		sum += r.Due.Amount
+		if sum, err = sum.Add(r.Due.Amount); err != nil {
+			return nil, err
+		}
 		out = append(out, DueItem{PCNCode: y.PCN, Year: year, Code: r.Code, Amount: r.Due.Amount, Working: r.Due.Working})
 	}
 	if sum != y.Due {

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -129,4 +130,14 @@ func TestDue_ComesToWhatGoesIn(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, lines, again)
 	})
+}
+
+func TestSums_AreRefusedBeyondWhatPenceHold(t *testing.T) {
+	t.Parallel()
+	most := rules.Payment{Amount: math.MaxInt64}
+	year := &rules.Year{PCN: "U1", Due: -2, Results: []rules.Result{{Code: "HI-03", Due: most}, {Code: "CAN-02", Due: most}}}
+	_, err := rules.DueOf(year, 2023)
+	requireReason(t, err, money.ReasonOverflow)
+	_, err = rules.Correct(year, []rules.Paid{{Code: "HI-03", Amount: math.MaxInt64}, {Code: "CAN-02", Amount: math.MaxInt64}})
+	requireReason(t, err, money.ReasonOverflow)
 }

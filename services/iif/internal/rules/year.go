@@ -152,9 +152,12 @@ func (y *Year) total() {
 // holds asserts that the year is the sum of its indicators and earns no more than there is.
 func (y *Year) holds() error {
 	var sum money.Pence
+	var err error
 	for i := range y.Results {
 		if r := &y.Results[i]; r.Due.Known() {
-			sum += r.Due.Amount
+			if sum, err = sum.Add(r.Due.Amount); err != nil {
+				return err
+			}
 		}
 	}
 	if sum != y.Due || y.Due < 0 || (y.Working != nil && y.Working.Result().Cmp(y.Due.GBP()) != 0) {
