@@ -123,16 +123,15 @@ func (s *Service) gather(ctx context.Context, commissioner string, month period.
 	if err != nil {
 		return nil, err
 	}
-	own := slices.ContainsFunc(debts, func(of store.Debt) bool { return of.CommissionerCode == commissioner })
-	if !c.now.pays() && !own && !closed {
-		return nil, fault.New(fault.Refused, reasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", commissioner, month).
-			With("commissioner", commissioner).With("month", month)
-	}
 	if err := s.lastDays(ctx, c, debts); err != nil {
 		return nil, err
 	}
 	if err := s.others(ctx, c, debts); err != nil {
 		return nil, err
+	}
+	if !c.now.pays() && !slices.ContainsFunc(debts, c.owes) && !closed {
+		return nil, fault.New(fault.Refused, reasonCommissionerNotInForce, "%s owes nothing in %s: close the month for the body that does", commissioner, month).
+			With("commissioner", commissioner).With("month", month)
 	}
 	return c, s.elsewhere(ctx, c, debts)
 }

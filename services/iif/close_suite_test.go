@@ -42,7 +42,7 @@ type closeRegister struct {
 	// icbFrom is the day from which the system of a PCN pays in place of its CCG; empty means never. The system owes what the CCG owed
 	// before.
 	icbFrom string
-	// moved is the payer of a PCN from movedFrom on, which has taken over no debt.
+	// moved is the payer of a PCN, and its system, from movedFrom on, which has taken over no debt.
 	movedFrom string
 	moved     map[string]string
 	// since are the payees of PCNs from movedFrom on.
@@ -74,7 +74,7 @@ func (r *closeRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapsh
 			network.PayerCode = network.GetSystemCode()
 		}
 		if payer := r.moved[p.GetPcnCode()]; payer != "" && day >= r.movedFrom {
-			network.PayerCode = payer
+			network.PayerCode, network.SystemCode = payer, payer
 		}
 		if payee := r.since[p.GetPcnCode()]; payee != "" && day >= r.movedFrom {
 			network.Payee = &typev1.Payee{Code: payee, Name: "Payee " + payee}

@@ -262,6 +262,22 @@ func TestCloseMonth_PaysAPCNThatMovedSinceItsYear(t *testing.T) {
 	})
 }
 
+func TestCloseMonth_PaysWhatABodyTookOverOfAPCNThatMovedSince(t *testing.T) {
+	eachClose(t, func(t *testing.T, s *closeSuite) {
+		s.register.icbFrom = "2022-07-01"
+		s.register.set(unpaidPCN("U1", "15N", "QA"), closePCN("U2", "15N", "QA"), closePCN("U3", "15N", "QB"))
+		s.approve(t, approved{pcn: "U1", commissioner: "15N", year: 2021, month: "2022-06", due: amounts{"HI-03": 100}})
+		require.Len(t, s.close(t, "15N", "2022-06").GetLines(), 1, "held")
+		s.approve(t, approved{pcn: "U2", commissioner: "15N", year: 2021, month: "2022-07", due: amounts{"HI-03": 10}})
+		s.register.movedFrom, s.register.moved = "2022-09-01", map[string]string{"U1": "QB", "U2": "QB"}
+		s.register.set(closePCN("U1", "15N", "QA"), closePCN("U2", "15N", "QA"), closePCN("U3", "15N", "QB"))
+		require.Empty(t, s.close(t, "QB", "2022-09").GetLines())
+		closed := s.close(t, "QA", "2022-09")
+		require.ElementsMatch(t, []string{"U1 HI-03 2022-03 -100", "U1 HI-03 2022-03 100", "U2 HI-03 2022-03 10"}, lineTexts(closed))
+		require.Equal(t, "PU1", lineOf(t, closed, "U1 HI-03 2022-03 100").GetPayee().GetCode())
+	})
+}
+
 func TestCloseMonth_PaysTheOnlyPCNOfABodyAfterItMoved(t *testing.T) {
 	eachClose(t, func(t *testing.T, s *closeSuite) {
 		s.register.set(closePCN("U1", "QA", "QA"), closePCN("U3", "QB", "QB"))
