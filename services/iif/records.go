@@ -91,6 +91,12 @@ func (s *Service) enteredCells(ctx context.Context, q sqldb.Querier, req *iifv1.
 		out.Violations = e.bad
 		return nil, out
 	}
+	if indicator.Kind == rules.Percentage {
+		if c := e.cells.Counts(); c.Numerator.State == rules.Stated && c.Denominator.State == rules.Stated && c.Numerator.N > c.Denominator.N {
+			return nil, fault.New(fault.Invalid, rules.ReasonCountsDisagree, "%d patients met the target of %s, of %d in its denominator", c.Numerator.N, indicator.Code, c.Denominator.N).
+				With("numerator", c.Numerator.N).With("denominator", c.Denominator.N).At("counts.numerator", "not above the denominator")
+		}
+	}
 	// What no sum over practices could take in is refused while who enters it is there to mend it.
 	org := req.GetOrganisationCode()
 	_, _, err = rules.SumPractices(indicator, []rules.Member{{Practice: org, PCN: org}}, []rules.PracticeCounts{{Practice: org, Counts: e.cells.Counts()}}, working.Origin{})

@@ -270,3 +270,17 @@ func TestLastDay_IsThatOfTheOrganisations(t *testing.T) {
 		}
 	})
 }
+
+func TestRecordCounts_RefusesMorePatientsThanThereAre(t *testing.T) {
+	eachCounts(t, func(t *testing.T, s *countsSuite) {
+		record := func(numerator int64) error {
+			_, err := s.iif.RecordCounts(s.as(t, testkit.Preparer("15N")), &iifv1.RecordCountsRequest{
+				RequestId: s.next(), CommissionerCode: "15N", OrganisationCode: "A81001", FinancialYear: "2025-26", AchievedOn: "2025-12-31", Reason: "r",
+				Counts: &iifv1.IndicatorCounts{IndicatorCode: "HI-03", Numerator: counted(numerator), Denominator: counted(40)},
+			})
+			return err
+		}
+		require.NoError(t, record(40))
+		require.ErrorContains(t, record(41), "41 patients met the target of HI-03, of 40 in its denominator")
+	})
+}

@@ -335,7 +335,7 @@ func tellStanding(w io.Writer, s *iifv1.Standing) error {
 type iifNominateCommand struct {
 	client `embed:""`
 	PCN    string `arg:"" name:"pcn" help:"PCN, such as U89141."`
-	Person string `arg:"" help:"Token subject of the person."`
+	Person string `arg:"" default:"local.clinical.director" help:"Token subject of the person; without one the director as whom iif declare speaks."`
 }
 
 // Run nominates the person; the commissioner decides.
@@ -383,7 +383,7 @@ type iifDeclareCommand struct {
 	client     `embed:""`
 	PCN        string `arg:"" name:"pcn" help:"PCN, such as U89141."`
 	Year       string `arg:"" help:"Financial year, YYYY-YY."`
-	Commitment string `help:"What the money will be spent on: extra workforce or primary medical services. It is needed before approval."`
+	Commitment string `help:"What the money will be spent on: extra workforce or primary medical services. It is needed before approval, and may follow later."`
 }
 
 // Run declares the result that stands, as a person of the PCN whom the commissioner has approved.
@@ -393,9 +393,12 @@ func (c *iifDeclareCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a, err = suite.iif.DeclareAchievement(ctx, &iifv1.DeclareAchievementRequest{
-			RequestId: newRequestID(), PcnCode: c.PCN, FinancialYear: c.Year, ResultId: a.GetResult().GetResultId(),
-		})
+		// Who declared without a commitment comes back with one.
+		if a.GetState() == iifv1.AchievementState_AWAITING_SERVICE_PROVIDER_APPROVAL || c.Commitment == "" {
+			a, err = suite.iif.DeclareAchievement(ctx, &iifv1.DeclareAchievementRequest{
+				RequestId: newRequestID(), PcnCode: c.PCN, FinancialYear: c.Year, ResultId: a.GetResult().GetResultId(),
+			})
+		}
 		if err == nil && c.Commitment != "" {
 			a, err = suite.iif.CommitReinvestment(ctx, &iifv1.CommitReinvestmentRequest{
 				RequestId: newRequestID(), PcnCode: c.PCN, FinancialYear: c.Year, Text: c.Commitment,

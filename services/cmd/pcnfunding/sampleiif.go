@@ -363,6 +363,6 @@ func (s *achievementSample) printEnds(out io.Writer, w *tabwriter.Writer) error 
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nnothing of it is declared or approved; bin/pcnfunding iif show %s %s tells what is behind one year\n", samplePCN, s.of.Year)
+	_, err := fmt.Fprintf(out, "\nthe sample declares and approves nothing of it; bin/pcnfunding iif show %s %s tells what is behind one year\n", samplePCN, s.of.Year)
 	return err
 }

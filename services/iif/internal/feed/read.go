@@ -112,7 +112,7 @@ func (f *reader) when(row *Row) bool {
 	if text := f.text(day); text != f.dayText || text == "" {
 		moment, err := time.Parse(f.form.dates, text)
 		if err != nil {
-			return f.bad(day, rules.ReasonDateMalformed, "it is no day of the calendar in the form %s", f.form.dates)
+			return f.bad(day, rules.ReasonDateMalformed, "it is no day of the calendar as the layout writes one, such as %s", period.NewDate(2024, time.March, 31).Time().Format(f.form.dates))
 		}
 		f.day, f.dayText = period.DateOf(moment), strings.Clone(text)
 		f.year = f.day.Month().FinancialYear()
@@ -207,7 +207,7 @@ func (f *reader) count(row *Row) bool {
 func (f *reader) notes(row *Row) bool {
 	if f.has(defaulted) {
 		text := f.text(defaulted)
-		row.Defaulted = text != "" && !strings.EqualFold(text, "None")
+		row.Defaulted = !slices.ContainsFunc([]string{"", "None", "N", "No"}, func(none string) bool { return strings.EqualFold(text, none) })
 	}
 	if f.has(approval) {
 		row.Approval = keep(&f.approval, f.text(approval))
