@@ -33,10 +33,10 @@ type standingCounts struct {
 	byHand map[string][]string
 }
 
-// countsOf loads the counts that stand for a commissioner on a day, up to a position, latest for all: those of organisations, or of
-// everybody where they are nil. An answer to a question of yes or no stands from its day to the end of the year.
+// countsOf loads the counts that stand on a day among those of England and of some bodies, up to a position, latest for all: those of
+// organisations, or of everybody where they are nil. An answer to a question of yes or no stands from its day to the end of the year.
 func (s *Service) countsOf(
-	ctx context.Context, q sqldb.Querier, commissioner string, year period.FinancialYear, on period.Date, organisations []string, position int64,
+	ctx context.Context, q sqldb.Querier, bodies []string, year period.FinancialYear, on period.Date, organisations []string, position int64,
 ) (*standingCounts, error) {
 	last, err := store.LastCount(ctx, q)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Service) countsOf(
 		return &standingCounts{}, nil
 	}
 	// Up to the position that is told, whatever has come since it was read.
-	standing, err := store.StandingCounts(ctx, q, on, store.CountFilter{Year: year, CommissionerCode: commissioner, Organisations: organisations, UpTo: last})
+	standing, err := store.StandingCounts(ctx, q, on, store.CountFilter{Year: year, Bodies: bodies, Organisations: organisations, UpTo: last})
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func (s *Service) countsOf(
 // lastDay returns the last day of which organisations have counts in a year, of everybody where they are nil; zero where there are none.
 // Answers do not tell it: they are given ahead, for 31 March.
 func (s *Service) lastDay(
-	ctx context.Context, q sqldb.Querier, commissioner string, year period.FinancialYear, organisations []string,
+	ctx context.Context, q sqldb.Querier, bodies []string, year period.FinancialYear, organisations []string,
 ) (period.Date, error) {
-	return store.LastCountDay(ctx, q, store.CountFilter{Year: year, CommissionerCode: commissioner, Organisations: organisations})
+	return store.LastCountDay(ctx, q, store.CountFilter{Year: year, Bodies: bodies, Organisations: organisations})
 }
 
 // ListCounts returns versions of the counts of a practice or a PCN in a year, by indicator and day, newest first.

@@ -15,7 +15,7 @@ func (s *Service) CountsOf(
 	ctx context.Context, commissioner string, year period.FinancialYear, on period.Date, organisations []string, upTo int64,
 ) (of map[string][]rules.IndicatorCounts, position int64, byHand []string, err error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		standing, err := s.countsOf(ctx, q, commissioner, year, on, organisations, upTo)
+		standing, err := s.countsOf(ctx, q, []string{commissioner}, year, on, organisations, upTo)
 		if err == nil {
 			of, position = standing.of, standing.position
 			for _, code := range slices.Sorted(maps.Keys(standing.byHand)) {
@@ -30,7 +30,7 @@ func (s *Service) CountsOf(
 // LastDay shows tests the last day of which there are counts.
 func (s *Service) LastDay(ctx context.Context, commissioner string, year period.FinancialYear, organisations []string) (day period.Date, err error) {
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		day, err = s.lastDay(ctx, q, commissioner, year, organisations)
+		day, err = s.lastDay(ctx, q, []string{commissioner}, year, organisations)
 		return err
 	})
 	return day, err

@@ -258,7 +258,7 @@ func (s *Service) ApprovePayment(ctx context.Context, req *iifv1.ApprovePaymentR
 		if err != nil {
 			return event, "", err
 		}
-		run, err := rules.RunFor(scheme, rules.Query{Year: row.Year, Commissioner: row.CommissionerCode}, event.On)
+		run, err := rules.RunFor(scheme, rules.Query{Year: row.Year, Commissioner: row.CommissionerCode, Predecessor: row.PayerCode}, event.On)
 		if err != nil {
 			return event, "", err
 		}

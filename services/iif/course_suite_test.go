@@ -261,6 +261,15 @@ func (s *courseSuite) value(t testing.TB, commissioner string, v *iifv1.SchemeVa
 	return s.figure(t, commissioner, &iifv1.AddFigureRequest{Body: &iifv1.AddFigureRequest_Value{Value: v}})
 }
 
+// setting sets how a body rounds.
+func (s *courseSuite) setting(t testing.TB, body, mode string) {
+	t.Helper()
+	_, err := s.iif.SetSetting(s.as(t, author("*")), &iifv1.SetSettingRequest{
+		RequestId: s.next(), CommissionerCode: body, VersionId: "IIF-2025-04", Name: "ROUNDING", Value: mode, Reason: "as our letter has it",
+	})
+	require.NoError(t, err)
+}
+
 // put puts counts there as an import would.
 func (s *courseSuite) put(t testing.TB, organisation, code string, numerator, denominator int64) {
 	t.Helper()
@@ -286,8 +295,14 @@ func (s *courseSuite) putCells(t testing.TB, organisation, code string, cells st
 // count enters counts by hand.
 func (s *courseSuite) count(t testing.TB, organisation, code string, numerator, denominator int64) {
 	t.Helper()
-	_, err := s.iif.RecordCounts(s.as(t, counter(courseBody)), &iifv1.RecordCountsRequest{
-		RequestId: s.next(), CommissionerCode: courseBody, OrganisationCode: organisation, FinancialYear: courseYear, AchievedOn: courseDay.String(),
+	s.countFor(t, courseBody, organisation, code, numerator, denominator)
+}
+
+// countFor enters counts by hand for a body.
+func (s *courseSuite) countFor(t testing.TB, body, organisation, code string, numerator, denominator int64) {
+	t.Helper()
+	_, err := s.iif.RecordCounts(s.as(t, counter(body)), &iifv1.RecordCountsRequest{
+		RequestId: s.next(), CommissionerCode: body, OrganisationCode: organisation, FinancialYear: courseYear, AchievedOn: courseDay.String(),
 		Counts: &iifv1.IndicatorCounts{
 			IndicatorCode: code, Numerator: &iifv1.Count{Value: &numerator}, Denominator: &iifv1.Count{Value: &denominator},
 		}, Reason: "counted again",

@@ -642,3 +642,53 @@ func TestCalculateYear_StartsAgainWhereAnotherSawALaterPicture(t *testing.T) {
 	require.Equal(t, 4, s.register.asked)
 	require.Equal(t, []string{"A00001"}, s.get(t, coursePCN).GetResult().GetPracticeCodes())
 }
+
+func TestCalculateYear_WhatThePredecessorEnteredCountsForItsSuccessor(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.count(t, "A00001", "HI-03", 74, 100)
+		s.value(t, courseBody, &iifv1.SchemeValue{IndicatorCode: "CAN-04", Field: iifv1.ValueField_NATIONAL_PREVALENCE_PERCENT, Value: "0.25"})
+		s.setting(t, courseBody, "DOWN")
+		before := s.bring(t, financial)
+		require.Equal(t, courseBody, before.GetResult().GetPayerCode())
+		require.Equal(t, "DOWN", before.GetResult().GetRounding())
+		s.register.heirs[courseBody] = courseHeir
+		out := s.calculateFor(t, courseHeir)
+		require.EqualValues(t, 2, out.GetUnchanged())
+		after := s.get(t, coursePCN)
+		require.Equal(t, courseHeir, after.GetCommissionerCode())
+		require.Equal(t, financial, after.GetState())
+		require.Equal(t, before.GetResult().GetResultId(), after.GetResult().GetResultId())
+
+		// Of what the two enter the later stands, also where the predecessor enters it.
+		s.countFor(t, courseHeir, "A00001", "HI-03", 60, 100)
+		require.Equal(t, "140", s.indicatorOf(t, "HI-03").GetNumerator())
+		s.value(t, courseHeir, &iifv1.SchemeValue{IndicatorCode: "CAN-04", Field: iifv1.ValueField_NATIONAL_PREVALENCE_PERCENT, Value: "0.4"})
+		s.setting(t, courseHeir, "HALF_EVEN")
+		after = s.get(t, coursePCN)
+		require.Equal(t, provider, after.GetState())
+		require.Equal(t, "HALF_EVEN", after.GetResult().GetRounding())
+		require.Equal(t, "0.5", s.indicatorOf(t, "CAN-04").GetPrevalenceAdjustment())
+		s.count(t, "A00001", "HI-03", 71, 100)
+		require.Equal(t, "151", s.indicatorOf(t, "HI-03").GetNumerator())
+	})
+}
+
+func TestCalculateYear_ASuccessionAloneCorrectsNothing(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.count(t, "A00001", "HI-03", 74, 100)
+		s.bring(t, approvedYear)
+		s.clock.Set(s.clock.Now().AddDate(0, 1, 20))
+		s.closeMonth(t, "2026-07")
+		s.register.heirs[courseBody] = courseHeir
+		s.calculateFor(t, courseHeir)
+		require.Zero(t, s.get(t, coursePCN).GetCorrectionPence())
+		_, err := s.iif.ProposeCorrection(s.as(t, testkit.Preparer(courseHeir)), &iifv1.ProposeCorrectionRequest{
+			RequestId: s.next(), CommissionerCode: courseHeir, PcnCode: coursePCN, FinancialYear: courseYear, Reason: "taken over",
+		})
+		require.Equal(t, "NOTHING_TO_CORRECT", courseReason(err))
+	})
+}

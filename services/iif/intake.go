@@ -192,14 +192,14 @@ func (t *intake) merge(rows []store.CountRow, key store.CountKey, cells store.Ce
 	if t.commissioner != rules.England {
 		return rows
 	}
-	differing := after.Differing(before.Cells)
-	for _, code := range slices.Sorted(maps.Keys(held)) {
-		own := held[code]
-		if code == rules.England || own.Position < before.Position {
+	// In their order, and none left out after another: of a body's and its predecessor's the later stands.
+	differing, added := after.Differing(before.Cells), false
+	for _, own := range slices.SortedFunc(maps.Values(held), func(a, b store.CountRow) int { return cmp.Compare(a.Position, b.Position) }) {
+		if own.CommissionerCode == rules.England || own.Position < before.Position {
 			continue
 		}
-		if both := own.Cells.With(differing); !slices.Equal(both, after) {
-			rows = append(rows, t.version(key, code, both, own.Maker))
+		if both := own.Cells.With(differing); added || !slices.Equal(both, after) {
+			rows, added = append(rows, t.version(key, own.CommissionerCode, both, own.Maker)), true
 		}
 	}
 	return rows

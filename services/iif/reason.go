@@ -29,6 +29,7 @@ const (
 	// Years of PCNs.
 	reasonYearNotCalculated      = "YEAR_NOT_CALCULATED"
 	reasonResultNotFound         = "RESULT_NOT_FOUND"
+	reasonResultOutdated         = "RESULT_OUTDATED"
 	reasonNominationNotFound     = "NOMINATION_NOT_FOUND"
 	reasonNominationStateDiffers = "NOMINATION_STATE_DIFFERS"
 	reasonNominationsFull        = "NOMINATIONS_FULL"

@@ -251,7 +251,7 @@ func (s *Service) reach(tx *change.Tx, c *calculation, w *worked, out *iifv1.Cal
 	if !found {
 		row = store.AchievementRow{PCNCode: w.pcn, Year: w.year, Course: rules.Course{Year: w.year, State: rules.Open}}
 	}
-	row.CommissionerCode, row.PCNName, row.LocationCode = c.commissioner, w.pcnName, w.location
+	row.CommissionerCode, row.PayerCode, row.PCNName, row.LocationCode = c.commissioner, w.payer, w.pcnName, w.location
 	event := rules.Event{Step: rules.Aggregated, By: rules.Actor{Role: rules.RoleSystem}}
 	words := ""
 	switch {
@@ -395,16 +395,9 @@ func (s *Service) concerned(ctx context.Context, q sqldb.Querier, c *changed, wi
 	if commissioner == rules.England {
 		commissioner = ""
 	}
-	rows, err := store.OpenAchievements(ctx, q, c.year, commissioner)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(c.pcns) > 0 {
-		pcns := setOf(c.pcns)
-		rows = slices.DeleteFunc(rows, func(row store.AchievementRow) bool { return !pcns[row.PCNCode] })
-	}
-	if !withResults {
-		return rows, nil, nil
+	rows, err := store.OpenAchievements(ctx, q, c.year, commissioner, c.pcns)
+	if err != nil || !withResults {
+		return rows, nil, err
 	}
 	results, err := resultsOf(ctx, q, rows)
 	if err != nil {
@@ -469,7 +462,7 @@ func basisOf(row store.ResultRow) (basis, error) {
 	of := row.Basis
 	r := textReader{}
 	out := basis{
-		pcn: row.PCNCode, pcnName: of.GetPcnName(), commissioner: row.CommissionerCode, year: row.Year, on: r.date(of.GetAchievedOn()),
+		pcn: row.PCNCode, pcnName: of.GetPcnName(), commissioner: row.CommissionerCode, payer: of.GetPayerCode(), year: row.Year, on: r.date(of.GetAchievedOn()),
 		members: of.GetPracticeCodes(), list: registered(r.exact(of.GetListSize()), of.GetSnapshotId()),
 		listOf:   rules.List{Kind: listKindOf(of.GetListKind()), On: r.date(of.GetListDate())},
 		snapshot: of.GetSnapshotId(), figures: of.GetFiguresPosition(), counts: of.GetCountsPosition(),
@@ -544,7 +537,7 @@ func (s *Service) GetResult(ctx context.Context, req *iifv1.GetResultRequest) (o
 func digestOf(w *worked) string {
 	d := digester{body: make([]byte, 0, 1<<14)}
 	y := w.result
-	d.text("1", w.pcn, w.year.String(), w.on.String(), y.VersionID, string(w.listOf.Kind), w.listOf.On.String())
+	d.text("1", w.pcn, w.payer, w.year.String(), w.on.String(), y.VersionID, string(w.listOf.Kind), w.listOf.On.String())
 	d.number(int64(w.terms.Version.Rounding.Mode), flag(w.terms.Version.Rounding.PointsFirst), int64(y.Due), int64(y.Measured))
 	d.exact(w.list.Value, y.Points, y.Available)
 	d.texts(w.members, w.incomplete, y.Missing, y.Ignored)

@@ -14,7 +14,7 @@ func resultToProto(w *worked, withWorkings bool) *iifv1.YearResult {
 	out := yearToProto(w.terms, w.result, withWorkings)
 	out.PcnCode, out.PcnName, out.CommissionerCode, out.AchievedOn = w.pcn, w.pcnName, w.commissioner, w.on.String()
 	out.ListSize, out.ListKind, out.ListDate = decimal(w.list.Value), listKinds[w.listOf.Kind], w.listOf.On.String()
-	out.SnapshotId, out.PracticeCodes, out.IncompletePractices = w.snapshot, w.members, w.incomplete
+	out.SnapshotId, out.PracticeCodes, out.IncompletePractices, out.PayerCode = w.snapshot, w.members, w.incomplete, w.payer
 	out.FiguresPosition, out.CountsPosition = w.figures, w.basis.counts
 	for i := range w.terms.Indicators {
 		code := w.terms.Indicators[i].Code

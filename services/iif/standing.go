@@ -253,12 +253,13 @@ func (s *Service) lastCounts(ctx context.Context, v *view) (on period.Date, err 
 	if len(v.bases) == 0 {
 		return on, noCounts(v.year)
 	}
-	var organisations []string
+	var organisations, bodies []string
 	for i := range v.bases {
 		organisations = append(append(organisations, v.bases[i].pcn), v.bases[i].members...)
+		bodies = append(bodies, v.bases[i].commissioner, v.bases[i].payer)
 	}
 	err = s.db.Read(ctx, func(q sqldb.Querier) error {
-		on, err = s.lastDay(ctx, q, v.bases[0].commissioner, v.year, organisations)
+		on, err = s.lastDay(ctx, q, inOrder(bodies), v.year, organisations)
 		return err
 	})
 	if err == nil && on.IsZero() {

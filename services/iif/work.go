@@ -32,7 +32,7 @@ const chunk = 16
 // basis is what a year of a PCN is worked out from. The same basis always gives the same year.
 type basis struct {
 	pcn, pcnName, location, commissioner string
-	// payer is the body that owed the PCN's payments on the day of the members; empty where the basis is of a result that was kept.
+	// payer is the body that owed the PCN's payments on the day of the members. What it entered counts beside what the commissioner did.
 	payer string
 	year  period.FinancialYear
 	// on is the day of the counts.
@@ -216,13 +216,13 @@ const (
 // loaded is loaded once for all that rest on the same; while one part is loaded, the cores work on those before it.
 func (s *Service) workOut(ctx context.Context, q sqldb.Querier, all []basis, kept extent) ([]worked, error) {
 	type shared struct {
-		commissioner    string
-		figures, counts int64
+		commissioner, payer string
+		figures, counts     int64
 	}
 	parts := make(map[shared][]int)
 	var order []shared
 	for i := range all {
-		key := shared{all[i].commissioner, all[i].figures, all[i].counts}
+		key := shared{all[i].commissioner, all[i].payer, all[i].figures, all[i].counts}
 		if parts[key] == nil {
 			order = append(order, key)
 		}
@@ -260,7 +260,7 @@ func (s *Service) workOut(ctx context.Context, q sqldb.Querier, all []basis, kep
 	return out, loading
 }
 
-// grounds is what the years of one call rest on that have the same commissioner and the same last figure and count.
+// grounds is what the years of one call rest on that have the same commissioner and payer and the same last figure and count.
 type grounds struct {
 	terms   *rules.Terms
 	refused *fault.Fault // why the terms say nothing
@@ -280,10 +280,11 @@ func (s *Service) grounds(ctx context.Context, q sqldb.Querier, all []basis, par
 		return nil, err
 	}
 	g := &grounds{figures: figures, counts: new(standingCounts), at: make(map[string]int)}
-	g.terms, err = rules.TermsFor(scheme, rules.Query{Year: first.year, Commissioner: first.commissioner})
+	query := rules.Query{Year: first.year, Commissioner: first.commissioner, Predecessor: first.payer}
+	g.terms, err = rules.TermsFor(scheme, query)
 	if refused, ok := fault.As(err); ok && refused.Reason == rules.ReasonVersionUnknown {
 		g.refused, err = refused, nil
-		g.terms = &rules.Terms{Query: rules.Query{Year: first.year, Commissioner: first.commissioner}}
+		g.terms = &rules.Terms{Query: query}
 	}
 	if err != nil {
 		return nil, err
@@ -301,7 +302,7 @@ func (s *Service) grounds(ctx context.Context, q sqldb.Querier, all []basis, par
 	for _, i := range part {
 		organisations = append(append(organisations, all[i].pcn), all[i].members...)
 	}
-	g.counts, err = s.countsOf(ctx, q, first.commissioner, first.year, first.on, inOrder(organisations), first.counts)
+	g.counts, err = s.countsOf(ctx, q, []string{first.commissioner, first.payer}, first.year, first.on, inOrder(organisations), first.counts)
 	return g, err
 }
 

@@ -43,15 +43,12 @@ func (f *Figure) origin() working.Origin {
 	return working.Origin{Kind: working.FromRate, Ref: f.ID, Source: f.Source, Confidence: f.Confidence}
 }
 
-// knownTo tells whether a row counts for a commissioner on a day; no day counts everything.
-func (f *Figure) knownTo(commissioner string, known period.Date) bool {
-	if f.CommissionerCode != England && f.CommissionerCode != commissioner {
-		return false
-	}
-	return known.IsZero() || !f.KnownFrom.After(known)
+// knownTo tells whether a row counts for who asks on a day; no day counts everything.
+func (f *Figure) knownTo(q Query) bool {
+	return q.holds(f.CommissionerCode) && (q.Known.IsZero() || !f.KnownFrom.After(q.Known))
 }
 
-// governing returns the row that holds, of rows of one figure; nil of none. It is a commissioner's own before England's, of those the
+// governing returns the row that holds, of rows of one figure; nil of none. It is a body's own before England's, of those the
 // one that became known last, and of one day the one recorded last, whatever the order in which they are loaded. So a figure that was
 // changed to one that nobody knows is refused. A candidate takes the place only of what was not known before it.
 func governing[R any](rows []*R, figure func(*R) *Figure) *R {

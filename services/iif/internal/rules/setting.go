@@ -77,20 +77,18 @@ func (r Rounding) Names() (mode, place string) {
 	return mode, place
 }
 
-// roundingFor applies the settings that hold to the policy of a version: of the commissioner before England's, and of those the
-// last recorded.
+// roundingFor applies the settings that hold to the policy of a version: of the commissioner and its predecessor before England's, and
+// of those the last recorded.
 func roundingFor(settings []Setting, q Query, version *Version) (Rounding, error) {
 	r := version.Rounding
 	for _, name := range []string{SettingRounding, SettingRoundingPlace} {
 		var best *Setting
 		for i := range settings {
 			s := &settings[i]
-			if s.Name != name || s.VersionID != version.VersionID || (s.CommissionerCode != q.Commissioner && s.CommissionerCode != England) ||
-				(!q.Known.IsZero() && s.KnownFrom.After(q.Known)) {
+			if s.Name != name || s.VersionID != version.VersionID || !q.holds(s.CommissionerCode) || (!q.Known.IsZero() && s.KnownFrom.After(q.Known)) {
 				continue
 			}
-			if best == nil || (best.CommissionerCode == England && s.CommissionerCode != England) ||
-				(best.CommissionerCode == s.CommissionerCode && cmp.Or(s.KnownFrom.Compare(best.KnownFrom), cmp.Compare(s.Position, best.Position), cmp.Compare(s.ID, best.ID)) > 0) {
+			if best == nil || s.follows(best) {
 				best = s
 			}
 		}
@@ -104,4 +102,12 @@ func roundingFor(settings []Setting, q Query, version *Version) (Rounding, error
 		r.SettingIDs = append(r.SettingIDs, best.ID)
 	}
 	return r, nil
+}
+
+// follows tells whether a setting stands before another of its name: a body's own before England's, and else the later one.
+func (s *Setting) follows(t *Setting) bool {
+	if own := s.CommissionerCode != England; own != (t.CommissionerCode != England) {
+		return own
+	}
+	return cmp.Or(s.KnownFrom.Compare(t.KnownFrom), cmp.Compare(s.Position, t.Position), cmp.Compare(s.ID, t.ID)) > 0
 }

@@ -54,10 +54,18 @@ type Scheme struct {
 type Query struct {
 	Year         period.FinancialYear
 	Commissioner string
+	// Predecessor is the body that owed the payments on the day, whose debts the commissioner has taken over: what it entered stays. Of
+	// what the two entered, the later stands. Empty, or the commissioner itself, where there is none.
+	Predecessor string
 	// Known is the day as of which rows count; zero for all that is known.
 	Known period.Date
 	// On is the day whose version governs; zero for 31 March, which decides for the whole year.
 	On period.Date
+}
+
+// holds tells whether what a body entered counts for who asks.
+func (q *Query) holds(body string) bool {
+	return body == England || body == q.Commissioner || (q.Predecessor != "" && body == q.Predecessor)
 }
 
 // Terms is what governs a year for a commissioner, as known on a day.
@@ -151,7 +159,7 @@ func unknownVersion(q Query, remedy string) *fault.Fault {
 func known[R any](rows []R, figure func(*R) *Figure, q Query, matches func(*R) bool) []*R {
 	var out []*R
 	for i := range rows {
-		if row := &rows[i]; matches(row) && figure(row).knownTo(q.Commissioner, q.Known) {
+		if row := &rows[i]; matches(row) && figure(row).knownTo(q) {
 			out = append(out, row)
 		}
 	}

@@ -144,3 +144,42 @@ func TestRounding_NamesTheSettingsThatGiveIt(t *testing.T) {
 		}
 	}
 }
+
+func TestTermsFor_WhatAPredecessorEnteredCountsForItsSuccessor(t *testing.T) {
+	t.Parallel()
+	s := *scheme(t)
+	key := rules.Key{Year: 2023, Field: rules.AverageField}
+	value := func(body string, day string, amount int64) rules.Value {
+		return rules.Value{
+			Figure: rules.Figure{ID: body + day, Source: "letter", Confidence: working.Official, KnownFrom: date(t, day), CommissionerCode: body},
+			Key:    key, Amount: big.NewRat(amount, 1),
+		}
+	}
+	s.Values = append(slices.Clone(s.Values), value("QA", "2024-05-02", 2), value("QB", "2024-05-01", 3), value(rules.England, "2024-06-01", 4), value("QC", "2024-05-04", 5))
+	version, err := rules.TermsFor(&s, rules.Query{Year: 2023, Commissioner: "QX"})
+	require.NoError(t, err)
+	set := func(body, day, mode string) rules.Setting {
+		return rules.Setting{
+			ID: body + day, CommissionerCode: body, VersionID: version.Version.VersionID, Name: rules.SettingRounding, Value: mode, KnownFrom: date(t, day),
+		}
+	}
+	s.Settings = []rules.Setting{set("QA", "2024-05-01", rules.RoundingDown), set("QB", "2024-05-02", rules.RoundingHalfEven), set(rules.England, "2024-06-01", rules.RoundingHalfUp)}
+	for _, c := range []struct {
+		commissioner, predecessor string
+		average                   int64
+		rounding                  string
+	}{
+		{"QA", "", 2, rules.RoundingDown},
+		{"QB", "QB", 3, rules.RoundingHalfEven},
+		{"QB", "QA", 2, rules.RoundingHalfEven}, // each by the later
+		{"QA", "QB", 2, rules.RoundingHalfEven},
+		{"QX", "QA", 2, rules.RoundingDown},
+		{"QX", "QY", 4, rules.RoundingHalfUp},
+	} {
+		at, err := rules.TermsFor(&s, rules.Query{Year: 2023, Commissioner: c.commissioner, Predecessor: c.predecessor})
+		require.NoError(t, err)
+		require.Equal(t, big.NewRat(c.average, 1), at.Average.Value.Amount, c)
+		mode, _ := at.Version.Rounding.Names()
+		require.Equal(t, c.rounding, mode, c)
+	}
+}

@@ -35,13 +35,15 @@ type AchievementRow struct {
 	PCNName          string
 	LocationCode     string
 	CommissionerCode string
-	Year             period.FinancialYear
-	Course           rules.Course
-	ResultID         string
-	PaymentRunID     string
-	PaymentMonth     period.Month // zero before approval
-	ScheduleID       string
-	Version          int64
+	// PayerCode is the body that owed the PCN's payments on the last day, as the result has it.
+	PayerCode    string
+	Year         period.FinancialYear
+	Course       rules.Course
+	ResultID     string
+	PaymentRunID string
+	PaymentMonth period.Month // zero before approval
+	ScheduleID   string
+	Version      int64
 }
 
 // CorrectionState is where a correction stands; its values equal those of the contract.
@@ -177,14 +179,14 @@ func readCourse(p *parser, body []byte, c *rules.Course) error {
 	return p.err
 }
 
-const achievementColumns = `pcn_code, financial_year, commissioner_code, pcn_name, location_code, state, course, result_id, payment_run_id, payment_month,
+const achievementColumns = `pcn_code, financial_year, commissioner_code, payer_code, pcn_name, location_code, state, course, result_id, payment_run_id, payment_month,
 	schedule_id, version`
 
 func scanAchievement(rows *sql.Rows) (r AchievementRow, err error) {
 	var year, month string
 	var state int64
 	var body []byte
-	if err := rows.Scan(&r.PCNCode, &year, &r.CommissionerCode, &r.PCNName, &r.LocationCode, &state, &body, &r.ResultID, &r.PaymentRunID, &month,
+	if err := rows.Scan(&r.PCNCode, &year, &r.CommissionerCode, &r.PayerCode, &r.PCNName, &r.LocationCode, &state, &body, &r.ResultID, &r.PaymentRunID, &month,
 		&r.ScheduleID, &r.Version); err != nil {
 		return r, err
 	}
@@ -197,12 +199,12 @@ func scanAchievement(rows *sql.Rows) (r AchievementRow, err error) {
 // InsertAchievements adds years of PCNs; their results are there.
 func InsertAchievements(ctx context.Context, tx *sqldb.Tx, achievements []AchievementRow) error {
 	_, err := tx.BulkInsert(ctx, "achievements", []string{
-		"pcn_code", "financial_year", "commissioner_code", "pcn_name", "location_code", "state", "course", "result_id", "payment_run_id", "payment_month",
+		"pcn_code", "financial_year", "commissioner_code", "payer_code", "pcn_name", "location_code", "state", "course", "result_id", "payment_run_id", "payment_month",
 		"schedule_id", "version",
 	}, rowsOf(achievements, func(r AchievementRow) ([]any, error) {
 		body, err := keepCourse(&r.Course)
 		return []any{
-			r.PCNCode, r.Year.String(), r.CommissionerCode, r.PCNName, r.LocationCode, StateNumber(r.Course.State), body, r.ResultID, r.PaymentRunID,
+			r.PCNCode, r.Year.String(), r.CommissionerCode, r.PayerCode, r.PCNName, r.LocationCode, StateNumber(r.Course.State), body, r.ResultID, r.PaymentRunID,
 			r.PaymentMonth.String(), r.ScheduleID, r.Version,
 		}, err
 	}))
@@ -218,9 +220,9 @@ func ChangeAchievement(ctx context.Context, tx *sqldb.Tx, r AchievementRow) (boo
 	if err != nil {
 		return false, err
 	}
-	return sqldb.One(tx.Exec(ctx, `UPDATE achievements SET commissioner_code = $1, pcn_name = $2, location_code = $3, state = $4, course = $5, result_id = $6,
-		payment_run_id = $7, payment_month = $8, version = version + 1 WHERE pcn_code = $9 AND financial_year = $10 AND version = $11`,
-		r.CommissionerCode, r.PCNName, r.LocationCode, StateNumber(r.Course.State), body, r.ResultID, r.PaymentRunID, r.PaymentMonth.String(),
+	return sqldb.One(tx.Exec(ctx, `UPDATE achievements SET commissioner_code = $1, payer_code = $2, pcn_name = $3, location_code = $4, state = $5, course = $6,
+		result_id = $7, payment_run_id = $8, payment_month = $9, version = version + 1 WHERE pcn_code = $10 AND financial_year = $11 AND version = $12`,
+		r.CommissionerCode, r.PayerCode, r.PCNName, r.LocationCode, StateNumber(r.Course.State), body, r.ResultID, r.PaymentRunID, r.PaymentMonth.String(),
 		r.PCNCode, r.Year.String(), r.Version))
 }
 
@@ -249,12 +251,28 @@ func AchievementsOf(ctx context.Context, q sqldb.Querier, year period.FinancialY
 	})
 }
 
-// OpenAchievements returns the years that are not approved, of one commissioner or of all, in order of PCN.
-func OpenAchievements(ctx context.Context, q sqldb.Querier, year period.FinancialYear, commissioner string) ([]AchievementRow, error) {
+// OpenAchievements returns the years that are not approved and for which the figures and counts of a body count, or of all bodies, in
+// order of PCN; PCNs are those wanted, nil for all.
+func OpenAchievements(ctx context.Context, q sqldb.Querier, year period.FinancialYear, body string, pcns []string) ([]AchievementRow, error) {
+	if pcns == nil {
+		return openAchievements(ctx, q, year, body, nil)
+	}
+	var out []AchievementRow
+	return out, sqldb.InBatches(pcns, func(batch []string) error {
+		rows, err := openAchievements(ctx, q, year, body, batch)
+		out = append(out, rows...)
+		return err
+	})
+}
+
+func openAchievements(ctx context.Context, q sqldb.Querier, year period.FinancialYear, body string, pcns []string) ([]AchievementRow, error) {
 	var f sqldb.Filter
 	f.Where("financial_year = ?", year.String())
 	f.Where("state <> ?", StateNumber(rules.Approved))
-	f.Equal("commissioner_code", commissioner)
+	f.Within("pcn_code", pcns)
+	if body != "" {
+		f.Where("(commissioner_code = ? OR payer_code = ?)", body, body)
+	}
 	return sqldb.Collect(ctx, q, scanAchievement, `SELECT `+achievementColumns+` FROM achievements`+f.String()+` ORDER BY pcn_code`, f.Args()...)
 }
 

@@ -78,8 +78,8 @@ func AnalyzeCounts(ctx context.Context, tx *sqldb.Tx) error { return tx.Analyze(
 // CountFilter says which counts are wanted.
 type CountFilter struct {
 	Year period.FinancialYear
-	// CommissionerCode adds those of a commissioner to those of England; empty means England's alone.
-	CommissionerCode string
+	// Bodies add those of their own to those of England; none means England's alone.
+	Bodies []string
 	// Organisations are whose counts are wanted; nil for everybody's.
 	Organisations []string
 	// UpTo is the last position that counts; 0 for all.
@@ -92,7 +92,7 @@ const manyOrganisations = 1200
 // conditions returns the filter's conditions on rows of a batch of organisations.
 func (by *CountFilter) conditions(batch []string) (f sqldb.Filter) {
 	f.Equal("financial_year", by.Year.String())
-	f.In("commissioner_code", scopesOf(by.CommissionerCode))
+	f.In("commissioner_code", scopesOf(by.Bodies))
 	f.Within("organisation_code", batch)
 	if by.UpTo > 0 {
 		f.Where("position <= ?", by.UpTo)
@@ -100,12 +100,15 @@ func (by *CountFilter) conditions(batch []string) (f sqldb.Filter) {
 	return f
 }
 
-// scopesOf returns under which codes counts hold for a commissioner.
-func scopesOf(commissioner string) []string {
-	if commissioner == "" || commissioner == rules.England {
-		return []string{rules.England}
+// scopesOf returns under which codes counts hold for some bodies.
+func scopesOf(bodies []string) []string {
+	out := []string{rules.England}
+	for _, body := range bodies {
+		if body != "" && !slices.Contains(out, body) {
+			out = append(out, body)
+		}
 	}
-	return []string{rules.England, commissioner}
+	return out
 }
 
 // inBatches calls fn for the organisations wanted, with nil where all rows are read; keep then tells which of them to keep.
@@ -333,7 +336,7 @@ func CountsBetween(ctx context.Context, q sqldb.Querier, on period.Date, first, 
 	f.Where("organisation_code >= ?", first)
 	f.Where("organisation_code <= ?", last)
 	if commissioner != rules.England {
-		f.In("commissioner_code", scopesOf(commissioner))
+		f.In("commissioner_code", scopesOf([]string{commissioner}))
 	}
 	return sqldb.Each(ctx, q, countScanner(), each, `SELECT `+countColumns+` FROM counts`+f.String(), f.Args()...)
 }

@@ -1617,7 +1617,10 @@ type CalculateYearResponse struct {
 	// PCNs of which counts are missing.
 	PcnsMissingCounts []string `protobuf:"bytes,8,rep,name=pcns_missing_counts,json=pcnsMissingCounts,proto3" json:"pcns_missing_counts,omitempty"`
 	// Register snapshot of members and lists.
-	SnapshotId    string `protobuf:"bytes,9,opt,name=snapshot_id,json=snapshotId,proto3" json:"snapshot_id,omitempty"`
+	SnapshotId string `protobuf:"bytes,9,opt,name=snapshot_id,json=snapshotId,proto3" json:"snapshot_id,omitempty"`
+	// PCNs whose year the commissioner holds and that it does not owe by that snapshot, approved years left out: nobody declares or approves
+	// them before the body that owes them has calculated the year.
+	PcnsNotOwed   []string `protobuf:"bytes,10,rep,name=pcns_not_owed,json=pcnsNotOwed,proto3" json:"pcns_not_owed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1713,6 +1716,13 @@ func (x *CalculateYearResponse) GetSnapshotId() string {
 		return x.SnapshotId
 	}
 	return ""
+}
+
+func (x *CalculateYearResponse) GetPcnsNotOwed() []string {
+	if x != nil {
+		return x.PcnsNotOwed
+	}
+	return nil
 }
 
 // GetAchievementRequest names a PCN's year.
@@ -4366,7 +4376,7 @@ const file_pcnfunding_iif_v1_iif_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12F\n" +
 	"\x11commissioner_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\x10commissionerCode\x12A\n" +
-	"\x0efinancial_year\x18\x03 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\"\xc0\x02\n" +
+	"\x0efinancial_year\x18\x03 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\"\xe4\x02\n" +
 	"\x15CalculateYearResponse\x12\x12\n" +
 	"\x04pcns\x18\x01 \x01(\x05R\x04pcns\x12\x16\n" +
 	"\x06opened\x18\x02 \x01(\x05R\x06opened\x12\x1a\n" +
@@ -4377,7 +4387,9 @@ const file_pcnfunding_iif_v1_iif_service_proto_rawDesc = "" +
 	"\brefusals\x18\a \x03(\v2\x1b.pcnfunding.type.v1.RefusalR\brefusals\x12.\n" +
 	"\x13pcns_missing_counts\x18\b \x03(\tR\x11pcnsMissingCounts\x12\x1f\n" +
 	"\vsnapshot_id\x18\t \x01(\tR\n" +
-	"snapshotId\"\x90\x01\n" +
+	"snapshotId\x12\"\n" +
+	"\rpcns_not_owed\x18\n" +
+	" \x03(\tR\vpcnsNotOwed\"\x90\x01\n" +
 	"\x15GetAchievementRequest\x124\n" +
 	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x12A\n" +
 	"\x0efinancial_year\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\"\xf0\x02\n" +

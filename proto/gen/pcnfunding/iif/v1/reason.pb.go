@@ -262,6 +262,9 @@ const (
 	Reason_FIELD_UNKNOWN Reason = 118
 	// Nothing says whether a field is an exclusion or an adjustment.
 	Reason_FIELD_ROLE_UNKNOWN Reason = 119
+	// Members, list, figures or counts are others than the result was worked out from: calculate the year again, or propose the correction
+	// again.
+	Reason_RESULT_OUTDATED Reason = 120
 )
 
 // Enum value maps for Reason.
@@ -386,6 +389,7 @@ var (
 		117: "ORGANISATION_MISMATCH",
 		118: "FIELD_UNKNOWN",
 		119: "FIELD_ROLE_UNKNOWN",
+		120: "RESULT_OUTDATED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -507,6 +511,7 @@ var (
 		"ORGANISATION_MISMATCH":            117,
 		"FIELD_UNKNOWN":                    118,
 		"FIELD_ROLE_UNKNOWN":               119,
+		"RESULT_OUTDATED":                  120,
 	}
 )
 
@@ -541,7 +546,7 @@ var File_pcnfunding_iif_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_iif_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1epcnfunding/iif/v1/reason.proto\x12\x11pcnfunding.iif.v1*\xca\x15\n" +
+	"\x1epcnfunding/iif/v1/reason.proto\x12\x11pcnfunding.iif.v1*\xdf\x15\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPRICE_UNKNOWN\x10\x01\x12\x17\n" +
@@ -665,7 +670,8 @@ const file_pcnfunding_iif_v1_reason_proto_rawDesc = "" +
 	"\x16ORGANISATION_MALFORMED\x10t\x12\x19\n" +
 	"\x15ORGANISATION_MISMATCH\x10u\x12\x11\n" +
 	"\rFIELD_UNKNOWN\x10v\x12\x16\n" +
-	"\x12FIELD_ROLE_UNKNOWN\x10wBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
+	"\x12FIELD_ROLE_UNKNOWN\x10w\x12\x13\n" +
+	"\x0fRESULT_OUTDATED\x10xBDZBgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1;iifv1b\x06proto3"
 
 var (
 	file_pcnfunding_iif_v1_reason_proto_rawDescOnce sync.Once

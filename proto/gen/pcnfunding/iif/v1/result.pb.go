@@ -807,7 +807,9 @@ type YearResult struct {
 	// That in words.
 	Reason string `protobuf:"bytes,31,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How the amounts due add up; absent in lists.
-	Working       *v1.Working `protobuf:"bytes,32,opt,name=working,proto3" json:"working,omitempty"`
+	Working *v1.Working `protobuf:"bytes,32,opt,name=working,proto3" json:"working,omitempty"`
+	// Body that owed the PCN's payments on the last day; its own figures and counts count beside those of the commissioner.
+	PayerCode     string `protobuf:"bytes,33,opt,name=payer_code,json=payerCode,proto3" json:"payer_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,6 +1066,13 @@ func (x *YearResult) GetWorking() *v1.Working {
 		return x.Working
 	}
 	return nil
+}
+
+func (x *YearResult) GetPayerCode() string {
+	if x != nil {
+		return x.PayerCode
+	}
+	return ""
 }
 
 // Declaration is who declared or approved, and when.
@@ -2064,7 +2073,7 @@ const file_pcnfunding_iif_v1_result_proto_rawDesc = "" +
 	"TestNumber\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x12\n" +
-	"\x04unit\x18\x03 \x01(\tR\x04unit\"\x96\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\"\xb5\n" +
 	"\n" +
 	"\n" +
 	"YearResult\x12\x1b\n" +
@@ -2107,7 +2116,9 @@ const file_pcnfunding_iif_v1_result_proto_rawDesc = "" +
 	"\tworked_at\x18\x1d \x01(\v2\x1a.google.protobuf.TimestampR\bworkedAt\x124\n" +
 	"\x05cause\x18\x1e \x01(\x0e2\x1e.pcnfunding.iif.v1.ChangeCauseR\x05cause\x12\x16\n" +
 	"\x06reason\x18\x1f \x01(\tR\x06reason\x125\n" +
-	"\aworking\x18  \x01(\v2\x1b.pcnfunding.type.v1.WorkingR\aworking\">\n" +
+	"\aworking\x18  \x01(\v2\x1b.pcnfunding.type.v1.WorkingR\aworking\x12\x1d\n" +
+	"\n" +
+	"payer_code\x18! \x01(\tR\tpayerCode\">\n" +
 	"\vDeclaration\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x17\n" +
 	"\aon_date\x18\x02 \x01(\tR\x06onDate\"Q\n" +

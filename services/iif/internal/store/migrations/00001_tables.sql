@@ -118,6 +118,8 @@ CREATE TABLE achievements (
     pcn_code           TEXT NOT NULL,
     financial_year     TEXT NOT NULL,
     commissioner_code  TEXT NOT NULL,
+    -- Body that owed the PCN's payments on the last day, as the result has it: what it enters counts for the year, whoever holds it.
+    payer_code         TEXT NOT NULL DEFAULT '',
     pcn_name           TEXT NOT NULL,
     location_code      TEXT NOT NULL,
     state              BIGINT NOT NULL,
