@@ -190,8 +190,9 @@ func (s *Service) DecideCorrection(ctx context.Context, req *iifv1.DecideCorrect
 	})
 }
 
-// decidable refuses a decision that is not the caller's to make: who proposed the correction, or entered a figure or a count that the new
-// result rests on, neither approves nor rejects it.
+// decidable refuses a decision that is not the caller's to make: who proposed the correction does not decide it, and who entered a figure
+// or a count that the new result rests on does not approve it. A rejection pays nothing and rests on nothing, so that one is possible
+// whatever has become of the result.
 func (s *Service) decidable(ctx context.Context, tx *change.Tx, row *store.CorrectionRow, req *iifv1.DecideCorrectionRequest) (store.ResultRow, error) {
 	result, err := store.Result(ctx, tx, row.ResultID)
 	if err != nil {
@@ -200,17 +201,20 @@ func (s *Service) decidable(ctx context.Context, tx *change.Tx, row *store.Corre
 	if row.State != store.CorrectionProposed {
 		return result, fault.New(fault.Refused, reasonCorrectionStateDiffers, "the correction is %s", correctionState(row.State)).With("state", correctionState(row.State))
 	}
+	if tx.By.Subject == row.ProposedBy {
+		return result, fault.New(fault.Denied, rules.ReasonApproverIsMaker, "who proposed a correction does not decide it")
+	}
+	if !req.GetApprove() {
+		if strings.TrimSpace(req.GetReason()) == "" {
+			return result, fault.New(fault.Invalid, rules.ReasonReasonRequired, "a correction is rejected with a reason").At("reason", "why")
+		}
+		return result, nil
+	}
 	w, err := s.again(ctx, tx, result)
-	if err != nil {
-		return result, err
+	if err == nil && slices.Contains(w.makers, tx.By.Subject) {
+		err = fault.New(fault.Denied, rules.ReasonApproverIsMaker, "who entered figures or counts that a correction rests on does not approve it")
 	}
-	if tx.By.Subject == row.ProposedBy || slices.Contains(w.makers, tx.By.Subject) {
-		return result, fault.New(fault.Denied, rules.ReasonApproverIsMaker, "who proposed a correction, or entered figures or counts that it rests on, does not decide it")
-	}
-	if !req.GetApprove() && strings.TrimSpace(req.GetReason()) == "" {
-		return result, fault.New(fault.Invalid, rules.ReasonReasonRequired, "a correction is rejected with a reason").At("reason", "why")
-	}
-	return result, nil
+	return result, err
 }
 
 // GetCorrection returns one correction with its workings.

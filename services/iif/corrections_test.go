@@ -12,6 +12,7 @@ import (
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/pcnfunding/pcnfunding/services/iif/internal/store"
 )
 
 func (s *courseSuite) propose(t testing.TB) (*iifv1.Correction, error) {
@@ -205,5 +206,22 @@ func TestListCorrections_NewestFirstForThoseWhoMay(t *testing.T) {
 		require.Empty(t, list(testkit.PCNManager(courseOthers)))
 		_, err := s.iif.GetCorrection(s.as(t, testkit.Auditor("QZZ")), &iifv1.GetCorrectionRequest{CorrectionId: made[0]})
 		require.Equal(t, "CORRECTION_NOT_FOUND", courseReason(err))
+	})
+}
+
+func TestCorrections_AreRejectedWhateverHasBecomeOfTheirResult(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.scheduled(t)
+		s.count(t, "A00001", "HI-03", 74, 100)
+		correction, err := s.propose(t)
+		require.NoError(t, err)
+		s.rekeep(t, func(row *store.ResultRow) { row.Due++ })
+		_, err = s.decideCorrection(t, testkit.Approver(courseBody), correction, true, "")
+		require.Error(t, err)
+		_, err = s.decideCorrection(t, named(testkit.Approver(courseBody), testkit.Preparer().Subject), correction, false, "not ours")
+		require.Equal(t, "APPROVER_IS_MAKER", courseReason(err), "who proposed it")
+		rejected, err := s.decideCorrection(t, testkit.Approver(courseBody), correction, false, "it cannot be read")
+		require.NoError(t, err)
+		require.Equal(t, iifv1.CorrectionState_CORRECTION_REJECTED, rejected.GetState())
 	})
 }

@@ -18,3 +18,6 @@ func CalculateFrom(s *Service, year func(pcn string, year period.FinancialYear, 
 		return out, nil
 	}
 }
+
+// DigestOf shows tests by what results are told apart.
+func DigestOf(y *rules.Year) string { return digestOf(&worked{terms: new(rules.Terms), result: y}) }

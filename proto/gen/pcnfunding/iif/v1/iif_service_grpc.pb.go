@@ -142,12 +142,13 @@ type IifServiceClient interface {
 	// AcceptAchievement is the commissioner's declaration of the result it saw.
 	AcceptAchievement(ctx context.Context, in *AcceptAchievementRequest, opts ...grpc.CallOption) (*Achievement, error)
 	// ApprovePayment approves the money of a declared result, by a person who declared nothing and entered none of its figures. It
-	// refuses without a commitment to reinvest, and where no payment run is known for the day.
+	// refuses without a commitment to reinvest, and where no payment run is known for the day. A result that members, list,
+	// figures and counts no longer give is refused with RESULT_OUTDATED, as it is for whoever declares it.
 	ApprovePayment(ctx context.Context, in *ApprovePaymentRequest, opts ...grpc.CallOption) (*Achievement, error)
 	// ProposeCorrection works an approved year out again and states the differences to what was paid.
 	ProposeCorrection(ctx context.Context, in *ProposeCorrectionRequest, opts ...grpc.CallOption) (*Correction, error)
-	// DecideCorrection approves a correction, which the next close schedules, or rejects it. Who proposed it, or made the new
-	// figures or counts, does not decide.
+	// DecideCorrection approves a correction, which the next close schedules, or rejects it. Who proposed it does not decide, and who made
+	// the new figures or counts does not approve. It refuses to approve what no longer holds: reject it and propose it again.
 	DecideCorrection(ctx context.Context, in *DecideCorrectionRequest, opts ...grpc.CallOption) (*Correction, error)
 	// GetCorrection returns one correction with its workings.
 	GetCorrection(ctx context.Context, in *GetCorrectionRequest, opts ...grpc.CallOption) (*Correction, error)
@@ -801,12 +802,13 @@ type IifServiceServer interface {
 	// AcceptAchievement is the commissioner's declaration of the result it saw.
 	AcceptAchievement(context.Context, *AcceptAchievementRequest) (*Achievement, error)
 	// ApprovePayment approves the money of a declared result, by a person who declared nothing and entered none of its figures. It
-	// refuses without a commitment to reinvest, and where no payment run is known for the day.
+	// refuses without a commitment to reinvest, and where no payment run is known for the day. A result that members, list,
+	// figures and counts no longer give is refused with RESULT_OUTDATED, as it is for whoever declares it.
 	ApprovePayment(context.Context, *ApprovePaymentRequest) (*Achievement, error)
 	// ProposeCorrection works an approved year out again and states the differences to what was paid.
 	ProposeCorrection(context.Context, *ProposeCorrectionRequest) (*Correction, error)
-	// DecideCorrection approves a correction, which the next close schedules, or rejects it. Who proposed it, or made the new
-	// figures or counts, does not decide.
+	// DecideCorrection approves a correction, which the next close schedules, or rejects it. Who proposed it does not decide, and who made
+	// the new figures or counts does not approve. It refuses to approve what no longer holds: reject it and propose it again.
 	DecideCorrection(context.Context, *DecideCorrectionRequest) (*Correction, error)
 	// GetCorrection returns one correction with its workings.
 	GetCorrection(context.Context, *GetCorrectionRequest) (*Correction, error)
