@@ -16,6 +16,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
+	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
@@ -137,6 +138,47 @@ func heldYear(ctx context.Context, tx *change.Tx, pcn string, year period.Financ
 	return row, err
 }
 
+// picture fetches what the year of a PCN is worked out from by the register of now; nothing where it is not owed.
+type picture func(ctx context.Context, pcn string, year period.FinancialYear) ([]basis, error)
+
+// besidePCN is the picture for people of the PCN.
+func (s *Service) besidePCN(ctx context.Context, pcn string, year period.FinancialYear) ([]basis, error) {
+	found, err := s.basesBeside(ctx, pcn, year, judgedOn(year))
+	if refused, ok := rpc.FaultOf(err); ok && refused.Reason == auth.ReasonNotFound {
+		return nil, nil
+	}
+	return slices.DeleteFunc(found, func(b basis) bool { return b.pcn != pcn }), err
+}
+
+// ofBody is the picture for a commissioner. One that owes nothing at all any more owes the PCN nothing either.
+func (s *Service) ofBody(commissioner string) picture {
+	return func(ctx context.Context, pcn string, year period.FinancialYear) ([]basis, error) {
+		found, err := s.bases(ctx, commissioner, year, judgedOn(year), pcn)
+		if refused, ok := rpc.FaultOf(err); ok && refused.Reason == reasonCommissionerNotInForce {
+			return nil, nil
+		}
+		return found, err
+	}
+}
+
+// upToDate refuses a result that is not what the year comes to now, by the register's picture and by all figures and counts. A change of
+// figures or counts works years out again at once, but the register tells nobody of its changes, and a release may bring figures.
+func (s *Service) upToDate(ctx context.Context, q sqldb.Querier, held *store.ResultRow, commissioner string, now []basis, remedy string) error {
+	year := yearWords(held.Year)
+	if len(now) == 0 {
+		return fault.New(fault.Stale, reasonResultOutdated, "by the register %s owes nothing of %s to %s", commissioner, year, held.PCNCode).
+			With("commissioner", commissioner).With("result", held.ID).With("remedy", "have the body that owes it calculate the year")
+	}
+	now[0].commissioner, now[0].figures, now[0].counts = commissioner, latest, latest
+	all, err := s.workOut(ctx, q, now[:1], sumsOnly)
+	if err != nil || all[0].digest == held.Digest {
+		return err
+	}
+	_, what := all[0].changes(held.Basis, true)
+	return fault.New(fault.Stale, reasonResultOutdated, "%s of %s comes to %s now, and the result to %s (%s): %s", year, held.PCNCode, all[0].result.Due, held.Due, what, remedy).
+		With("result", held.ID).With("result_pence", int64(held.Due)).With("now_pence", int64(all[0].result.Due)).With("remedy", remedy)
+}
+
 // takeStep takes one step of a year in the name of the caller. Decide says which; what it sets of the row is written with it.
 func (s *Service) takeStep(
 	ctx context.Context, req yearStep, may mayStep, decide func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error),
@@ -145,6 +187,47 @@ func (s *Service) takeStep(
 	if err != nil {
 		return nil, err
 	}
+	return s.takeStepOf(ctx, req, year, may, nil, decide)
+}
+
+// takeStepOnResult takes a step that rests on the result, and only if that is up to date. The picture is fetched before the transaction.
+func (s *Service) takeStepOnResult(
+	ctx context.Context, req yearStep, may mayStep, now picture,
+	decide func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error),
+) (*iifv1.Achievement, error) {
+	year, err := fundYear("financial_year", req.GetFinancialYear())
+	if err != nil {
+		return nil, err
+	}
+	if stored, found, err := change.Stored[*iifv1.Achievement](ctx, s.db, req); found || err != nil {
+		return stored, err
+	}
+	err = s.db.Read(ctx, func(q sqldb.Querier) error {
+		row, err := store.Achievement(ctx, q, req.GetPcnCode(), year)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && !may(caller(ctx), &row)) {
+			err = notCalculated(req.GetPcnCode(), year)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	bases, err := now(ctx, req.GetPcnCode(), year)
+	if err != nil {
+		return nil, err
+	}
+	check := func(ctx context.Context, tx *change.Tx, row *store.AchievementRow, result *store.ResultRow) error {
+		return s.upToDate(ctx, tx, result, row.CommissionerCode, bases, "have the commissioner calculate the year again")
+	}
+	return s.takeStepOf(ctx, req, year, may, check, decide)
+}
+
+// takeStepOf takes a step, unless the check of the result refuses what the rules let pass.
+func (s *Service) takeStepOf(
+	ctx context.Context, req yearStep, year period.FinancialYear, may mayStep,
+	check func(ctx context.Context, tx *change.Tx, row *store.AchievementRow, result *store.ResultRow) error,
+	decide func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error),
+) (*iifv1.Achievement, error) {
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*iifv1.Achievement, error) {
 		row, err := heldYear(ctx, tx, req.GetPcnCode(), year, may)
 		if err != nil {
@@ -161,6 +244,11 @@ func (s *Service) takeStep(
 		taken, err := s.advance(tx, row, event, words, &result)
 		if err != nil {
 			return nil, err
+		}
+		if check != nil {
+			if err := check(ctx, tx, &row, &result); err != nil {
+				return nil, err
+			}
 		}
 		if err := write(ctx, tx, nil, []takenStep{taken}); err != nil {
 			return nil, err
@@ -208,10 +296,11 @@ func finance(by auth.Principal) rules.Actor {
 
 // DeclareAchievement is the PCN's declaration of the result it saw.
 func (s *Service) DeclareAchievement(ctx context.Context, req *iifv1.DeclareAchievementRequest) (*iifv1.Achievement, error) {
-	return s.takeStep(ctx, req, ofNetwork, func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+	decide := func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
 		by, err := network(ctx, tx, tx.By, row)
 		return rules.Event{Step: rules.ProviderDeclares, By: by, ResultID: req.GetResultId()}, "", err
-	})
+	}
+	return s.takeStepOnResult(ctx, req, ofNetwork, s.besidePCN, decide)
 }
 
 // CommitReinvestment records the PCN's commitment to reinvest the money.
@@ -241,14 +330,15 @@ func (s *Service) DecideAppeal(ctx context.Context, req *iifv1.DecideAppealReque
 
 // AcceptAchievement is the commissioner's declaration of the result it saw.
 func (s *Service) AcceptAchievement(ctx context.Context, req *iifv1.AcceptAchievementRequest) (*iifv1.Achievement, error) {
-	return s.takeStep(ctx, req, ofCommissioner(req.GetCommissionerCode()), func(_ context.Context, tx *change.Tx, _ *store.AchievementRow) (rules.Event, string, error) {
+	decide := func(_ context.Context, tx *change.Tx, _ *store.AchievementRow) (rules.Event, string, error) {
 		return rules.Event{Step: rules.CommissionerDeclares, By: finance(tx.By), ResultID: req.GetResultId()}, "", nil
-	})
+	}
+	return s.takeStepOnResult(ctx, req, ofCommissioner(req.GetCommissionerCode()), s.ofBody(req.GetCommissionerCode()), decide)
 }
 
 // ApprovePayment approves the money of a declared result, and says in which run it is paid.
 func (s *Service) ApprovePayment(ctx context.Context, req *iifv1.ApprovePaymentRequest) (*iifv1.Achievement, error) {
-	return s.takeStep(ctx, req, ofCommissioner(req.GetCommissionerCode()), func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
+	decide := func(ctx context.Context, tx *change.Tx, row *store.AchievementRow) (rules.Event, string, error) {
 		event := rules.Event{Step: rules.FinanciallyApproves, By: finance(tx.By), ResultID: req.GetResultId(), On: period.DateOf(s.db.Now())}
 		// What the rules refuse of the course is said before that a run is missing.
 		if _, err := rules.Advance(row.Course, event); err != nil {
@@ -264,7 +354,8 @@ func (s *Service) ApprovePayment(ctx context.Context, req *iifv1.ApprovePaymentR
 		}
 		row.PaymentRunID, row.PaymentMonth = run.ID, run.PayOn.Month()
 		return event, fmt.Sprintf("paid on %s", run.PayOn), nil
-	})
+	}
+	return s.takeStepOnResult(ctx, req, ofCommissioner(req.GetCommissionerCode()), s.ofBody(req.GetCommissionerCode()), decide)
 }
 
 // GetAchievement returns where a PCN's year stands, with its result, workings and steps.

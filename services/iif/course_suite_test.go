@@ -62,6 +62,17 @@ func (r *courseRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnaps
 	return out, err
 }
 
+// GetPcnSnapshot gives the picture of the payer of a PCN.
+func (r *courseRegister) GetPcnSnapshot(_ context.Context, req *registerv1.GetPcnSnapshotRequest, _ ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	r.mu.Lock()
+	i := slices.IndexFunc(r.pcns, func(p *registerv1.SnapshotPcn) bool { return p.GetPcnCode() == req.GetPcnCode() })
+	r.mu.Unlock()
+	if i < 0 {
+		return nil, rpc.Status(fault.New(fault.NotFound, auth.ReasonNotFound, "there is no PCN %q", req.GetPcnCode())).Err()
+	}
+	return r.picture(&registerv1.GetSnapshotRequest{CommissionerCode: r.pcns[i].GetPayerCode(), MembershipDate: req.GetMembershipDate()})
+}
+
 func (r *courseRegister) picture(req *registerv1.GetSnapshotRequest) (*registerv1.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,10 +11,12 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/iif"
 )
 
 func TestCourse_FromCalculationToApproval(t *testing.T) {
@@ -691,4 +693,52 @@ func TestCalculateYear_ASuccessionAloneCorrectsNothing(t *testing.T) {
 		})
 		require.Equal(t, "NOTHING_TO_CORRECT", courseReason(err))
 	})
+}
+
+func TestSteps_RefuseAResultThatNoLongerHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		cause iifv1.ChangeCause
+		alter func(t *testing.T, s *courseSuite)
+	}{
+		"member": {iifv1.ChangeCause_PRACTICE_LEFT_PCN, func(_ *testing.T, s *courseSuite) {
+			s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].Practices[1].Participating = false })
+		}},
+		"list": {iifv1.ChangeCause_DATA_AMENDED, func(_ *testing.T, s *courseSuite) {
+			s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].Practices[0] = coursePractice("A00001", 21_000) })
+		}},
+		"figure of a release": {iifv1.ChangeCause_FIGURE_CHANGED, func(t *testing.T, s *courseSuite) {
+			t.Helper()
+			require.NoError(t, iif.Publish(t.Context(), s.db, period.NewDate(2026, time.June, 2), "100"))
+		}},
+		"count beside the service": {iifv1.ChangeCause_DATA_AMENDED, func(t *testing.T, s *courseSuite) { s.put(t, "A00001", "HI-03", 71, 100) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachCourse(t, func(t *testing.T, s *courseSuite) {
+				s.calculate(t)
+				s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+				_, err := s.commit(t, coursePCN)
+				require.NoError(t, err)
+				for _, at := range []struct {
+					state iifv1.AchievementState
+					step  func(testing.TB, string) (*iifv1.Achievement, error)
+				}{{provider, s.declare}, {commissioner, s.accept}, {financial, s.approve}} {
+					before := s.bring(t, at.state)
+					c.alter(t, s)
+					_, err := at.step(t, coursePCN)
+					require.Equal(t, "RESULT_OUTDATED", courseReason(err), at.state)
+					require.Equal(t, at.state, s.get(t, coursePCN).GetState())
+					s.calculate(t)
+					after := s.get(t, coursePCN)
+					require.Equal(t, provider, after.GetState(), "from %s", at.state)
+					require.NotEqual(t, before.GetResult().GetResultId(), after.GetResult().GetResultId())
+					require.Equal(t, c.cause, after.GetResult().GetCause())
+					if at.state != financial {
+						require.NoError(t, iif.Publish(t.Context(), s.db, period.NewDate(2026, time.June, 2), "198"))
+						s.undo(t)
+					}
+				}
+				s.bring(t, approvedYear)
+			})
+		})
+	}
 }

@@ -303,6 +303,8 @@ func (w *worked) changes(was *iifv1.YearResult, led bool) (rules.Cause, string) 
 		return rules.PracticeLeft, strings.Join(words, "; ")
 	case len(words) == 0 && !led:
 		return rules.FigureChanged, w.commissioner + " took the year over, and its own figures hold"
+	case len(words) == 0 && w.figures > was.GetFiguresPosition() && w.basis.counts == was.GetCountsPosition():
+		return rules.FigureChanged, "figures were added"
 	}
 	return rules.DataAmended, cmp.Or(strings.Join(words, "; "), "the year was calculated again")
 }
