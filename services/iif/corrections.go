@@ -145,8 +145,41 @@ func correctionNotFound(id string) error {
 	return fault.New(fault.NotFound, reasonCorrectionNotFound, "there is no correction %q that you may see", money.Clip(id))
 }
 
-// DecideCorrection approves a correction, which the next close schedules, or rejects it.
+// correctionNow fetches what the corrected year is worked out from by the register of now, for who may approve the correction.
+func (s *Service) correctionNow(ctx context.Context, req *iifv1.DecideCorrectionRequest) ([]basis, error) {
+	if !req.GetApprove() {
+		return nil, nil
+	}
+	var row store.CorrectionRow
+	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+		if row, err = store.Correction(ctx, q, req.GetCorrectionId()); err != nil {
+			return err
+		}
+		year, err := store.Achievement(ctx, q, row.PCNCode, row.Year)
+		if err == nil && !ofCommissioner(req.GetCommissionerCode())(caller(ctx), &year) {
+			err = sql.ErrNoRows
+		}
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = correctionNotFound(req.GetCorrectionId())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.ofBody(req.GetCommissionerCode())(ctx, row.PCNCode, row.Year)
+}
+
+// DecideCorrection approves a correction, which the next close schedules, or rejects it. What is approved is what the year comes to on the
+// day, by the register's picture and by all figures and counts.
 func (s *Service) DecideCorrection(ctx context.Context, req *iifv1.DecideCorrectionRequest) (*iifv1.Correction, error) {
+	if stored, found, err := change.Stored[*iifv1.Correction](ctx, s.db, req); found || err != nil {
+		return stored, err
+	}
+	now, err := s.correctionNow(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	return change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*iifv1.Correction, error) {
 		row, err := store.Correction(ctx, tx, req.GetCorrectionId())
 		if errors.Is(err, sql.ErrNoRows) {
@@ -170,6 +203,9 @@ func (s *Service) DecideCorrection(ctx context.Context, req *iifv1.DecideCorrect
 			return nil, err
 		}
 		result, err := s.decidable(ctx, tx, &row, req)
+		if err == nil && req.GetApprove() {
+			err = s.upToDate(ctx, tx, &result, year.CommissionerCode, now, "reject it and propose the correction again")
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -225,3 +225,26 @@ func TestCorrections_AreRejectedWhateverHasBecomeOfTheirResult(t *testing.T) {
 		require.Equal(t, iifv1.CorrectionState_CORRECTION_REJECTED, rejected.GetState())
 	})
 }
+
+func TestCorrections_AreApprovedOnlyWhileTheyHold(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.scheduled(t)
+		for name, alter := range map[string]func(){
+			"counts": func() { s.count(t, "A00001", "HI-03", 70, 100) },
+			"members": func() {
+				s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].Practices[1].Participating = false })
+			},
+		} {
+			s.count(t, "A00001", "HI-03", 74, 100)
+			correction, err := s.propose(t)
+			require.NoError(t, err)
+			alter()
+			_, err = s.decideCorrection(t, testkit.Approver(courseBody), correction, true, "")
+			require.Equal(t, "RESULT_OUTDATED", courseReason(err), name)
+			require.Zero(t, s.closeMonth(t, "2026-07").GetSequence()-1, "nothing new is due")
+			_, err = s.decideCorrection(t, testkit.Approver(courseBody), correction, false, "it was amended")
+			require.NoError(t, err, name)
+			s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].Practices[1].Participating = true })
+		}
+	})
+}
