@@ -742,3 +742,52 @@ func TestSteps_RefuseAResultThatNoLongerHolds(t *testing.T) {
 		})
 	}
 }
+
+func TestCalculateYear_FollowsThePayerThatTheRegisterCorrects(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		nomination := s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.bring(t, financial)
+		_, err := s.commit(t, coursePCN)
+		require.NoError(t, err)
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseHeir })
+		out := s.calculate(t)
+		require.EqualValues(t, 1, out.GetPcns())
+		require.Equal(t, []string{coursePCN}, out.GetPcnsNotOwed())
+		_, err = s.approve(t, coursePCN)
+		require.Equal(t, "RESULT_OUTDATED", courseReason(err))
+
+		out = s.calculateFor(t, courseHeir)
+		require.EqualValues(t, 1, out.GetPcns())
+		require.EqualValues(t, 1, out.GetReworked())
+		year := s.get(t, coursePCN)
+		require.Equal(t, courseHeir, year.GetCommissionerCode())
+		require.Equal(t, courseHeir, year.GetResult().GetPayerCode())
+		require.Equal(t, provider, year.GetState())
+		require.Contains(t, year.GetResult().GetReason(), courseHeir)
+		require.Empty(t, s.calculate(t).GetPcnsNotOwed())
+		require.EqualValues(t, 1, s.calculateFor(t, courseHeir).GetUnchanged())
+		list, err := s.iif.ListNominations(s.as(t, testkit.Preparer(courseHeir)), new(iifv1.ListNominationsRequest))
+		require.NoError(t, err)
+		require.Equal(t, nomination.GetNominationId(), list.GetNominations()[0].GetNominationId())
+		_, err = s.declare(t, coursePCN)
+		require.NoError(t, err)
+		require.NoError(t, s.acceptFor(t, courseHeir, s.get(t, coursePCN).GetResult().GetResultId()))
+		s.clock.Set(s.clock.Now().AddDate(0, 1, 20))
+		require.Zero(t, s.closeMonth(t, "2026-07").GetPayTotalPence())
+	})
+}
+
+func TestCalculateYear_AnApprovedYearGoesToThePayerThatTheRegisterCorrects(t *testing.T) {
+	eachCourse(t, func(t *testing.T, s *courseSuite) {
+		s.calculate(t)
+		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
+		s.bring(t, approvedYear)
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseHeir })
+		require.Empty(t, s.calculate(t).GetPcnsNotOwed(), "what is approved is corrected")
+		require.EqualValues(t, 1, s.calculateFor(t, courseHeir).GetApproved())
+		year := s.get(t, coursePCN)
+		require.Equal(t, approvedYear, year.GetState())
+		require.Equal(t, courseHeir, year.GetCommissionerCode())
+	})
+}

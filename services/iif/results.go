@@ -104,8 +104,8 @@ func (s *Service) calculateAll(ctx context.Context, tx *change.Tx, c *calculatio
 	var taken []takenStep
 	for _, b := range c.bases {
 		row, found := c.held[b.pcn]
-		if found && row.CommissionerCode != c.commissioner && c.commissioner == b.payer {
-			continue // another body has taken it over since
+		if c.takenOver(&b) {
+			continue
 		}
 		out.Pcns++
 		if !found || row.Course.State != rules.Approved {
@@ -148,6 +148,9 @@ func (s *Service) calculateAll(ctx context.Context, tx *change.Tx, c *calculatio
 		}
 	}
 	out.DuePence, out.Refusals = int64(due), refusalsOf(all)
+	if out.PcnsNotOwed, err = c.notOwed(ctx, tx); err != nil {
+		return nil, err
+	}
 	if err := c.handOver(ctx, tx); err != nil {
 		return nil, err
 	}
@@ -199,16 +202,43 @@ func (s *Service) load(ctx context.Context, tx *change.Tx, c *calculation) error
 	return nil
 }
 
+// takenOver tells whether another body has taken over since what the commissioner owed for a PCN. Where the register names another payer
+// of the day than it did, the year was held by the wrong body, and the commissioner takes it.
+func (c *calculation) takenOver(b *basis) bool {
+	row, found := c.held[b.pcn]
+	return found && row.CommissionerCode != c.commissioner && c.commissioner == b.payer && row.PayerCode == b.payer
+}
+
+// takes tells whether the commissioner takes a PCN's year over from another body.
+func (c *calculation) takes(b *basis) bool {
+	row, found := c.held[b.pcn]
+	return b.payer != c.commissioner || (found && row.CommissionerCode != c.commissioner && !c.takenOver(b))
+}
+
+// notOwed names the PCNs whose year the commissioner holds and does not owe by the picture.
+func (c *calculation) notOwed(ctx context.Context, q sqldb.Querier) ([]string, error) {
+	rows, err := store.OpenAchievements(ctx, q, c.year, c.commissioner, nil)
+	var out []string
+	for i := range rows {
+		owed := slices.ContainsFunc(c.bases, func(b basis) bool { return b.pcn == rows[i].PCNCode })
+		if rows[i].CommissionerCode == c.commissioner && !owed {
+			out = append(out, rows[i].PCNCode)
+		}
+	}
+	return out, err
+}
+
 // handOver gives the commissioner what waits of PCNs: nominations where it opens or has taken over the newest year, and corrections of a
 // year that it has taken over.
 func (c *calculation) handOver(ctx context.Context, tx *change.Tx) error {
 	var over, led []string
-	for _, b := range c.bases {
-		lead := c.leads[b.pcn]
-		if lead.Year < c.year || (lead.Year == c.year && b.payer != c.commissioner) {
+	for i := range c.bases {
+		b := &c.bases[i]
+		lead, takes := c.leads[b.pcn], c.takes(b)
+		if lead.Year < c.year || (lead.Year == c.year && takes) {
 			led = append(led, b.pcn)
 		}
-		if b.payer != c.commissioner {
+		if takes {
 			over = append(over, b.pcn)
 		}
 	}
@@ -292,6 +322,9 @@ func (w *worked) changes(was *iifv1.YearResult, led bool) (rules.Cause, string) 
 	}
 	if len(left) > 0 {
 		words = append(words, strings.Join(left, ", ")+" left")
+	}
+	if payer := was.GetPayerCode(); w.payer != payer {
+		words = append(words, fmt.Sprintf("by the register %s owed the PCN's payments on the last day, and not %s", w.payer, payer))
 	}
 	if list := decimal(w.list.Value); list != was.GetListSize() {
 		words = append(words, fmt.Sprintf("the registered list is %s, before %s", cmp.Or(list, "not known"), cmp.Or(was.GetListSize(), "not known")))
