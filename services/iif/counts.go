@@ -29,7 +29,7 @@ type standingCounts struct {
 	of map[string][]rules.IndicatorCounts
 	// position is that of the last counts there are, of whatever organisation, up to the one asked for.
 	position int64
-	// byHand are those who entered some of them by hand, by organisation.
+	// byHand are those who entered some of them by hand or took in a commissioner's own file, by organisation.
 	byHand map[string][]string
 }
 

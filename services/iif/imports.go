@@ -400,7 +400,7 @@ func (s *Service) takeCounts(ctx context.Context, tx *change.Tx, f *countsFile) 
 			}
 		}
 		for _, year := range slices.Sorted(maps.Keys(taken.organisations)) {
-			c := changed{year: year, commissioner: f.commissioner, cause: rules.DataAmended, words: fmt.Sprintf("counts were imported as %s: %s", row.ID, f.request.GetSource())}
+			c := changed{year: year, commissioner: f.commissioner, national: f.commissioner == rules.England, cause: rules.DataAmended, words: fmt.Sprintf("counts were imported as %s: %s", row.ID, f.request.GetSource())}
 			// The years of some PCNs or of the PCNs of some practices are found; where rows of both changed, all are gone through.
 			if pcns, practices := split(taken.organisations[year]); len(pcns) == 0 || len(practices) == 0 {
 				c.pcns, c.practices = pcns, practices

@@ -188,7 +188,7 @@ func (t *intake) merge(rows []store.CountRow, key store.CountKey, cells store.Ce
 		t.organisations[year] = make(map[string]bool)
 	}
 	t.organisations[year][key.Organisation] = true
-	rows = append(rows, t.version(key, t.commissioner, after, before.Maker))
+	rows = append(rows, t.version(key, t.commissioner, after, &before))
 	if t.commissioner != rules.England {
 		return rows
 	}
@@ -199,20 +199,27 @@ func (t *intake) merge(rows []store.CountRow, key store.CountKey, cells store.Ce
 			continue
 		}
 		if both := own.Cells.With(differing); added || !slices.Equal(both, after) {
-			rows, added = append(rows, t.version(key, own.CommissionerCode, both, own.Maker)), true
+			rows, added = append(rows, t.version(key, own.CommissionerCode, both, &own)), true
 		}
 	}
 	return rows
 }
 
-// version makes the next version. Who entered cells by hand is kept while one of them is left.
-func (t *intake) version(key store.CountKey, commissioner string, cells store.Cells, maker string) store.CountRow {
+// version makes the next version. Who entered cells by hand is kept while one of them is left. Who takes in a commissioner's own file
+// says what its PCNs are paid on as much as who types the counts in, and so has made them; and whoever made a body's own version has made
+// the one that follows, since nobody can tell by a cell which file it came with. A national file is what NHS England extracted, the same
+// for everybody: who loads it decides nothing, and may approve.
+func (t *intake) version(key store.CountKey, commissioner string, cells store.Cells, before *store.CountRow) store.CountRow {
 	t.position++
-	if !cells.Any(func(c store.Cell) bool { return c.ByHand }) {
-		maker = ""
+	var makers []string
+	if before.CommissionerCode != rules.England || cells.Any(func(c store.Cell) bool { return c.ByHand }) {
+		makers = slices.Clone(before.Makers)
+	}
+	if t.commissioner != rules.England {
+		makers = append(makers, t.row.ImportedBy)
 	}
 	return store.CountRow{
-		CountKey: key, Position: t.position, CommissionerCode: commissioner, SourceID: t.row.ID, Cells: cells, Maker: maker,
+		CountKey: key, Position: t.position, CommissionerCode: commissioner, SourceID: t.row.ID, Cells: cells, Makers: inOrder(makers),
 		RecordedBy: t.row.ImportedBy, RecordedAt: sqldb.Micros(t.tx.Now()),
 	}
 }

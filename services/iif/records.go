@@ -63,7 +63,7 @@ func (s *Service) enter(ctx context.Context, tx *change.Tx, row *store.CountRow,
 	if err != nil {
 		return nil, err
 	}
-	row.Position, row.SourceID, row.Maker = last+1, tx.NewID(), tx.By.Subject
+	row.Position, row.SourceID, row.Makers = last+1, tx.NewID(), []string{tx.By.Subject}
 	row.RecordedBy, row.RecordedAt = tx.By.Subject, sqldb.Micros(tx.Now())
 	if err := store.InsertCounts(ctx, tx.Tx, []store.CountRow{*row}); err != nil {
 		return nil, err

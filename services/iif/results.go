@@ -405,6 +405,9 @@ func (s *Service) rework(ctx context.Context, tx *change.Tx, c changed) (int, er
 			continue
 		}
 		event := rules.Event{Step: rules.DataChanged, Cause: cmp.Or(c.cause, rules.DataAmended), By: rules.Actor{Person: tx.By.Subject, Role: rules.RoleSystem}}
+		if c.national {
+			event.By.Person = ""
+		}
 		step, result, err := s.newResult(tx, rows[i], event, c.words, &all[i])
 		if err != nil {
 			return 0, err

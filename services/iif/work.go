@@ -364,7 +364,7 @@ func (g *grounds) assess(w *worked) (err error) {
 	return nil
 }
 
-// makersOf returns who entered counts of some organisations by hand.
+// makersOf returns who made counts of some organisations.
 func (c *standingCounts) makersOf(organisations []string) (out []string) {
 	for _, code := range organisations {
 		out = append(out, c.byHand[code]...)
@@ -510,8 +510,10 @@ type changed struct {
 	commissioner string   // rules.England for all
 	pcns         []string // none for all
 	practices    []string // those of which they are members; none for all
-	cause        rules.Cause
-	words        string
+	// national says that it is a national file: who loads one makes nothing, and may approve what comes of it.
+	national bool
+	cause    rules.Cause
+	words    string
 }
 
 // inOrder returns values in order, each once and none empty.

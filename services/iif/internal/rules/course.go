@@ -145,7 +145,7 @@ type Course struct {
 	Missing, Waiting []string
 	// Provider, Commissioner and Financial are empty while nobody has declared or approved.
 	Provider, Commissioner, Financial Declaration
-	// Makers entered figures, overrides, settings or counts by hand; none of them approves the money.
+	// Makers entered figures, overrides, settings or counts by hand, or took in a commissioner's own file; none of them approves the money.
 	Makers []string
 	// LastOn is the day of the last step; none is taken on a day before it.
 	LastOn     period.Date

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/feed"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
@@ -91,7 +92,7 @@ func (c *Cell) into(out *rules.Counts) {
 }
 
 // How cells are kept: a byte for the form; for each cell a byte with its measure and its marks, the field of an exclusion or adjustment,
-// and the count of a stated one; a zero; and who entered cells by hand. It is a fifth of the message's size, and the counts of England
+// and the count of a stated one; a zero; and who made them, a line for each. It is a fifth of the message's size, and the counts of England
 // are read without an allocation for each.
 const (
 	cellsForm   = 1
@@ -99,10 +100,20 @@ const (
 	markHidden  = 0x10
 	markDefault = 0x20
 	markByHand  = 0x40
+	makerEnd    = "\n"
 )
 
-func encodeCells(cells Cells, maker string) []byte {
-	out := append(make([]byte, 0, 8+8*len(cells)+len(maker)), cellsForm)
+// makersIn parts those who made cells.
+func makersIn(makers string) []string {
+	if makers == "" {
+		return nil
+	}
+	return strings.Split(makers, makerEnd)
+}
+
+func encodeCells(cells Cells, makers []string) []byte {
+	who := strings.Join(makers, makerEnd)
+	out := append(make([]byte, 0, 8+8*len(cells)+len(who)), cellsForm)
 	for _, c := range cells {
 		mark := byte(c.Measure) & measureMask //nolint:gosec // a handful of measures
 		if c.State == rules.Suppressed {
@@ -122,7 +133,7 @@ func encodeCells(cells Cells, maker string) []byte {
 			out = binary.AppendUvarint(out, uint64(c.N)) //nolint:gosec // counts are not negative
 		}
 	}
-	return append(append(out, 0), maker...)
+	return append(append(out, 0), who...)
 }
 
 var errCells = errors.New("the counts are not as they were kept")
@@ -138,8 +149,8 @@ func (n names) of(text []byte) string {
 	return n[string(text)]
 }
 
-// decodeCells hands over cell by cell, and returns who entered some by hand.
-func decodeCells(body []byte, repeated names, each func(Cell)) (maker string, err error) {
+// decodeCells hands over cell by cell, and returns who made them, for makersIn.
+func decodeCells(body []byte, repeated names, each func(Cell)) (makers string, err error) {
 	if len(body) == 0 || body[0] != cellsForm {
 		return "", fmt.Errorf("%w: the form is not known", errCells)
 	}

@@ -34,15 +34,15 @@ func TestCells_AreReadAsTheyWereKept(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 2000 {
 		cells := chance(r)
-		maker := []string{"", "someone@example.test"}[r.IntN(2)]
-		body := encodeCells(cells, maker)
+		makers := [][]string{nil, {"someone@example.test"}, {"a@example.test", "b@example.test"}}[r.IntN(3)]
+		body := encodeCells(cells, makers)
 		var got Cells
 		who, err := decodeCells(body, make(names), func(c Cell) { got = append(got, c) })
 		require.NoError(t, err)
 		require.Equal(t, cells, got)
-		require.Equal(t, maker, who)
+		require.Equal(t, makers, makersIn(who))
 		require.True(t, slices.IsSortedFunc(got, Cell.Compare))
-		if maker == "" {
+		if makers == nil {
 			for end := range body {
 				_, err := decodeCells(body[:end], make(names), func(Cell) {})
 				require.ErrorIs(t, err, errCells, "what is cut off")
@@ -60,7 +60,7 @@ func TestCells_AreKeptInOneForm(t *testing.T) {
 		{Measure: feed.Exclusion, Field: "AB", Cell: rules.Count(0), Defaulted: true},
 		{Measure: feed.Answer, Cell: rules.Count(int64(rules.Yes)), ByHand: true},
 	}
-	require.Equal(t, []byte{1, 1, 0xac, 2, 0x12, 0x24, 2, 'A', 'B', 0, 0x48, 1, 0, 'm'}, encodeCells(cells, "m"))
+	require.Equal(t, []byte{1, 1, 0xac, 2, 0x12, 0x24, 2, 'A', 'B', 0, 0x48, 1, 0, 'm'}, encodeCells(cells, []string{"m"}))
 }
 
 func TestCells_MergeOneByOne(t *testing.T) {

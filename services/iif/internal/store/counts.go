@@ -27,7 +27,7 @@ type CountRow struct {
 	CommissionerCode string // rules.England for all
 	SourceID         string
 	Cells            Cells
-	Maker            string // who entered some of the cells by hand; empty if nobody did
+	Makers           []string // who entered some of the cells by hand, or took in a commissioner's own file with them
 	Reason           string
 	RecordedBy       string
 	RecordedAt       int64
@@ -62,7 +62,7 @@ func InsertCounts(ctx context.Context, tx *sqldb.Tx, rows []CountRow) error {
 		}
 		defaulted := r.Cells.Any(func(c Cell) bool { return c.Defaulted })
 		return []any{
-			r.Organisation, year, on, r.Indicator, r.Position, r.CommissionerCode, r.SourceID, defaulted, int64(r.answer()), encodeCells(r.Cells, r.Maker), r.Reason,
+			r.Organisation, year, on, r.Indicator, r.Position, r.CommissionerCode, r.SourceID, defaulted, int64(r.answer()), encodeCells(r.Cells, r.Makers), r.Reason,
 			r.RecordedBy, r.RecordedAt,
 		}, nil
 	}))
@@ -129,7 +129,7 @@ func (by *CountFilter) inBatches(fn func(batch []string, keep func(string) bool)
 // Standing are counts that stand, by organisation and in order of their indicators.
 type Standing struct {
 	Of map[string][]rules.IndicatorCounts
-	// Makers are those who entered some of them by hand, by organisation and in order.
+	// Makers are those who entered some of them by hand or took in a commissioner's own file, by organisation and in order.
 	Makers map[string][]string
 }
 
@@ -137,7 +137,7 @@ type Standing struct {
 type standing struct {
 	on       string // of an answer from a day before
 	position int64
-	maker    string
+	makers   string
 }
 
 // gathered collects the versions that stand.
@@ -177,8 +177,8 @@ func (g *gathered) row(organisation, indicator, on, body []byte, position int64)
 	}
 	counts := &o.counts[i].Counts
 	*counts = rules.Counts{}
-	maker, err := decodeCells(body, g.names, func(c Cell) { c.into(counts) })
-	o.stands[i] = standing{g.names.of(on), position, maker}
+	makers, err := decodeCells(body, g.names, func(c Cell) { c.into(counts) })
+	o.stands[i] = standing{g.names.of(on), position, makers}
 	return err
 }
 
@@ -203,11 +203,12 @@ func StandingCounts(ctx context.Context, q sqldb.Querier, on period.Date, by Cou
 	out := &Standing{Of: make(map[string][]rules.IndicatorCounts, len(g.of)), Makers: make(map[string][]string)}
 	for code, o := range g.of {
 		for i := range o.stands {
-			if maker := o.stands[i].maker; maker != "" && !slices.Contains(out.Makers[code], maker) {
-				out.Makers[code] = append(out.Makers[code], maker)
+			if makers := o.stands[i].makers; makers != "" {
+				out.Makers[code] = append(out.Makers[code], makersIn(makers)...)
 			}
 		}
 		slices.Sort(out.Makers[code])
+		out.Makers[code] = slices.Compact(out.Makers[code])
 		slices.SortFunc(o.counts, func(a, b rules.IndicatorCounts) int { return cmp.Compare(a.Code, b.Code) })
 		out.Of[code] = o.counts
 	}
@@ -301,7 +302,8 @@ func countScanner() func(*sql.Rows) (CountRow, error) {
 		if r.On, err = period.ParseDate(on); err != nil {
 			return r, err
 		}
-		r.Maker, err = decodeCells(body, repeated, func(c Cell) { r.Cells = append(r.Cells, c) })
+		makers, err := decodeCells(body, repeated, func(c Cell) { r.Cells = append(r.Cells, c) })
+		r.Makers = makersIn(makers)
 		return r, err
 	}
 }
