@@ -564,6 +564,22 @@ func (s *Service) moneyOf(
 	return out, nil
 }
 
+// correctedResults loads the results of approved corrections, by identifier.
+func correctedResults(ctx context.Context, q sqldb.Querier, corrections []store.CorrectionRow) (map[string]store.ResultRow, error) {
+	var ids []string
+	for i := range corrections {
+		if corrections[i].State == store.CorrectionApproved {
+			ids = append(ids, corrections[i].ResultID)
+		}
+	}
+	found, err := store.Results(ctx, q, ids)
+	out := make(map[string]store.ResultRow, len(found))
+	for _, row := range found {
+		out[row.ID] = row
+	}
+	return out, err
+}
+
 // correctionsNow works out what corrections of approved years would come to. What is approved and waits for a close counts as paid.
 func (s *Service) correctionsNow(
 	ctx context.Context, q sqldb.Querier, year period.FinancialYear, rows []store.AchievementRow, results map[string]store.ResultRow, out map[yearKey]yearMoney,
@@ -576,22 +592,28 @@ func (s *Service) correctionsNow(
 	if err != nil {
 		return err
 	}
+	corrected, err := correctedResults(ctx, q, corrections)
+	if err != nil {
+		return err
+	}
 	due, of := make([]money.Pence, len(rows)), make([]store.ResultRow, len(rows))
 	for i := range rows {
 		of[i] = results[rows[i].ResultID]
 		due[i] = out[yearKey{rows[i].PCNCode, year}].paid
 		if rows[i].ScheduleID == "" {
-			due[i] += of[i].Due
+			if due[i], err = due[i].Add(of[i].Due); err != nil {
+				return err
+			}
 		}
 		for _, c := range corrections {
 			if c.PCNCode != rows[i].PCNCode || c.State != store.CorrectionApproved {
 				continue
 			}
-			if of[i], err = store.Result(ctx, q, c.ResultID); err != nil {
-				return err
-			}
+			of[i] = corrected[c.ResultID]
 			if c.ScheduleID == "" {
-				due[i] += c.Amount
+				if due[i], err = due[i].Add(c.Amount); err != nil {
+					return err
+				}
 			}
 		}
 	}

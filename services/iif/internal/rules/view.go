@@ -139,7 +139,9 @@ func (d *Distance) price(t *Terms, it *IndicatorTerms, n *Network, c *Counts, no
 		if err != nil {
 			return err
 		}
-		*way.worth = gain(&now.Due, &then.Due)
+		if *way.worth, err = gain(&now.Due, &then.Due); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -159,11 +161,12 @@ func (c *Counts) moved(it *IndicatorTerms, steps int64) *Counts {
 }
 
 // gain is what a payment brings over another. It has no working of its own: each of the two has.
-func gain(now, then *Payment) Payment {
+func gain(now, then *Payment) (Payment, error) {
 	if then.Refused != nil {
-		return Payment{Refused: then.Refused}
+		return Payment{Refused: then.Refused}, nil
 	}
-	return Payment{Points: new(big.Rat).Sub(then.Points, now.Points), Amount: then.Amount - now.Amount, Confidence: max(now.Confidence, then.Confidence)}
+	amount, err := then.Amount.Sub(now.Amount)
+	return Payment{Points: new(big.Rat).Sub(then.Points, now.Points), Amount: amount, Confidence: max(now.Confidence, then.Confidence)}, err
 }
 
 // Effect is what other counts would change.
