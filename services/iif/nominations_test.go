@@ -167,6 +167,8 @@ func TestNominations_StayWithTheCommissionerOfTheNewestYear(t *testing.T) {
 		list, err := s.iif.ListNominations(s.as(t, testkit.Auditor(courseHeir)), new(iifv1.ListNominationsRequest))
 		require.NoError(t, err)
 		require.Empty(t, list.GetNominations())
+		// On the day of the newest year the payer is who it was.
+		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseBody })
 		_, err = s.declare(t, coursePCN)
 		require.NoError(t, err)
 		_, err = s.endNomination(t, testkit.Preparer(courseBody), n)
@@ -217,7 +219,6 @@ func TestNominations_ServeAnEarlierYearOfAPCNThatMoved(t *testing.T) {
 		s.calculate(t)
 		s.nominate(t, coursePCN, testkit.PCNManager().Subject)
 		s.clock.Set(time.Date(2027, time.May, 1, 9, 0, 0, 0, time.UTC))
-		s.register.change(func(pcns []*registerv1.SnapshotPcn) { pcns[0].PayerCode = courseHeir })
 		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
 			year, err := store.Achievement(t.Context(), tx, coursePCN, 2025)
 			if err != nil {

@@ -33,7 +33,7 @@ func TestLastCountDay_OfFewAndOfManyOrganisations(t *testing.T) {
 				codes[i] = fmt.Sprintf("A%05d", i)
 			}
 			require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
-				got, err := store.LastCountDay(t.Context(), q, store.CountFilter{Year: 2025, CommissionerCode: "QWO", Organisations: codes})
+				got, err := store.LastCountDay(t.Context(), q, store.CountFilter{Year: 2025, Bodies: []string{"QWO"}, Organisations: codes})
 				require.Equal(t, organisations > 7, got == day, "%d organisations", organisations)
 				return err
 			}))
