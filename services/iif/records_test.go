@@ -54,11 +54,11 @@ func TestRecordCounts_TakesThePlaceOfAll(t *testing.T) {
 		require.Equal(t, []string{"preparer@example.test"}, s.byHand(t, "15N"))
 		require.Empty(t, s.byHand(t, "16C"))
 		s.load(t, "15N", extract("A81001 20250930 CAN04 Denominator 50", "A81001 20250930 CAN04 FITNIDAT 2"))
-		require.Empty(t, s.byHand(t, "15N"))
+		require.Equal(t, []string{testkit.Preparer().Subject}, s.byHand(t, "15N"), "who took the commissioner's own file in")
 	})
 }
 
-// byHand returns who entered some of what stands for a commissioner.
+// byHand returns who made some of what stands for a commissioner.
 func (s *countsSuite) byHand(t *testing.T, commissioner string) []string {
 	t.Helper()
 	_, _, byHand, err := s.service.CountsOf(t.Context(), commissioner, 2025, countsOn, nil, 0)
