@@ -161,12 +161,13 @@ func (c *Counts) moved(it *IndicatorTerms, steps int64) *Counts {
 }
 
 // gain is what a payment brings over another. It has no working of its own: each of the two has.
-func gain(now, then *Payment) (Payment, error) {
-	if then.Refused != nil {
-		return Payment{Refused: then.Refused}, nil
+func gain(now, then *Payment) (out Payment, err error) {
+	if out.Refused = then.Refused; !out.Known() {
+		return out, nil
 	}
-	amount, err := then.Amount.Sub(now.Amount)
-	return Payment{Points: new(big.Rat).Sub(then.Points, now.Points), Amount: amount, Confidence: max(now.Confidence, then.Confidence)}, err
+	out.Points, out.Confidence = new(big.Rat).Sub(then.Points, now.Points), max(now.Confidence, then.Confidence)
+	out.Amount, err = then.Amount.Sub(now.Amount)
+	return out, err
 }
 
 // Effect is what other counts would change.
