@@ -189,7 +189,7 @@ func TestTransaction_EndsThoughRowsWereLeftOpen(t *testing.T) {
 			return errors.Join(add(t.Context(), tx, "a", 1), add(t.Context(), tx, "b", 1))
 		}))
 		leave := func(q sqldb.Querier) error {
-			rows, err := q.Query(t.Context(), `SELECT id FROM thing`) //nolint:rowserrcheck // they are left as they are
+			rows, err := q.Query(t.Context(), `SELECT id FROM thing`) //nolint:rowserrcheck,sqlclosecheck // they are left as they are
 			require.NoError(t, err)
 			require.True(t, rows.Next())
 			return errors.New("left")

@@ -352,6 +352,14 @@ func (s *Service) ApprovePayment(ctx context.Context, req *iifv1.ApprovePaymentR
 		if err != nil {
 			return event, "", err
 		}
+		authors, err := store.Authors(ctx, tx, []string{run.ID}, nil, seededBy)
+		if err != nil {
+			return event, "", err
+		}
+		if slices.Contains(authors, tx.By.Subject) {
+			return event, "", fault.New(fault.Denied, rules.ReasonApproverIsMaker, "who entered the payment run of %s does not approve money into it", run.PayOn).
+				With("figure_id", run.ID)
+		}
 		row.PaymentRunID, row.PaymentMonth = run.ID, run.PayOn.Month()
 		return event, fmt.Sprintf("paid on %s", run.PayOn), nil
 	}

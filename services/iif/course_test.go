@@ -347,6 +347,8 @@ func TestCourse_RefusesByName(t *testing.T) {
 		require.Equal(t, "PAYMENT_DAY_UNKNOWN", courseReason(err))
 		require.Empty(t, s.get(t, coursePCN).GetPaymentMonth())
 		s.figure(t, "", &iifv1.AddFigureRequest{Body: &iifv1.AddFigureRequest_PaymentRun{PaymentRun: &iifv1.PaymentRun{ApproveBy: "2026-09-05", PayOn: "2026-09-20"}}})
+		_, err = s.approveAs(t, named(testkit.Approver(courseBody), author().Subject), coursePCN)
+		require.Equal(t, "APPROVER_IS_MAKER", courseReason(err))
 		_, err = s.approve(t, coursePCN)
 		require.NoError(t, err)
 		require.Equal(t, "2026-09", s.get(t, coursePCN).GetPaymentMonth())
