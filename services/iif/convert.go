@@ -15,7 +15,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
-// yearWords writes a financial year as requests do, 2025-26, since a path cannot hold 2025/26.
+// yearWords writes a financial year as requests and messages do, 2025-26, since a path cannot hold 2025/26.
 func yearWords(year period.FinancialYear) string { return strings.Replace(year.String(), "/", "-", 1) }
 
 // parseYear reads what yearWords writes.
@@ -26,9 +26,6 @@ func parseYear(field, text string) (period.FinancialYear, error) {
 	}
 	return year, nil
 }
-
-// yearText writes a financial year as messages do.
-func yearText(year period.FinancialYear) string { return strings.Replace(year.String(), "/", "-", 1) }
 
 func parseDate(field, text string) (period.Date, error) {
 	day, err := period.ParseDate(text)
@@ -70,26 +67,6 @@ func missingToProto(refused *fault.Fault) *typev1.Refusal {
 		missing = refused.Message
 	}
 	return &typev1.Refusal{Reason: refused.Reason, Missing: missing, Remedy: remedy}
-}
-
-// listKinds pairs the lists of the rules with those of the contract; a list of no kind is unspecified.
-var listKinds = map[rules.ListKind]iifv1.ListKind{
-	rules.RegisteredList: iifv1.ListKind_REGISTERED, rules.AdjustedList: iifv1.ListKind_ADJUSTED, rules.WeightedList: iifv1.ListKind_WEIGHTED,
-}
-
-func listKindOf(kind iifv1.ListKind) rules.ListKind {
-	for out, of := range listKinds {
-		if of == kind {
-			return out
-		}
-	}
-	return ""
-}
-
-// statuses pairs the statuses of the rules with those of the contract.
-var statuses = map[rules.Status]iifv1.IndicatorStatus{
-	rules.Active: iifv1.IndicatorStatus_ACTIVE, rules.Suspended: iifv1.IndicatorStatus_SUSPENDED, rules.Deferred: iifv1.IndicatorStatus_DEFERRED,
-	rules.Retired: iifv1.IndicatorStatus_RETIRED, rules.Overridden: iifv1.IndicatorStatus_OVERRIDDEN,
 }
 
 // states pairs the states of a year with those of the contract.

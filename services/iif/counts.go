@@ -70,7 +70,7 @@ func (s *Service) ListCounts(ctx context.Context, req *iifv1.ListCountsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	year, err := countsYear(req.GetFinancialYear())
+	year, err := parseYear("financial_year", req.GetFinancialYear())
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func standingVersions(rows []store.CountRow) map[int64]bool {
 
 func countToProto(r *store.CountRow, stands bool) *iifv1.CountVersion {
 	return &iifv1.CountVersion{
-		OrganisationCode: r.Organisation, FinancialYear: yearText(r.On.Month().FinancialYear()), AchievedOn: r.On.String(), Counts: cellsToProto(r.Indicator, r.Cells),
+		OrganisationCode: r.Organisation, FinancialYear: yearWords(r.On.Month().FinancialYear()), AchievedOn: r.On.String(), Counts: cellsToProto(r.Indicator, r.Cells),
 		SourceId: r.SourceID, CommissionerCode: r.CommissionerCode, Defaulted: r.Cells.Any(func(c store.Cell) bool { return c.Defaulted }), Stands: stands,
 		Reason: r.Reason, RecordedBy: r.RecordedBy, RecordedAt: timestamppb.New(sqldb.FromMicros(r.RecordedAt)),
 	}
@@ -179,20 +179,11 @@ func notOrganisation(field, code, what string) error {
 		At(field, "such as A81001 or U12345")
 }
 
-// countsYear reads a year written YYYY-YY.
-func countsYear(text string) (period.FinancialYear, error) {
-	year, err := period.ParseFinancialYear(strings.Replace(text, "-", "/", 1))
-	if err != nil {
-		return 0, fault.New(fault.Invalid, reasonYearMalformed, "%q is not a financial year written YYYY-YY", money.Clip(text)).At("financial_year", "such as 2025-26")
-	}
-	return year, nil
-}
-
 // countsDay reads a day of a year.
 func countsDay(text string, year period.FinancialYear) (period.Date, error) {
-	day, err := period.ParseDate(text)
+	day, err := parseDate("achieved_on", text)
 	if err != nil {
-		return day, fault.New(fault.Invalid, rules.ReasonDateMalformed, "achieved_on: %v", err).At("achieved_on", "a day, YYYY-MM-DD")
+		return day, err
 	}
 	if day.Month().FinancialYear() != year {
 		return day, fault.New(fault.Invalid, reasonCountsInvalid, "%s is no day of %s", day, year).At("achieved_on", "a day of the financial year")

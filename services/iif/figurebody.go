@@ -35,7 +35,7 @@ var (
 		iifv1.IndicatorStatus_ACTIVE: rules.Active, iifv1.IndicatorStatus_SUSPENDED: rules.Suspended, iifv1.IndicatorStatus_DEFERRED: rules.Deferred,
 		iifv1.IndicatorStatus_RETIRED: rules.Retired, iifv1.IndicatorStatus_OVERRIDDEN: rules.Overridden,
 	}
-	statedListKinds = map[iifv1.ListKind]rules.ListKind{
+	listKinds = map[iifv1.ListKind]rules.ListKind{
 		iifv1.ListKind_LIST_KIND_UNSPECIFIED: "", iifv1.ListKind_REGISTERED: rules.RegisteredList, iifv1.ListKind_ADJUSTED: rules.AdjustedList,
 		iifv1.ListKind_WEIGHTED: rules.WeightedList,
 	}
@@ -136,7 +136,7 @@ func (r *reader) value(in *iifv1.SchemeValue, year period.FinancialYear, figure 
 	return &rules.Value{
 		Figure: figure, Key: rules.Key{Year: year, VersionID: in.GetVersionId(), Code: in.GetIndicatorCode(), Field: valueFields[in.GetField()]},
 		Amount: r.decimal("value.value", in.GetValue()),
-		List:   rules.List{Kind: statedListKinds[in.GetListKind()], On: r.date("value.list_date", in.GetListDate())},
+		List:   rules.List{Kind: listKinds[in.GetListKind()], On: r.date("value.list_date", in.GetListDate())},
 	}
 }
 
@@ -289,7 +289,7 @@ func (s *stated) toProto() *iifv1.Figure {
 func valueToProto(v *rules.Value) *iifv1.SchemeValue {
 	return &iifv1.SchemeValue{
 		VersionId: v.VersionID, IndicatorCode: v.Code, Field: wordOf(valueFields, v.Field), Value: decimal(v.Amount),
-		ListKind: wordOf(statedListKinds, v.List.Kind), ListDate: v.List.On.String(),
+		ListKind: wordOf(listKinds, v.List.Kind), ListDate: v.List.On.String(),
 	}
 }
 

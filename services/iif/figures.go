@@ -129,7 +129,7 @@ const firstYear period.FinancialYear = 2020
 func fundHas(year period.FinancialYear, today period.Date) error {
 	if last := today.Month().FinancialYear() + 1; year < firstYear || year > last {
 		return fault.New(fault.Invalid, reasonYearOutOfRange, "the fund has figures of %s to %s, not of %s", firstYear, last, year).
-			At("financial_year", fmt.Sprintf("from %s to %s", yearText(firstYear), yearText(last)))
+			At("financial_year", fmt.Sprintf("from %s to %s", yearWords(firstYear), yearWords(last)))
 	}
 	return nil
 }

@@ -468,7 +468,7 @@ func (f *countsFile) summary(row *store.ImportRow) *iifv1.CountsImport {
 		}
 	}
 	for _, year := range f.report.Years {
-		out.FinancialYears = append(out.FinancialYears, yearText(year))
+		out.FinancialYears = append(out.FinancialYears, yearWords(year))
 	}
 	for _, day := range f.report.Days {
 		out.AchievedOn = append(out.AchievedOn, day.String())

@@ -47,7 +47,7 @@ func (s *Service) quoted(ctx context.Context, r *quoteReader, in *iifv1.QuoteBas
 	}
 	q := &quoted{stated: rules.Quotation{Prevalence: make(map[string]rules.Given)}}
 	q.network.ListSize = r.given("basis.list_size", in.GetListSize())
-	q.network.List = rules.List{Kind: listKindOf(in.GetListKind()), On: r.date("basis.list_date", in.GetListDate())}
+	q.network.List = rules.List{Kind: listKinds[in.GetListKind()], On: r.date("basis.list_date", in.GetListDate())}
 	q.stated.ListSize = r.given("basis.list_size_adjustment", in.GetListSizeAdjustment())
 	price := r.optional("basis.gbp_per_point", in.GetGbpPerPoint())
 	average := r.optional("basis.national_average_list_size", in.GetNationalAverageListSize())

@@ -26,7 +26,7 @@ func (s *Service) RecordCounts(ctx context.Context, req *iifv1.RecordCountsReque
 	if !isOrganisation(req.GetOrganisationCode()) {
 		return nil, notOrganisation("organisation_code", req.GetOrganisationCode(), "practice or a PCN")
 	}
-	year, err := countsYear(req.GetFinancialYear())
+	year, err := parseYear("financial_year", req.GetFinancialYear())
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (s *Service) AnswerIndicator(ctx context.Context, req *iifv1.AnswerIndicato
 	if !isOrganisation(req.GetPcnCode()) || !isPCN(req.GetPcnCode()) {
 		return nil, notOrganisation("pcn_code", req.GetPcnCode(), "PCN")
 	}
-	year, err := countsYear(req.GetFinancialYear())
+	year, err := parseYear("financial_year", req.GetFinancialYear())
 	if err != nil {
 		return nil, err
 	}

@@ -3,14 +3,10 @@ package iif
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -19,7 +15,6 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
-	"github.com/pcnfunding/pcnfunding/pkg/working"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
@@ -366,98 +361,6 @@ func yearResource(year period.FinancialYear, commissioner string) string {
 	return "iif/years/" + yearWords(year) + "/" + commissioner
 }
 
-// rework works years that are not approved out again, where what they rest on has changed. It returns how many came to another result.
-// The caller holds the lock of what it changed, and none of a commissioner. Members and list stay as they were: only a calculation asks
-// the register.
-func (s *Service) rework(ctx context.Context, tx *change.Tx, c changed) (int, error) {
-	rows, _, err := s.concerned(ctx, tx, &c, len(c.practices) > 0)
-	if err != nil || len(rows) == 0 {
-		return 0, err
-	}
-	codes := make([]string, len(rows))
-	for i := range rows {
-		codes[i] = rows[i].CommissionerCode
-	}
-	if err := lockCommissioners(ctx, tx, codes); err != nil {
-		return 0, err
-	}
-	rows, results, err := s.concerned(ctx, tx, &c, true)
-	if err != nil {
-		return 0, err
-	}
-	bases := make([]basis, len(rows))
-	for i := range rows {
-		if bases[i], err = basisOf(results[rows[i].ResultID]); err != nil {
-			return 0, err
-		}
-		bases[i].pcnName, bases[i].location, bases[i].commissioner = rows[i].PCNName, rows[i].LocationCode, rows[i].CommissionerCode
-		bases[i].figures, bases[i].counts = latest, latest
-	}
-	all, err := s.workOut(ctx, tx, bases, sumsOnly)
-	if err != nil {
-		return 0, err
-	}
-	var added []store.ResultRow
-	var taken []takenStep
-	changedOf := make(map[string]int)
-	for i := range all {
-		if all[i].digest == results[rows[i].ResultID].Digest {
-			continue
-		}
-		event := rules.Event{Step: rules.DataChanged, Cause: cmp.Or(c.cause, rules.DataAmended), By: rules.Actor{Person: tx.By.Subject, Role: rules.RoleSystem}}
-		if c.national {
-			event.By.Person = ""
-		}
-		step, result, err := s.newResult(tx, rows[i], event, c.words, &all[i])
-		if err != nil {
-			return 0, err
-		}
-		added, taken = append(added, *result), append(taken, *step)
-		changedOf[rows[i].CommissionerCode]++
-	}
-	if err := write(ctx, tx, added, taken); err != nil {
-		return 0, err
-	}
-	for _, code := range slices.Sorted(maps.Keys(changedOf)) {
-		summary := fmt.Sprintf("worked %d years of %s out again: %s", changedOf[code], yearWords(c.year), cmp.Or(c.words, string(c.cause)))
-		if err := tx.Record(ctx, yearResource(c.year, code), code, summary); err != nil {
-			return 0, err
-		}
-	}
-	return len(taken), nil
-}
-
-// concerned returns the years that are not approved and rest on what changed, in order of PCN, and their results if they are asked for.
-func (s *Service) concerned(ctx context.Context, q sqldb.Querier, c *changed, withResults bool) ([]store.AchievementRow, map[string]store.ResultRow, error) {
-	commissioner := c.commissioner
-	if commissioner == rules.England {
-		commissioner = ""
-	}
-	rows, err := store.OpenAchievements(ctx, q, c.year, commissioner, c.pcns)
-	if err != nil || !withResults {
-		return rows, nil, err
-	}
-	results, err := resultsOf(ctx, q, rows)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(c.practices) > 0 {
-		practices := setOf(c.practices)
-		rows = slices.DeleteFunc(rows, func(row store.AchievementRow) bool {
-			return !slices.ContainsFunc(results[row.ResultID].Basis.GetPracticeCodes(), func(code string) bool { return practices[code] })
-		})
-	}
-	return rows, results, nil
-}
-
-func setOf(codes []string) map[string]bool {
-	out := make(map[string]bool, len(codes))
-	for _, code := range codes {
-		out[code] = true
-	}
-	return out
-}
-
 // newResult makes a result of a year that was worked out, and takes the step that brings it.
 func (s *Service) newResult(tx *change.Tx, row store.AchievementRow, event rules.Event, words string, w *worked) (*takenStep, *store.ResultRow, error) {
 	result := w.row(tx, event.Cause, words)
@@ -502,7 +405,7 @@ func basisOf(row store.ResultRow) (basis, error) {
 	out := basis{
 		pcn: row.PCNCode, pcnName: of.GetPcnName(), commissioner: row.CommissionerCode, payer: of.GetPayerCode(), year: row.Year, on: r.date(of.GetAchievedOn()),
 		members: of.GetPracticeCodes(), list: registered(r.exact(of.GetListSize()), of.GetSnapshotId()),
-		listOf:   rules.List{Kind: listKindOf(of.GetListKind()), On: r.date(of.GetListDate())},
+		listOf:   rules.List{Kind: listKinds[of.GetListKind()], On: r.date(of.GetListDate())},
 		snapshot: of.GetSnapshotId(), figures: of.GetFiguresPosition(), counts: of.GetCountsPosition(),
 	}
 	if out.counts == 0 {
@@ -589,122 +492,4 @@ func (s *Service) GetResult(ctx context.Context, req *iifv1.GetResultRequest) (o
 		out, err = s.wholeToProto(ctx, q, row)
 		return err
 	})
-}
-
-// digestOf is the SHA-256 of all that a year comes to: codes, keys and exact values. It leaves out what a result is looked up by, which is
-// positions, snapshot and names, and whatever is written for people: other words say the same, and would make every year another.
-func digestOf(w *worked) string {
-	d := digester{body: make([]byte, 0, 1<<14)}
-	y := w.result
-	d.text("1", w.pcn, w.payer, w.year.String(), w.on.String(), y.VersionID, string(w.listOf.Kind), w.listOf.On.String())
-	d.number(int64(w.terms.Version.Rounding.Mode), flag(w.terms.Version.Rounding.PointsFirst), int64(y.Due), int64(y.Measured))
-	d.exact(w.list.Value, y.Points, y.Available)
-	d.texts(w.members, w.incomplete, y.Missing, y.Ignored)
-	for _, code := range slices.Sorted(maps.Keys(w.differences)) {
-		for _, different := range w.differences[code] {
-			d.text(code)
-			d.number(different.Summed.N, different.Stated.N)
-		}
-	}
-	d.number(int64(len(y.Refused)))
-	for _, refused := range y.Refused {
-		d.text(refused.Code)
-		d.refusal(refused.Why)
-	}
-	for i := range y.Results {
-		d.result(&y.Results[i])
-	}
-	sum := sha256.Sum256(d.body)
-	return hex.EncodeToString(sum[:])
-}
-
-// digester writes values one after another, each with its length.
-type digester struct{ body []byte }
-
-func flag(is bool) int64 {
-	if is {
-		return 1
-	}
-	return 0
-}
-
-func (d *digester) number(values ...int64) {
-	for _, value := range values {
-		d.body = binary.AppendVarint(d.body, value)
-	}
-}
-
-func (d *digester) text(values ...string) {
-	for _, value := range values {
-		d.body = binary.AppendUvarint(d.body, uint64(len(value)))
-		d.body = append(d.body, value...)
-	}
-}
-
-func (d *digester) texts(lists ...[]string) {
-	for _, list := range lists {
-		d.number(int64(len(list)))
-		d.text(list...)
-	}
-}
-
-func (d *digester) exact(values ...*big.Rat) {
-	for _, value := range values {
-		if value == nil {
-			d.number(-2)
-			continue
-		}
-		d.number(int64(value.Sign()))
-		for _, part := range []*big.Int{value.Num(), value.Denom()} {
-			size := (part.BitLen() + 7) / 8
-			d.number(int64(size))
-			at := len(d.body)
-			d.body = slices.Grow(d.body, size)[:at+size]
-			part.FillBytes(d.body[at:])
-		}
-	}
-}
-
-func (d *digester) refusal(why *fault.Fault) {
-	if why == nil {
-		d.number(0)
-		return
-	}
-	d.number(1)
-	d.text(why.Reason)
-}
-
-func (d *digester) result(r *rules.Result) {
-	d.text(r.Code, r.IndicatorID, string(r.Status), r.OverrideID)
-	d.number(flag(r.Counted), int64(r.Measure.Answer))
-	d.exact(r.Measure.Value, r.Measure.Numerator, r.Measure.Denominator, r.Measure.Unadjusted, r.ListSize, r.Prevalence)
-	d.texts(r.Notes)
-	d.payment(&r.Due)
-	if r.OverrideID != "" {
-		d.payment(&r.Measured)
-	}
-	for i := range r.Tests {
-		d.text(string(r.Tests[i].Outcome))
-		d.texts(r.Tests[i].Reasons)
-	}
-}
-
-// payment writes a payment with what went into it. Of figures and settings it says which versions they are; of counts and lists what
-// they are, not where they were read.
-func (d *digester) payment(p *rules.Payment) {
-	d.exact(p.Points)
-	d.number(int64(p.Amount), int64(p.Confidence))
-	d.refusal(p.Refused)
-	if p.Working == nil {
-		return
-	}
-	d.number(int64(len(p.Working.Inputs)))
-	for i := range p.Working.Inputs {
-		in := &p.Working.Inputs[i]
-		d.exact(in.Value)
-		d.number(int64(in.Origin.Kind), int64(in.Origin.Confidence))
-		if in.Origin.Kind == working.FromRate || in.Origin.Kind == working.FromSetting {
-			d.text(in.Origin.Ref)
-		}
-	}
 }

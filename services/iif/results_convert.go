@@ -13,7 +13,7 @@ import (
 func resultToProto(w *worked, withWorkings bool) *iifv1.YearResult {
 	out := yearToProto(w.terms, w.result, withWorkings)
 	out.PcnCode, out.PcnName, out.CommissionerCode, out.AchievedOn = w.pcn, w.pcnName, w.commissioner, w.on.String()
-	out.ListSize, out.ListKind, out.ListDate = decimal(w.list.Value), listKinds[w.listOf.Kind], w.listOf.On.String()
+	out.ListSize, out.ListKind, out.ListDate = decimal(w.list.Value), wordOf(listKinds, w.listOf.Kind), w.listOf.On.String()
 	out.SnapshotId, out.PracticeCodes, out.IncompletePractices, out.PayerCode = w.snapshot, w.members, w.incomplete, w.payer
 	out.FiguresPosition, out.CountsPosition = w.figures, w.basis.counts
 	for i := range w.terms.Indicators {
@@ -52,7 +52,7 @@ func yearToProto(t *rules.Terms, y *rules.Year, withWorkings bool) *iifv1.YearRe
 // indicatorToProto writes what an indicator comes to.
 func indicatorToProto(it *rules.IndicatorTerms, r *rules.Result, withWorkings bool) *iifv1.IndicatorResult {
 	out := &iifv1.IndicatorResult{
-		IndicatorCode: r.Code, FigureId: r.IndicatorID, Name: it.Name, Status: statuses[r.Status], Counted: r.Counted,
+		IndicatorCode: r.Code, FigureId: r.IndicatorID, Name: it.Name, Status: wordOf(indicatorStatuses, r.Status), Counted: r.Counted,
 		Achievement: decimal(r.Measure.Value), AchievementUnadjusted: decimal(r.Measure.Unadjusted), Unit: it.Kind.Unit(),
 		Numerator: decimal(r.Measure.Numerator), Denominator: decimal(r.Measure.Denominator), Answer: answerToProto(r.Measure.Answer),
 		Notes: slices.Clone(r.Notes), OverrideId: r.OverrideID,

@@ -278,7 +278,7 @@ func (s *Service) GetScheme(ctx context.Context, req *iifv1.GetSchemeRequest) (*
 func (at *schemeAt) termsToProto(t *rules.Terms) *iifv1.SchemeTerms {
 	mode, place := t.Version.Rounding.Names()
 	out := &iifv1.SchemeTerms{
-		FinancialYear: yearText(t.Year), CommissionerCode: t.Commissioner, Version: at.figureToProto(t.Version.ID), Rounding: mode, RoundingPlace: place,
+		FinancialYear: yearWords(t.Year), CommissionerCode: t.Commissioner, Version: at.figureToProto(t.Version.ID), Rounding: mode, RoundingPlace: place,
 		SettingIds: t.Version.Rounding.SettingIDs, GbpPerPoint: at.heldToProto(&t.Price), NationalAverageListSize: at.heldToProto(&t.Average),
 		Incomplete: missingToProto(t.Incomplete),
 	}
@@ -342,7 +342,7 @@ func (at *schemeAt) figureToProto(id string) *iifv1.Figure {
 // figureToProto writes a version of a figure.
 func figureToProto(r *store.FigureRow, superseded bool) *iifv1.Figure {
 	out := proto.CloneOf(r.Body)
-	out.FigureId, out.Kind, out.FinancialYear = r.ID, iifv1.FigureKind(r.Kind), yearText(r.Year) //nolint:gosec // enum
+	out.FigureId, out.Kind, out.FinancialYear = r.ID, iifv1.FigureKind(r.Kind), yearWords(r.Year) //nolint:gosec // enum
 	out.Source, out.Confidence, out.Note = r.Source, working.ConfidenceToProto(r.Confidence), r.Note
 	out.KnownFrom, out.KnownFromBasis = r.KnownFrom.String(), r.KnownFromBasis
 	out.RecordedAt, out.RecordedBy, out.CommissionerCode = timestamp(r.RecordedAt), r.RecordedBy, r.CommissionerCode
