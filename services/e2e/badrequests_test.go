@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/url"
@@ -218,7 +219,7 @@ func TestHTTP_IsUsedAsItShouldBe(t *testing.T) {
 	operator.upload(t, "application/json", strings.NewReader("{}"), sourced("e2e")).refused(t, http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE")
 	operator.upload(t, "multipart/form-data; boundary=x", strings.NewReader("--x--"), sourced("e2e")).refused(t, http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE")
 
-	large := &repeated{part: []byte(" "), left: 5 << 20}
+	large := &repeated{part: bytes.Repeat([]byte(" "), 32<<10), left: 5 << 20}
 	got := preparer.call(t, request{method: http.MethodPost, path: path, body: io.MultiReader(strings.NewReader("{"), large), headers: []string{"Content-Type", "application/json"}})
 	got.refused(t, http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE")
 
