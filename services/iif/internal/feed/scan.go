@@ -1,21 +1,31 @@
 package feed
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"golang.org/x/text/encoding/charmap"
+
+	"github.com/pcnfunding/pcnfunding/pkg/csvrows"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
 
+// maxLine bounds a line in bytes: the longest sentence of a field map has under a thousand letters.
+const maxLine = 16 << 10
+
+// damages are the reasons of lines that are no rows.
+var damages = map[csvrows.Damage]string{
+	csvrows.Broken: rules.ReasonRowDamaged, csvrows.TooLong: rules.ReasonLineTooLong, csvrows.Ragged: rules.ReasonRowRagged,
+}
+
 // scan goes through a file row by row, and notes those that are bad.
 type scan struct {
-	csv    *csv.Reader
+	csv    *csvrows.Reader
 	form   *form
 	header []string
 	at     [columns]int // where the file has each column of the form
@@ -26,22 +36,18 @@ type scan struct {
 
 // open reads the header and recognises the layout.
 func open(r io.Reader, want Layout) (*scan, error) {
-	source := csv.NewReader(newLines(r))
-	source.FieldsPerRecord = -1
-	source.ReuseRecord = true
-	header, err := source.Read()
-	var syntax *csv.ParseError
+	source, err := csvrows.Open(r, csvrows.Options{MaxLine: maxLine, Legacy: charmap.Windows1252.DecodeByte})
 	switch {
-	case errors.Is(err, io.EOF):
-		return nil, fault.New(fault.Invalid, rules.ReasonFileEmpty, "the file is empty")
-	case errors.As(err, &syntax) || (err == nil && strings.HasPrefix(header[0], spoiled)):
-		return nil, fault.New(fault.Invalid, rules.ReasonLayoutUnknown, "the header is no line of CSV text")
+	case errors.Is(err, csvrows.ErrEmpty):
+		return nil, fault.New(fault.Invalid, rules.ReasonFileEmpty, "%v", err)
+	case errors.Is(err, csvrows.ErrHeader):
+		return nil, fault.New(fault.Invalid, rules.ReasonLayoutUnknown, "%v", err)
 	case err != nil:
 		return nil, fmt.Errorf("read the file of counts: %w", err)
 	}
-	s := &scan{csv: source, header: make([]string, len(header))}
-	for i, name := range header {
-		s.header[i] = strings.ToUpper(strings.TrimSpace(name))
+	s := &scan{csv: source, header: make([]string, len(source.Header()))}
+	for i, name := range source.Header() {
+		s.header[i] = strings.ToUpper(name)
 	}
 	if s.form, err = recognise(s.header, want); err != nil {
 		return nil, err
@@ -59,30 +65,17 @@ func open(r io.Reader, want Layout) (*scan, error) {
 // rows calls each for every whole row. It returns errors of each and of the file's reader.
 func (s *scan) rows(each func() error) error {
 	for {
-		var err error
-		var syntax *csv.ParseError
-		s.record, err = s.csv.Read()
-		switch {
-		case errors.Is(err, io.EOF):
+		row, err := s.csv.Next()
+		if errors.Is(err, io.EOF) {
 			return nil
-		case err != nil && !errors.As(err, &syntax):
+		}
+		if err != nil {
 			return fmt.Errorf("read the file of counts: %w", err)
 		}
 		s.report.Rows++
-		if syntax != nil {
-			s.line = int64(syntax.StartLine)
-			s.bad(whole, rules.ReasonRowDamaged, "%v", syntax.Err)
-			continue
-		}
-		line, _ := s.csv.FieldPos(0)
-		s.line = int64(line)
-		if reason, is := strings.CutPrefix(s.record[0], spoiled); is {
-			s.record = s.record[1:]
-			s.bad(whole, reason, "a line is text of at most %d bytes, with quotation marks in pairs and no NUL", maxLine)
-			continue
-		}
-		if len(s.record) != len(s.header) {
-			s.bad(whole, rules.ReasonRowRagged, "the row has %d values, the header %d", len(s.record), len(s.header))
+		s.line, s.record = row.Line, row.Values
+		if row.Damage != 0 {
+			s.bad(whole, damages[row.Damage], "%s", row.Detail)
 			continue
 		}
 		if err := each(); err != nil {
