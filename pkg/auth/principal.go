@@ -23,6 +23,8 @@ type Principal struct {
 	PCNs []string
 	// Token is the bearer token itself, passed on to other services; never logged.
 	Token string
+	// ties are the PCNs for which the token holds a role of a PCN, whatever the call asks for, see TiedTo.
+	ties []string
 }
 
 type principalKey struct{}
@@ -68,8 +70,15 @@ func (p Principal) As(roles ...optionsv1.Role) Principal {
 // In returns the principal as it counts in a call, by its full gRPC name.
 func (p Principal) In(method string) Principal {
 	rule, _ := RuleOf(method)
+	if slices.ContainsFunc(p.Roles, ofPCN) {
+		p.ties = slices.Concat(p.ties, p.PCNs)
+	}
 	return p.As(rule.Roles...)
 }
+
+// TiedTo tells whether the principal manages the PCN or directs it, also in a call whose roles leave that out. It is for refusing what
+// such a person has an interest in, and gives no right to anything: use HoldsPCN for that.
+func (p Principal) TiedTo(pcn string) bool { return p.HoldsPCN(pcn) || slices.Contains(p.ties, pcn) }
 
 func ofPCN(role optionsv1.Role) bool {
 	return role == optionsv1.Role_ROLE_PCN_MANAGER || role == optionsv1.Role_ROLE_CLINICAL_DIRECTOR

@@ -109,3 +109,18 @@ func TestRoleNames_RoundTrip(t *testing.T) {
 	}
 	require.Equal(t, []string{"auditor"}, auth.Principal{Roles: []optionsv1.Role{optionsv1.Role_ROLE_AUDITOR}}.RoleNames())
 }
+
+func TestTiedTo_KeepsThePCNsThatACallLeavesOut(t *testing.T) {
+	t.Parallel()
+	manager, approver := optionsv1.Role_ROLE_PCN_MANAGER, optionsv1.Role_ROLE_FINANCE_APPROVER
+	const call = "/none/AsksForNoRole"
+	both := auth.Principal{Roles: []optionsv1.Role{manager, approver}, Commissioners: []string{"15N"}, PCNs: []string{"U12345"}}
+	inCall := both.In(call)
+	require.False(t, inCall.HoldsPCN("U12345"), "what a PCN's role allows is not asked for")
+	require.True(t, inCall.TiedTo("U12345"))
+	require.True(t, inCall.In(call).TiedTo("U12345"))
+	require.False(t, inCall.TiedTo("U99999"))
+	require.False(t, inCall.TiedTo(""))
+	both.Roles = []optionsv1.Role{approver}
+	require.False(t, both.In(call).TiedTo("U12345"), "the claim without a role says nothing")
+}
