@@ -271,21 +271,33 @@ func networksIn(snapshot *registerv1.Snapshot) map[string]owedPCN {
 	return out
 }
 
-// others asks whether bodies still owe anything in the month, where the commissioner owes what was due on the last day of the year: a body
-// that has ended left its debts to the commissioner, and one that has not pays them itself.
+// others asks whether bodies still lead networks in the month, where the commissioner owes what was due on the last day of the year: a body
+// that has ended left its debts to the commissioner, and one that has not pays them itself. Who leads on a day is open to everybody, as the
+// picture of another body is not.
 func (s *Service) others(ctx context.Context, c *closing, debts []store.Debt) error {
 	for _, of := range debts {
-		_, asked := c.ended[of.CommissionerCode]
-		if asked || of.CommissionerCode == c.commissioner || !c.then[of.Year].owes(of.PCNCode) {
-			continue
+		if of.CommissionerCode != c.commissioner && c.then[of.Year].owes(of.PCNCode) {
+			c.ended[of.CommissionerCode] = true
 		}
-		found, err := s.bodyPicture(ctx, of.CommissionerCode, c.month.First())
-		if err := noneOrFail(err); err != nil {
+	}
+	if len(c.ended) == 0 {
+		return nil
+	}
+	req := &registerv1.ListCommissionersRequest{OnDate: c.month.First().String()}
+	for {
+		found, err := s.register.ListCommissioners(ctx, req)
+		if err != nil {
 			return err
 		}
-		c.ended[of.CommissionerCode] = err != nil || !found.pays()
+		for _, body := range found.GetCommissioners() {
+			if c.ended[body.GetCommissionerCode()] {
+				c.ended[body.GetCommissionerCode()] = false
+			}
+		}
+		if req.PageToken = found.GetNextPageToken(); req.GetPageToken() == "" {
+			return nil
+		}
 	}
-	return nil
 }
 
 // elsewhere asks for the networks that something is due to and that the picture of the month lacks: they have another commissioner now.

@@ -62,10 +62,17 @@ func (r *closeRegister) questions() []string {
 	return r.asked
 }
 
-func (r *closeRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapshotRequest, _ ...grpc.CallOption) (*registerv1.Snapshot, error) {
+func (r *closeRegister) GetSnapshot(ctx context.Context, req *registerv1.GetSnapshotRequest, _ ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	if by, _ := auth.From(ctx); !by.HoldsCommissioner(req.GetCommissionerCode()) {
+		return nil, rpc.Status(fault.New(fault.NotFound, auth.ReasonNotFound, "there is no such thing")).Err()
+	}
+	return r.picture(req.GetCommissionerCode(), req.GetMembershipDate())
+}
+
+// picture cuts a picture for a body, or of England.
+func (r *closeRegister) picture(code, day string) (*registerv1.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	code, day := req.GetCommissionerCode(), req.GetMembershipDate()
 	r.asked = append(r.asked, code+" "+day)
 	out := &registerv1.Snapshot{SnapshotId: "picture-" + code + "-" + day, CommissionerCode: code, CommissionerName: "Body " + code}
 	for _, p := range r.pcns {
@@ -91,16 +98,37 @@ func (r *closeRegister) GetSnapshot(_ context.Context, req *registerv1.GetSnapsh
 	return out, nil
 }
 
+// ListCommissioners lists the payers of a day to everybody.
+func (r *closeRegister) ListCommissioners(_ context.Context, req *registerv1.ListCommissionersRequest, _ ...grpc.CallOption) (*registerv1.ListCommissionersResponse, error) {
+	england, err := r.picture("", req.GetOnDate())
+	if err != nil {
+		return nil, err
+	}
+	out := new(registerv1.ListCommissionersResponse)
+	for _, p := range england.GetPcns() {
+		if req.GetPageToken() == "" || p.GetPayerCode() > req.GetPageToken() {
+			out.Commissioners = append(out.Commissioners, &registerv1.Commissioner{CommissionerCode: p.GetPayerCode()})
+		}
+	}
+	slices.SortFunc(out.GetCommissioners(), func(a, b *registerv1.Commissioner) int {
+		return strings.Compare(a.GetCommissionerCode(), b.GetCommissionerCode())
+	})
+	if len(out.GetCommissioners()) > 1 { // pages of one
+		out.Commissioners, out.NextPageToken = out.GetCommissioners()[:1], out.GetCommissioners()[0].GetCommissionerCode()
+	}
+	return out, nil
+}
+
 // GetPcnSnapshot gives the picture of a PCN's payer to those who may see the PCN there.
-func (r *closeRegister) GetPcnSnapshot(ctx context.Context, req *registerv1.GetPcnSnapshotRequest, opts ...grpc.CallOption) (*registerv1.Snapshot, error) {
-	england, err := r.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{MembershipDate: req.GetMembershipDate()}, opts...)
+func (r *closeRegister) GetPcnSnapshot(ctx context.Context, req *registerv1.GetPcnSnapshotRequest, _ ...grpc.CallOption) (*registerv1.Snapshot, error) {
+	england, err := r.picture("", req.GetMembershipDate())
 	if err != nil {
 		return nil, err
 	}
 	by, _ := auth.From(ctx)
 	for _, p := range england.GetPcns() {
 		if p.GetPcnCode() == req.GetPcnCode() && by.MaySee(p.GetPayerCode(), p.GetPcnCode()) {
-			return r.GetSnapshot(ctx, &registerv1.GetSnapshotRequest{CommissionerCode: p.GetPayerCode(), MembershipDate: req.GetMembershipDate()}, opts...)
+			return r.picture(p.GetPayerCode(), req.GetMembershipDate())
 		}
 	}
 	return nil, rpc.Status(fault.New(fault.NotFound, auth.ReasonNotFound, "there is no PCN %s", req.GetPcnCode())).Err()
