@@ -167,6 +167,10 @@ const (
 	AdjustmentCause_ADJUSTMENT_CAUSE_CLAIM_CORRECTED AdjustmentCause = 13
 	// A year that was approved and scheduled came to something else.
 	AdjustmentCause_ADJUSTMENT_CAUSE_YEAR_CORRECTED AdjustmentCause = 14
+	// A plan that was approved and scheduled has a later approved version.
+	AdjustmentCause_ADJUSTMENT_CAUSE_PLAN_CHANGED AdjustmentCause = 15
+	// Money that was left unspent is taken back.
+	AdjustmentCause_ADJUSTMENT_CAUSE_UNSPENT AdjustmentCause = 16
 )
 
 // Enum value maps for AdjustmentCause.
@@ -187,6 +191,8 @@ var (
 		12: "ADJUSTMENT_CAUSE_LATE_CLAIM",
 		13: "ADJUSTMENT_CAUSE_CLAIM_CORRECTED",
 		14: "ADJUSTMENT_CAUSE_YEAR_CORRECTED",
+		15: "ADJUSTMENT_CAUSE_PLAN_CHANGED",
+		16: "ADJUSTMENT_CAUSE_UNSPENT",
 	}
 	AdjustmentCause_value = map[string]int32{
 		"ADJUSTMENT_CAUSE_UNSPECIFIED":     0,
@@ -204,6 +210,8 @@ var (
 		"ADJUSTMENT_CAUSE_LATE_CLAIM":      12,
 		"ADJUSTMENT_CAUSE_CLAIM_CORRECTED": 13,
 		"ADJUSTMENT_CAUSE_YEAR_CORRECTED":  14,
+		"ADJUSTMENT_CAUSE_PLAN_CHANGED":    15,
+		"ADJUSTMENT_CAUSE_UNSPENT":         16,
 	}
 )
 
@@ -1422,7 +1430,7 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\vInstruction\x12\x1b\n" +
 	"\x17INSTRUCTION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINSTRUCTION_PAY\x10\x01\x12\x1e\n" +
-	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xf8\x03\n" +
+	"\x1aINSTRUCTION_RECONCILE_ONLY\x10\x02*\xb9\x04\n" +
 	"\x0fAdjustmentCause\x12 \n" +
 	"\x1cADJUSTMENT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ADJUSTMENT_CAUSE_RATE\x10\x01\x12\x1f\n" +
@@ -1439,7 +1447,9 @@ const file_pcnfunding_type_v1_payment_schedule_proto_rawDesc = "" +
 	"\x18ADJUSTMENT_CAUSE_SEVERAL\x10\v\x12\x1f\n" +
 	"\x1bADJUSTMENT_CAUSE_LATE_CLAIM\x10\f\x12$\n" +
 	" ADJUSTMENT_CAUSE_CLAIM_CORRECTED\x10\r\x12#\n" +
-	"\x1fADJUSTMENT_CAUSE_YEAR_CORRECTED\x10\x0eBFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
+	"\x1fADJUSTMENT_CAUSE_YEAR_CORRECTED\x10\x0e\x12!\n" +
+	"\x1dADJUSTMENT_CAUSE_PLAN_CHANGED\x10\x0f\x12\x1c\n" +
+	"\x18ADJUSTMENT_CAUSE_UNSPENT\x10\x10BFZDgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1;typev1b\x06proto3"
 
 var (
 	file_pcnfunding_type_v1_payment_schedule_proto_rawDescOnce sync.Once
