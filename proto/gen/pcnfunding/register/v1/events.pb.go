@@ -159,11 +159,316 @@ func (x *SnapshotPublished) GetPracticeCount() int32 {
 	return 0
 }
 
+// RequirementRecorded says that a version of a service requirement became known. National, or addressed to the commissioner for whose
+// PCNs it holds.
+type RequirementRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version.
+	Requirement   *Requirement `protobuf:"bytes,1,opt,name=requirement,proto3" json:"requirement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequirementRecorded) Reset() {
+	*x = RequirementRecorded{}
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequirementRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequirementRecorded) ProtoMessage() {}
+
+func (x *RequirementRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequirementRecorded.ProtoReflect.Descriptor instead.
+func (*RequirementRecorded) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RequirementRecorded) GetRequirement() *Requirement {
+	if x != nil {
+		return x.Requirement
+	}
+	return nil
+}
+
+// RequirementStatusChanged says that a step of a requirement was recorded at a PCN. Addressed to the body that owes the PCN's payments on
+// the day.
+type RequirementStatusChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PCN.
+	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Body that owes the PCN's payments on the day.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Requirement.
+	RequirementId string `protobuf:"bytes,3,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Financial year, 2022/23.
+	FinancialYear string `protobuf:"bytes,4,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// The step.
+	Step *RequirementStep `protobuf:"bytes,5,opt,name=step,proto3" json:"step,omitempty"`
+	// State that it left: PLANNED, IN_PROGRESS, DELIVERED, EVIDENCED or WITHDRAWN.
+	State         RequirementState `protobuf:"varint,6,opt,name=state,proto3,enum=pcnfunding.register.v1.RequirementState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequirementStatusChanged) Reset() {
+	*x = RequirementStatusChanged{}
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequirementStatusChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequirementStatusChanged) ProtoMessage() {}
+
+func (x *RequirementStatusChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequirementStatusChanged.ProtoReflect.Descriptor instead.
+func (*RequirementStatusChanged) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RequirementStatusChanged) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *RequirementStatusChanged) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *RequirementStatusChanged) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *RequirementStatusChanged) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *RequirementStatusChanged) GetStep() *RequirementStep {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *RequirementStatusChanged) GetState() RequirementState {
+	if x != nil {
+		return x.State
+	}
+	return RequirementState_REQUIREMENT_STATE_UNSPECIFIED
+}
+
+// CalendarItemChanged says that an item of the planning calendar was added, done, cancelled or opened again. National, or addressed to the
+// commissioner whose item it is.
+type CalendarItemChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The item as it stands, without its history.
+	Item          *CalendarItem `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CalendarItemChanged) Reset() {
+	*x = CalendarItemChanged{}
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CalendarItemChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CalendarItemChanged) ProtoMessage() {}
+
+func (x *CalendarItemChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CalendarItemChanged.ProtoReflect.Descriptor instead.
+func (*CalendarItemChanged) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CalendarItemChanged) GetItem() *CalendarItem {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+// CalendarReminder says that something falls due soon, or is late: an item of the planning calendar, or a requirement at a PCN. It comes
+// once for each number of days that the operator set, and once when it is late. National, or addressed to the commissioner.
+type CalendarReminder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Item; empty for a requirement.
+	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	// Requirement; empty for an item.
+	RequirementId string `protobuf:"bytes,2,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// What is to be done.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// Level at which somebody sees to it.
+	OwnerLevel OwnerLevel `protobuf:"varint,4,opt,name=owner_level,json=ownerLevel,proto3,enum=pcnfunding.register.v1.OwnerLevel" json:"owner_level,omitempty"`
+	// Code of who sees to it, such as the PCN; empty for every body of the level.
+	OwnerCode string `protobuf:"bytes,5,opt,name=owner_code,json=ownerCode,proto3" json:"owner_code,omitempty"`
+	// Commissioner; empty for all of England.
+	CommissionerCode string `protobuf:"bytes,6,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Day on which it falls due, YYYY-MM-DD.
+	DueDate string `protobuf:"bytes,7,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
+	// Days before that day for which the reminder was set; 0 where it is late.
+	DaysBefore int32 `protobuf:"varint,8,opt,name=days_before,json=daysBefore,proto3" json:"days_before,omitempty"`
+	// True where the day has passed.
+	Late          bool `protobuf:"varint,9,opt,name=late,proto3" json:"late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CalendarReminder) Reset() {
+	*x = CalendarReminder{}
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CalendarReminder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CalendarReminder) ProtoMessage() {}
+
+func (x *CalendarReminder) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CalendarReminder.ProtoReflect.Descriptor instead.
+func (*CalendarReminder) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CalendarReminder) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetOwnerLevel() OwnerLevel {
+	if x != nil {
+		return x.OwnerLevel
+	}
+	return OwnerLevel_OWNER_LEVEL_UNSPECIFIED
+}
+
+func (x *CalendarReminder) GetOwnerCode() string {
+	if x != nil {
+		return x.OwnerCode
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetDueDate() string {
+	if x != nil {
+		return x.DueDate
+	}
+	return ""
+}
+
+func (x *CalendarReminder) GetDaysBefore() int32 {
+	if x != nil {
+		return x.DaysBefore
+	}
+	return 0
+}
+
+func (x *CalendarReminder) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
 var File_pcnfunding_register_v1_events_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/register/v1/events.proto\x12\x16pcnfunding.register.v1\x1a!pcnfunding/register/v1/load.proto\"@\n" +
+	"#pcnfunding/register/v1/events.proto\x12\x16pcnfunding.register.v1\x1a!pcnfunding/register/v1/load.proto\x1a(pcnfunding/register/v1/requirement.proto\"@\n" +
 	"\fLoadRecorded\x120\n" +
 	"\x04load\x18\x01 \x01(\v2\x1c.pcnfunding.register.v1.LoadR\x04load\"\x8a\x02\n" +
 	"\x11SnapshotPublished\x12\x1f\n" +
@@ -173,7 +478,31 @@ const file_pcnfunding_register_v1_events_proto_rawDesc = "" +
 	"\x0fmembership_date\x18\x03 \x01(\tR\x0emembershipDate\x12:\n" +
 	"\x19population_reference_date\x18\x04 \x01(\tR\x17populationReferenceDate\x12\x1b\n" +
 	"\tpcn_count\x18\x05 \x01(\x05R\bpcnCount\x12%\n" +
-	"\x0epractice_count\x18\x06 \x01(\x05R\rpracticeCountBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
+	"\x0epractice_count\x18\x06 \x01(\x05R\rpracticeCount\"\\\n" +
+	"\x13RequirementRecorded\x12E\n" +
+	"\vrequirement\x18\x01 \x01(\v2#.pcnfunding.register.v1.RequirementR\vrequirement\"\xad\x02\n" +
+	"\x18RequirementStatusChanged\x12\x19\n" +
+	"\bpcn_code\x18\x01 \x01(\tR\apcnCode\x12+\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tR\x10commissionerCode\x12%\n" +
+	"\x0erequirement_id\x18\x03 \x01(\tR\rrequirementId\x12%\n" +
+	"\x0efinancial_year\x18\x04 \x01(\tR\rfinancialYear\x12;\n" +
+	"\x04step\x18\x05 \x01(\v2'.pcnfunding.register.v1.RequirementStepR\x04step\x12>\n" +
+	"\x05state\x18\x06 \x01(\x0e2(.pcnfunding.register.v1.RequirementStateR\x05state\"O\n" +
+	"\x13CalendarItemChanged\x128\n" +
+	"\x04item\x18\x01 \x01(\v2$.pcnfunding.register.v1.CalendarItemR\x04item\"\xc9\x02\n" +
+	"\x10CalendarReminder\x12\x17\n" +
+	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12%\n" +
+	"\x0erequirement_id\x18\x02 \x01(\tR\rrequirementId\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12C\n" +
+	"\vowner_level\x18\x04 \x01(\x0e2\".pcnfunding.register.v1.OwnerLevelR\n" +
+	"ownerLevel\x12\x1d\n" +
+	"\n" +
+	"owner_code\x18\x05 \x01(\tR\townerCode\x12+\n" +
+	"\x11commissioner_code\x18\x06 \x01(\tR\x10commissionerCode\x12\x19\n" +
+	"\bdue_date\x18\a \x01(\tR\adueDate\x12\x1f\n" +
+	"\vdays_before\x18\b \x01(\x05R\n" +
+	"daysBefore\x12\x12\n" +
+	"\x04late\x18\t \x01(\bR\x04lateBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
 
 var (
 	file_pcnfunding_register_v1_events_proto_rawDescOnce sync.Once
@@ -187,19 +516,33 @@ func file_pcnfunding_register_v1_events_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_register_v1_events_proto_rawDescData
 }
 
-var file_pcnfunding_register_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_pcnfunding_register_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_pcnfunding_register_v1_events_proto_goTypes = []any{
-	(*LoadRecorded)(nil),      // 0: pcnfunding.register.v1.LoadRecorded
-	(*SnapshotPublished)(nil), // 1: pcnfunding.register.v1.SnapshotPublished
-	(*Load)(nil),              // 2: pcnfunding.register.v1.Load
+	(*LoadRecorded)(nil),             // 0: pcnfunding.register.v1.LoadRecorded
+	(*SnapshotPublished)(nil),        // 1: pcnfunding.register.v1.SnapshotPublished
+	(*RequirementRecorded)(nil),      // 2: pcnfunding.register.v1.RequirementRecorded
+	(*RequirementStatusChanged)(nil), // 3: pcnfunding.register.v1.RequirementStatusChanged
+	(*CalendarItemChanged)(nil),      // 4: pcnfunding.register.v1.CalendarItemChanged
+	(*CalendarReminder)(nil),         // 5: pcnfunding.register.v1.CalendarReminder
+	(*Load)(nil),                     // 6: pcnfunding.register.v1.Load
+	(*Requirement)(nil),              // 7: pcnfunding.register.v1.Requirement
+	(*RequirementStep)(nil),          // 8: pcnfunding.register.v1.RequirementStep
+	(RequirementState)(0),            // 9: pcnfunding.register.v1.RequirementState
+	(*CalendarItem)(nil),             // 10: pcnfunding.register.v1.CalendarItem
+	(OwnerLevel)(0),                  // 11: pcnfunding.register.v1.OwnerLevel
 }
 var file_pcnfunding_register_v1_events_proto_depIdxs = []int32{
-	2, // 0: pcnfunding.register.v1.LoadRecorded.load:type_name -> pcnfunding.register.v1.Load
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	6,  // 0: pcnfunding.register.v1.LoadRecorded.load:type_name -> pcnfunding.register.v1.Load
+	7,  // 1: pcnfunding.register.v1.RequirementRecorded.requirement:type_name -> pcnfunding.register.v1.Requirement
+	8,  // 2: pcnfunding.register.v1.RequirementStatusChanged.step:type_name -> pcnfunding.register.v1.RequirementStep
+	9,  // 3: pcnfunding.register.v1.RequirementStatusChanged.state:type_name -> pcnfunding.register.v1.RequirementState
+	10, // 4: pcnfunding.register.v1.CalendarItemChanged.item:type_name -> pcnfunding.register.v1.CalendarItem
+	11, // 5: pcnfunding.register.v1.CalendarReminder.owner_level:type_name -> pcnfunding.register.v1.OwnerLevel
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_register_v1_events_proto_init() }
@@ -208,13 +551,14 @@ func file_pcnfunding_register_v1_events_proto_init() {
 		return
 	}
 	file_pcnfunding_register_v1_load_proto_init()
+	file_pcnfunding_register_v1_requirement_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_register_v1_events_proto_rawDesc), len(file_pcnfunding_register_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

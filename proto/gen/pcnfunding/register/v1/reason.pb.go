@@ -80,6 +80,38 @@ const (
 	Reason_SUCCESSION_DIFFERS Reason = 26
 	// It is not known who owes a PCN's payments on the day.
 	Reason_PAYER_UNKNOWN Reason = 27
+	// A financial year is not written YYYY-YY.
+	Reason_YEAR_MALFORMED Reason = 28
+	// No such requirement, or none that the caller may see.
+	Reason_REQUIREMENT_NOT_FOUND Reason = 29
+	// A version names another financial year than the requirement has.
+	Reason_REQUIREMENT_YEAR_FIXED Reason = 30
+	// The commissioner has no version of its own to take back.
+	Reason_REQUIREMENT_NOT_OWN Reason = 31
+	// The requirement is put off for the year: nothing is recorded of it.
+	Reason_REQUIREMENT_PUT_OFF Reason = 32
+	// The step does not follow from where the requirement stands.
+	Reason_STEP_NOT_ALLOWED Reason = 33
+	// Evidence cannot be accepted without its kind and its reference.
+	Reason_EVIDENCE_MISSING Reason = 34
+	// Who said that it was delivered, or manages or directs the PCN, does not accept the evidence.
+	Reason_ACCEPTER_IS_MAKER Reason = 35
+	// The step needs a reason.
+	Reason_REASON_MISSING Reason = 36
+	// A day on which something was done lies in the future.
+	Reason_DAY_IN_FUTURE Reason = 37
+	// The tag of the last read is missing.
+	Reason_ETAG_REQUIRED Reason = 38
+	// It has changed since it was read: read it again.
+	Reason_VERSION_CHANGED Reason = 39
+	// No such item of the calendar, or none that the caller may see.
+	Reason_CALENDAR_ITEM_NOT_FOUND Reason = 40
+	// An item has neither a day nor a window, both, or half a window.
+	Reason_CALENDAR_DAY_INVALID Reason = 41
+	// The item stands where the change would bring it.
+	Reason_CALENDAR_STATE_DIFFERS Reason = 42
+	// The bank holidays of the year are not held, so that its working days are not known.
+	Reason_BANK_HOLIDAYS_UNKNOWN Reason = 43
 )
 
 // Enum value maps for Reason.
@@ -113,6 +145,22 @@ var (
 		25: "VALUE_NOT_ALLOWED",
 		26: "SUCCESSION_DIFFERS",
 		27: "PAYER_UNKNOWN",
+		28: "YEAR_MALFORMED",
+		29: "REQUIREMENT_NOT_FOUND",
+		30: "REQUIREMENT_YEAR_FIXED",
+		31: "REQUIREMENT_NOT_OWN",
+		32: "REQUIREMENT_PUT_OFF",
+		33: "STEP_NOT_ALLOWED",
+		34: "EVIDENCE_MISSING",
+		35: "ACCEPTER_IS_MAKER",
+		36: "REASON_MISSING",
+		37: "DAY_IN_FUTURE",
+		38: "ETAG_REQUIRED",
+		39: "VERSION_CHANGED",
+		40: "CALENDAR_ITEM_NOT_FOUND",
+		41: "CALENDAR_DAY_INVALID",
+		42: "CALENDAR_STATE_DIFFERS",
+		43: "BANK_HOLIDAYS_UNKNOWN",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":        0,
@@ -143,6 +191,22 @@ var (
 		"VALUE_NOT_ALLOWED":         25,
 		"SUCCESSION_DIFFERS":        26,
 		"PAYER_UNKNOWN":             27,
+		"YEAR_MALFORMED":            28,
+		"REQUIREMENT_NOT_FOUND":     29,
+		"REQUIREMENT_YEAR_FIXED":    30,
+		"REQUIREMENT_NOT_OWN":       31,
+		"REQUIREMENT_PUT_OFF":       32,
+		"STEP_NOT_ALLOWED":          33,
+		"EVIDENCE_MISSING":          34,
+		"ACCEPTER_IS_MAKER":         35,
+		"REASON_MISSING":            36,
+		"DAY_IN_FUTURE":             37,
+		"ETAG_REQUIRED":             38,
+		"VERSION_CHANGED":           39,
+		"CALENDAR_ITEM_NOT_FOUND":   40,
+		"CALENDAR_DAY_INVALID":      41,
+		"CALENDAR_STATE_DIFFERS":    42,
+		"BANK_HOLIDAYS_UNKNOWN":     43,
 	}
 )
 
@@ -177,7 +241,7 @@ var File_pcnfunding_register_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/register/v1/reason.proto\x12\x16pcnfunding.register.v1*\xf4\x04\n" +
+	"#pcnfunding/register/v1/reason.proto\x12\x16pcnfunding.register.v1*\xf1\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FILE_KIND_UNKNOWN\x10\x01\x12\x16\n" +
@@ -209,7 +273,23 @@ const file_pcnfunding_register_v1_reason_proto_rawDesc = "" +
 	"\x12KNOWN_AT_IN_FUTURE\x10\x18\x12\x15\n" +
 	"\x11VALUE_NOT_ALLOWED\x10\x19\x12\x16\n" +
 	"\x12SUCCESSION_DIFFERS\x10\x1a\x12\x11\n" +
-	"\rPAYER_UNKNOWN\x10\x1bBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
+	"\rPAYER_UNKNOWN\x10\x1b\x12\x12\n" +
+	"\x0eYEAR_MALFORMED\x10\x1c\x12\x19\n" +
+	"\x15REQUIREMENT_NOT_FOUND\x10\x1d\x12\x1a\n" +
+	"\x16REQUIREMENT_YEAR_FIXED\x10\x1e\x12\x17\n" +
+	"\x13REQUIREMENT_NOT_OWN\x10\x1f\x12\x17\n" +
+	"\x13REQUIREMENT_PUT_OFF\x10 \x12\x14\n" +
+	"\x10STEP_NOT_ALLOWED\x10!\x12\x14\n" +
+	"\x10EVIDENCE_MISSING\x10\"\x12\x15\n" +
+	"\x11ACCEPTER_IS_MAKER\x10#\x12\x12\n" +
+	"\x0eREASON_MISSING\x10$\x12\x11\n" +
+	"\rDAY_IN_FUTURE\x10%\x12\x11\n" +
+	"\rETAG_REQUIRED\x10&\x12\x13\n" +
+	"\x0fVERSION_CHANGED\x10'\x12\x1b\n" +
+	"\x17CALENDAR_ITEM_NOT_FOUND\x10(\x12\x18\n" +
+	"\x14CALENDAR_DAY_INVALID\x10)\x12\x1a\n" +
+	"\x16CALENDAR_STATE_DIFFERS\x10*\x12\x19\n" +
+	"\x15BANK_HOLIDAYS_UNKNOWN\x10+BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
 
 var (
 	file_pcnfunding_register_v1_reason_proto_rawDescOnce sync.Once

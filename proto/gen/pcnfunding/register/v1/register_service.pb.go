@@ -11,6 +11,7 @@ import (
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	v1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -2180,11 +2181,1668 @@ func (x *ListAuditEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// ListRequirementsRequest asks for a page of requirements.
+type ListRequirementsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Financial year, YYYY-YY; empty means all.
+	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// Commissioner for whose PCNs they are to hold; empty means what holds for all of England.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	// Rows wanted, at most 1,000; 0 means 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page; empty for the first.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequirementsRequest) Reset() {
+	*x = ListRequirementsRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequirementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequirementsRequest) ProtoMessage() {}
+
+func (x *ListRequirementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequirementsRequest.ProtoReflect.Descriptor instead.
+func (*ListRequirementsRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListRequirementsRequest) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *ListRequirementsRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *ListRequirementsRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+func (x *ListRequirementsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRequirementsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRequirementsResponse is a page of requirements.
+type ListRequirementsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The requirements, by year and identifier.
+	Requirements []*Requirement `protobuf:"bytes,1,rep,name=requirements,proto3" json:"requirements,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequirementsResponse) Reset() {
+	*x = ListRequirementsResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequirementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequirementsResponse) ProtoMessage() {}
+
+func (x *ListRequirementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequirementsResponse.ProtoReflect.Descriptor instead.
+func (*ListRequirementsResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListRequirementsResponse) GetRequirements() []*Requirement {
+	if x != nil {
+		return x.Requirements
+	}
+	return nil
+}
+
+func (x *ListRequirementsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetRequirementRequest names a requirement.
+type GetRequirementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Requirement.
+	RequirementId string `protobuf:"bytes,1,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequirementRequest) Reset() {
+	*x = GetRequirementRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequirementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequirementRequest) ProtoMessage() {}
+
+func (x *GetRequirementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequirementRequest.ProtoReflect.Descriptor instead.
+func (*GetRequirementRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetRequirementRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *GetRequirementRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+// GetRequirementResponse is a requirement with its versions.
+type GetRequirementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What holds for all of England; absent where it is a requirement of one commissioner.
+	Requirement *Requirement `protobuf:"bytes,1,opt,name=requirement,proto3" json:"requirement,omitempty"`
+	// All versions, of England and of commissioners that the caller holds, oldest first.
+	Versions      []*Requirement `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequirementResponse) Reset() {
+	*x = GetRequirementResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequirementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequirementResponse) ProtoMessage() {}
+
+func (x *GetRequirementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequirementResponse.ProtoReflect.Descriptor instead.
+func (*GetRequirementResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetRequirementResponse) GetRequirement() *Requirement {
+	if x != nil {
+		return x.Requirement
+	}
+	return nil
+}
+
+func (x *GetRequirementResponse) GetVersions() []*Requirement {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// RecordRequirementRequest states one version whole: what it leaves empty is not known.
+type RecordRequirementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Commissioner for whose PCNs it holds; empty for all of England.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Requirement to give a new version; empty for a new requirement, which gets an identifier.
+	RequirementId string `protobuf:"bytes,3,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Tag of the last read, or If-Match; empty for a new requirement.
+	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Financial year, YYYY-YY; the same in every version.
+	FinancialYear string `protobuf:"bytes,5,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// Name of the requirement.
+	Name string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// What of it is due.
+	Phase string `protobuf:"bytes,7,opt,name=phase,proto3" json:"phase,omitempty"`
+	// Focus area; empty where not known.
+	FocusArea string `protobuf:"bytes,8,opt,name=focus_area,json=focusArea,proto3" json:"focus_area,omitempty"`
+	// Day from which it holds, YYYY-MM-DD; empty where not known.
+	StartDate string `protobuf:"bytes,9,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
+	// Day by which it must be delivered, YYYY-MM-DD; empty where no source names one.
+	DueDate string `protobuf:"bytes,10,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
+	// Later day that another source names, YYYY-MM-DD; empty where sources agree.
+	OtherDueDate string `protobuf:"bytes,11,opt,name=other_due_date,json=otherDueDate,proto3" json:"other_due_date,omitempty"`
+	// Last day on which it holds, YYYY-MM-DD; empty where none is known.
+	EndDate string `protobuf:"bytes,12,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
+	// True where nothing is due in the year, since it was put off or is no duty.
+	Deferred bool `protobuf:"varint,13,opt,name=deferred,proto3" json:"deferred,omitempty"`
+	// What shows that it was delivered, in words.
+	EvidenceType string `protobuf:"bytes,14,opt,name=evidence_type,json=evidenceType,proto3" json:"evidence_type,omitempty"`
+	// Clause by which the commissioner may withhold payment where it is not delivered; empty where the contract has none.
+	HoldClause string `protobuf:"bytes,15,opt,name=hold_clause,json=holdClause,proto3" json:"hold_clause,omitempty"`
+	// Where it comes from.
+	Source string `protobuf:"bytes,16,opt,name=source,proto3" json:"source,omitempty"`
+	// How far it may be relied on.
+	Confidence v1.Confidence `protobuf:"varint,17,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
+	// Remark on the source.
+	Note string `protobuf:"bytes,18,opt,name=note,proto3" json:"note,omitempty"`
+	// Why it is recorded.
+	Reason string `protobuf:"bytes,19,opt,name=reason,proto3" json:"reason,omitempty"`
+	// True takes the commissioner's own version back: what holds for all of England holds again. All but the names is ignored then.
+	TakeBack      bool `protobuf:"varint,20,opt,name=take_back,json=takeBack,proto3" json:"take_back,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequirementRequest) Reset() {
+	*x = RecordRequirementRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequirementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequirementRequest) ProtoMessage() {}
+
+func (x *RecordRequirementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequirementRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequirementRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RecordRequirementRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetFocusArea() string {
+	if x != nil {
+		return x.FocusArea
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetStartDate() string {
+	if x != nil {
+		return x.StartDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetDueDate() string {
+	if x != nil {
+		return x.DueDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetOtherDueDate() string {
+	if x != nil {
+		return x.OtherDueDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetEndDate() string {
+	if x != nil {
+		return x.EndDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetDeferred() bool {
+	if x != nil {
+		return x.Deferred
+	}
+	return false
+}
+
+func (x *RecordRequirementRequest) GetEvidenceType() string {
+	if x != nil {
+		return x.EvidenceType
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetHoldClause() string {
+	if x != nil {
+		return x.HoldClause
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetConfidence() v1.Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return v1.Confidence(0)
+}
+
+func (x *RecordRequirementRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RecordRequirementRequest) GetTakeBack() bool {
+	if x != nil {
+		return x.TakeBack
+	}
+	return false
+}
+
+// ListRequirementStatusesRequest asks for a page of statuses.
+type ListRequirementStatusesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Financial year, YYYY-YY.
+	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// Commissioner whose PCNs are wanted; empty means all that the caller may see.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Only this PCN; empty means all.
+	PcnCode string `protobuf:"bytes,3,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Only this requirement; empty means all.
+	RequirementId string `protobuf:"bytes,4,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Only this state; unspecified means all.
+	State RequirementState `protobuf:"varint,5,opt,name=state,proto3,enum=pcnfunding.register.v1.RequirementState" json:"state,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD; empty means today. PCNs are those of the nearest day of the year.
+	OnDate string `protobuf:"bytes,6,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	// Rows wanted, at most 1,000; 0 means 100.
+	PageSize int32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page; empty for the first.
+	PageToken     string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequirementStatusesRequest) Reset() {
+	*x = ListRequirementStatusesRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequirementStatusesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequirementStatusesRequest) ProtoMessage() {}
+
+func (x *ListRequirementStatusesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequirementStatusesRequest.ProtoReflect.Descriptor instead.
+func (*ListRequirementStatusesRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListRequirementStatusesRequest) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesRequest) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesRequest) GetState() RequirementState {
+	if x != nil {
+		return x.State
+	}
+	return RequirementState_REQUIREMENT_STATE_UNSPECIFIED
+}
+
+func (x *ListRequirementStatusesRequest) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+func (x *ListRequirementStatusesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRequirementStatusesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRequirementStatusesResponse is a page of statuses.
+type ListRequirementStatusesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statuses, by PCN and requirement.
+	Statuses []*RequirementStatus `protobuf:"bytes,1,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD.
+	OnDate string `protobuf:"bytes,3,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// What the list cannot tell, in words.
+	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequirementStatusesResponse) Reset() {
+	*x = ListRequirementStatusesResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequirementStatusesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequirementStatusesResponse) ProtoMessage() {}
+
+func (x *ListRequirementStatusesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequirementStatusesResponse.ProtoReflect.Descriptor instead.
+func (*ListRequirementStatusesResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListRequirementStatusesResponse) GetStatuses() []*RequirementStatus {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *ListRequirementStatusesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesResponse) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *ListRequirementStatusesResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// DownloadRequirementStatusesRequest asks for statuses as a file.
+type DownloadRequirementStatusesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Financial year, YYYY-YY.
+	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// Commissioner whose PCNs are wanted; empty means all that the caller may see.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Only this PCN; empty means all.
+	PcnCode string `protobuf:"bytes,3,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Only this requirement; empty means all.
+	RequirementId string `protobuf:"bytes,4,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Only this state; unspecified means all.
+	State RequirementState `protobuf:"varint,5,opt,name=state,proto3,enum=pcnfunding.register.v1.RequirementState" json:"state,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD; empty means today. PCNs are those of the nearest day of the year.
+	OnDate string `protobuf:"bytes,6,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DownloadRequirementStatusesRequest) Reset() {
+	*x = DownloadRequirementStatusesRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DownloadRequirementStatusesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DownloadRequirementStatusesRequest) ProtoMessage() {}
+
+func (x *DownloadRequirementStatusesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DownloadRequirementStatusesRequest.ProtoReflect.Descriptor instead.
+func (*DownloadRequirementStatusesRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DownloadRequirementStatusesRequest) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *DownloadRequirementStatusesRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *DownloadRequirementStatusesRequest) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *DownloadRequirementStatusesRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *DownloadRequirementStatusesRequest) GetState() RequirementState {
+	if x != nil {
+		return x.State
+	}
+	return RequirementState_REQUIREMENT_STATE_UNSPECIFIED
+}
+
+func (x *DownloadRequirementStatusesRequest) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *DownloadRequirementStatusesRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+// GetRequirementStatusRequest names a PCN and a requirement.
+type GetRequirementStatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PCN.
+	PcnCode string `protobuf:"bytes,1,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Requirement.
+	RequirementId string `protobuf:"bytes,2,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Day on which it stands there, YYYY-MM-DD; empty means today. PCNs are those of the nearest day of the year.
+	OnDate string `protobuf:"bytes,3,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRequirementStatusRequest) Reset() {
+	*x = GetRequirementStatusRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRequirementStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRequirementStatusRequest) ProtoMessage() {}
+
+func (x *GetRequirementStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRequirementStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetRequirementStatusRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *GetRequirementStatusRequest) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *GetRequirementStatusRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *GetRequirementStatusRequest) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *GetRequirementStatusRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+// RecordRequirementStepRequest is one step.
+type RecordRequirementStepRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// PCN.
+	PcnCode string `protobuf:"bytes,2,opt,name=pcn_code,json=pcnCode,proto3" json:"pcn_code,omitempty"`
+	// Requirement.
+	RequirementId string `protobuf:"bytes,3,opt,name=requirement_id,json=requirementId,proto3" json:"requirement_id,omitempty"`
+	// Tag of the last read, or If-Match; "0" for the first step.
+	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What is done.
+	Kind RequirementStepKind `protobuf:"varint,5,opt,name=kind,proto3,enum=pcnfunding.register.v1.RequirementStepKind" json:"kind,omitempty"`
+	// Day by which it is planned to be delivered, YYYY-MM-DD; of PLAN.
+	PlannedDate string `protobuf:"bytes,6,opt,name=planned_date,json=plannedDate,proto3" json:"planned_date,omitempty"`
+	// Day on which it was delivered, YYYY-MM-DD, not after today; of DELIVER.
+	MetDate string `protobuf:"bytes,7,opt,name=met_date,json=metDate,proto3" json:"met_date,omitempty"`
+	// Kind of evidence; of DELIVER and ACCEPT_EVIDENCE. Empty keeps what stands.
+	EvidenceType string `protobuf:"bytes,8,opt,name=evidence_type,json=evidenceType,proto3" json:"evidence_type,omitempty"`
+	// Link to the evidence, or its reference; of DELIVER and ACCEPT_EVIDENCE. Empty keeps what stands. Evidence cannot be accepted without.
+	EvidenceReference string `protobuf:"bytes,9,opt,name=evidence_reference,json=evidenceReference,proto3" json:"evidence_reference,omitempty"`
+	// Why; required of RETURN_EVIDENCE and WITHDRAW.
+	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequirementStepRequest) Reset() {
+	*x = RecordRequirementStepRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequirementStepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequirementStepRequest) ProtoMessage() {}
+
+func (x *RecordRequirementStepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequirementStepRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequirementStepRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *RecordRequirementStepRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetPcnCode() string {
+	if x != nil {
+		return x.PcnCode
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetRequirementId() string {
+	if x != nil {
+		return x.RequirementId
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetKind() RequirementStepKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RequirementStepKind_REQUIREMENT_STEP_KIND_UNSPECIFIED
+}
+
+func (x *RecordRequirementStepRequest) GetPlannedDate() string {
+	if x != nil {
+		return x.PlannedDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetMetDate() string {
+	if x != nil {
+		return x.MetDate
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetEvidenceType() string {
+	if x != nil {
+		return x.EvidenceType
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetEvidenceReference() string {
+	if x != nil {
+		return x.EvidenceReference
+	}
+	return ""
+}
+
+func (x *RecordRequirementStepRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SummariseRequirementsRequest asks for counts.
+type SummariseRequirementsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Commissioner; empty means each of England.
+	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Financial year, YYYY-YY.
+	FinancialYear string `protobuf:"bytes,2,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD; empty means today. PCNs are those of the nearest day of the year.
+	OnDate string `protobuf:"bytes,3,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// Moment whose knowledge is wanted; absent means now.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummariseRequirementsRequest) Reset() {
+	*x = SummariseRequirementsRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummariseRequirementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummariseRequirementsRequest) ProtoMessage() {}
+
+func (x *SummariseRequirementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummariseRequirementsRequest.ProtoReflect.Descriptor instead.
+func (*SummariseRequirementsRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SummariseRequirementsRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *SummariseRequirementsRequest) GetFinancialYear() string {
+	if x != nil {
+		return x.FinancialYear
+	}
+	return ""
+}
+
+func (x *SummariseRequirementsRequest) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *SummariseRequirementsRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+// SummariseRequirementsResponse is the counts.
+type SummariseRequirementsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts, by commissioner and requirement.
+	Counts []*RequirementCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	// PCNs of the counts: those led on the day, and those that ended within the year before it.
+	Pcns int32 `protobuf:"varint,2,opt,name=pcns,proto3" json:"pcns,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD.
+	OnDate string `protobuf:"bytes,3,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// What the counts cannot tell, in words.
+	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummariseRequirementsResponse) Reset() {
+	*x = SummariseRequirementsResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummariseRequirementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummariseRequirementsResponse) ProtoMessage() {}
+
+func (x *SummariseRequirementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummariseRequirementsResponse.ProtoReflect.Descriptor instead.
+func (*SummariseRequirementsResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SummariseRequirementsResponse) GetCounts() []*RequirementCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *SummariseRequirementsResponse) GetPcns() int32 {
+	if x != nil {
+		return x.Pcns
+	}
+	return 0
+}
+
+func (x *SummariseRequirementsResponse) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *SummariseRequirementsResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// ListCalendarItemsRequest asks for a page of the calendar.
+type ListCalendarItemsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First day on which items fall due, YYYY-MM-DD; empty means from the first on.
+	FromDate string `protobuf:"bytes,1,opt,name=from_date,json=fromDate,proto3" json:"from_date,omitempty"`
+	// Last day on which items fall due, YYYY-MM-DD; empty means to the last.
+	ToDate string `protobuf:"bytes,2,opt,name=to_date,json=toDate,proto3" json:"to_date,omitempty"`
+	// Only items of this level; unspecified means all.
+	OwnerLevel OwnerLevel `protobuf:"varint,3,opt,name=owner_level,json=ownerLevel,proto3,enum=pcnfunding.register.v1.OwnerLevel" json:"owner_level,omitempty"`
+	// Commissioner whose items are wanted beside those of all of England; empty means all that the caller may see.
+	CommissionerCode string `protobuf:"bytes,4,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// Only this state; unspecified means all. LATE gives the overdue list.
+	State CalendarState `protobuf:"varint,5,opt,name=state,proto3,enum=pcnfunding.register.v1.CalendarState" json:"state,omitempty"`
+	// Day on which they stand there, YYYY-MM-DD; empty means today.
+	OnDate string `protobuf:"bytes,6,opt,name=on_date,json=onDate,proto3" json:"on_date,omitempty"`
+	// Rows wanted, at most 1,000; 0 means 100.
+	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token of the page; empty for the first.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarItemsRequest) Reset() {
+	*x = ListCalendarItemsRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarItemsRequest) ProtoMessage() {}
+
+func (x *ListCalendarItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarItemsRequest.ProtoReflect.Descriptor instead.
+func (*ListCalendarItemsRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListCalendarItemsRequest) GetFromDate() string {
+	if x != nil {
+		return x.FromDate
+	}
+	return ""
+}
+
+func (x *ListCalendarItemsRequest) GetToDate() string {
+	if x != nil {
+		return x.ToDate
+	}
+	return ""
+}
+
+func (x *ListCalendarItemsRequest) GetOwnerLevel() OwnerLevel {
+	if x != nil {
+		return x.OwnerLevel
+	}
+	return OwnerLevel_OWNER_LEVEL_UNSPECIFIED
+}
+
+func (x *ListCalendarItemsRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *ListCalendarItemsRequest) GetState() CalendarState {
+	if x != nil {
+		return x.State
+	}
+	return CalendarState_CALENDAR_STATE_UNSPECIFIED
+}
+
+func (x *ListCalendarItemsRequest) GetOnDate() string {
+	if x != nil {
+		return x.OnDate
+	}
+	return ""
+}
+
+func (x *ListCalendarItemsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCalendarItemsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListCalendarItemsResponse is a page of the calendar.
+type ListCalendarItemsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The items, by the day on which they fall due; those without a day come last.
+	Items []*CalendarItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarItemsResponse) Reset() {
+	*x = ListCalendarItemsResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarItemsResponse) ProtoMessage() {}
+
+func (x *ListCalendarItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarItemsResponse.ProtoReflect.Descriptor instead.
+func (*ListCalendarItemsResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListCalendarItemsResponse) GetItems() []*CalendarItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListCalendarItemsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// GetCalendarItemRequest names an item.
+type GetCalendarItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Item.
+	ItemId        string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCalendarItemRequest) Reset() {
+	*x = GetCalendarItemRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCalendarItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCalendarItemRequest) ProtoMessage() {}
+
+func (x *GetCalendarItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCalendarItemRequest.ProtoReflect.Descriptor instead.
+func (*GetCalendarItemRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetCalendarItemRequest) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+// AddCalendarItemRequest is a new item. It has a day or a window, unless its confidence is unknown.
+type AddCalendarItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Commissioner whose item it is; empty for all of England, or for that of the PCN in owner_code.
+	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
+	// What is to be done.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// Level at which somebody sees to it.
+	OwnerLevel OwnerLevel `protobuf:"varint,4,opt,name=owner_level,json=ownerLevel,proto3,enum=pcnfunding.register.v1.OwnerLevel" json:"owner_level,omitempty"`
+	// Code of who sees to it; empty for every body of the level.
+	OwnerCode string `protobuf:"bytes,5,opt,name=owner_code,json=ownerCode,proto3" json:"owner_code,omitempty"`
+	// Day, YYYY-MM-DD.
+	DueDate string `protobuf:"bytes,6,opt,name=due_date,json=dueDate,proto3" json:"due_date,omitempty"`
+	// First day of the window, YYYY-MM-DD.
+	WindowStart string `protobuf:"bytes,7,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`
+	// Last day of the window, YYYY-MM-DD.
+	WindowEnd string `protobuf:"bytes,8,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
+	// What holds on days that are no working days; unspecified means NEXT_WORKING_DAY.
+	WorkingDayRule WorkingDayRule `protobuf:"varint,9,opt,name=working_day_rule,json=workingDayRule,proto3,enum=pcnfunding.register.v1.WorkingDayRule" json:"working_day_rule,omitempty"`
+	// What will show that it was done.
+	Evidence string `protobuf:"bytes,10,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Record that it belongs to, such as requirements/ and an identifier.
+	LinkedRecord string `protobuf:"bytes,11,opt,name=linked_record,json=linkedRecord,proto3" json:"linked_record,omitempty"`
+	// Where it comes from.
+	Source string `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`
+	// How far it may be relied on.
+	Confidence    v1.Confidence `protobuf:"varint,13,opt,name=confidence,proto3,enum=pcnfunding.type.v1.Confidence" json:"confidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddCalendarItemRequest) Reset() {
+	*x = AddCalendarItemRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddCalendarItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddCalendarItemRequest) ProtoMessage() {}
+
+func (x *AddCalendarItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddCalendarItemRequest.ProtoReflect.Descriptor instead.
+func (*AddCalendarItemRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *AddCalendarItemRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetCommissionerCode() string {
+	if x != nil {
+		return x.CommissionerCode
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetOwnerLevel() OwnerLevel {
+	if x != nil {
+		return x.OwnerLevel
+	}
+	return OwnerLevel_OWNER_LEVEL_UNSPECIFIED
+}
+
+func (x *AddCalendarItemRequest) GetOwnerCode() string {
+	if x != nil {
+		return x.OwnerCode
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetDueDate() string {
+	if x != nil {
+		return x.DueDate
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetWindowStart() string {
+	if x != nil {
+		return x.WindowStart
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetWindowEnd() string {
+	if x != nil {
+		return x.WindowEnd
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetWorkingDayRule() WorkingDayRule {
+	if x != nil {
+		return x.WorkingDayRule
+	}
+	return WorkingDayRule_WORKING_DAY_RULE_UNSPECIFIED
+}
+
+func (x *AddCalendarItemRequest) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetLinkedRecord() string {
+	if x != nil {
+		return x.LinkedRecord
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *AddCalendarItemRequest) GetConfidence() v1.Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return v1.Confidence(0)
+}
+
+// SettleCalendarItemRequest says what became of an item.
+type SettleCalendarItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client's identifier of the request.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Item.
+	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	// Tag of the last read, or If-Match.
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// DONE, CANCELLED, or OPEN to open it again.
+	State CalendarState `protobuf:"varint,4,opt,name=state,proto3,enum=pcnfunding.register.v1.CalendarState" json:"state,omitempty"`
+	// Day on which it was done, YYYY-MM-DD, not after today; required of DONE.
+	CompletedDate string `protobuf:"bytes,5,opt,name=completed_date,json=completedDate,proto3" json:"completed_date,omitempty"`
+	// What shows that it was done; empty keeps what stands.
+	Evidence string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Why; required of CANCELLED and OPEN.
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleCalendarItemRequest) Reset() {
+	*x = SettleCalendarItemRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleCalendarItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleCalendarItemRequest) ProtoMessage() {}
+
+func (x *SettleCalendarItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleCalendarItemRequest.ProtoReflect.Descriptor instead.
+func (*SettleCalendarItemRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SettleCalendarItemRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SettleCalendarItemRequest) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+func (x *SettleCalendarItemRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SettleCalendarItemRequest) GetState() CalendarState {
+	if x != nil {
+		return x.State
+	}
+	return CalendarState_CALENDAR_STATE_UNSPECIFIED
+}
+
+func (x *SettleCalendarItemRequest) GetCompletedDate() string {
+	if x != nil {
+		return x.CompletedDate
+	}
+	return ""
+}
+
+func (x *SettleCalendarItemRequest) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *SettleCalendarItemRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListBankHolidaysRequest names a year.
+type ListBankHolidaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calendar year.
+	Year          int32 `protobuf:"varint,1,opt,name=year,proto3" json:"year,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBankHolidaysRequest) Reset() {
+	*x = ListBankHolidaysRequest{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBankHolidaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBankHolidaysRequest) ProtoMessage() {}
+
+func (x *ListBankHolidaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBankHolidaysRequest.ProtoReflect.Descriptor instead.
+func (*ListBankHolidaysRequest) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListBankHolidaysRequest) GetYear() int32 {
+	if x != nil {
+		return x.Year
+	}
+	return 0
+}
+
+// ListBankHolidaysResponse is the bank holidays of a year.
+type ListBankHolidaysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The days, in order.
+	Holidays      []*BankHoliday `protobuf:"bytes,1,rep,name=holidays,proto3" json:"holidays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBankHolidaysResponse) Reset() {
+	*x = ListBankHolidaysResponse{}
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBankHolidaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBankHolidaysResponse) ProtoMessage() {}
+
+func (x *ListBankHolidaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pcnfunding_register_v1_register_service_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBankHolidaysResponse.ProtoReflect.Descriptor instead.
+func (*ListBankHolidaysResponse) Descriptor() ([]byte, []int) {
+	return file_pcnfunding_register_v1_register_service_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ListBankHolidaysResponse) GetHolidays() []*BankHoliday {
+	if x != nil {
+		return x.Holidays
+	}
+	return nil
+}
+
 var File_pcnfunding_register_v1_register_service_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\n" +
-	"-pcnfunding/register/v1/register_service.proto\x12\x16pcnfunding.register.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"pcnfunding/options/v1/access.proto\x1a!pcnfunding/register/v1/load.proto\x1a)pcnfunding/register/v1/organisation.proto\x1a%pcnfunding/register/v1/snapshot.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/population.proto\"\x81\x01\n" +
+	"-pcnfunding/register/v1/register_service.proto\x12\x16pcnfunding.register.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"pcnfunding/options/v1/access.proto\x1a!pcnfunding/register/v1/load.proto\x1a)pcnfunding/register/v1/organisation.proto\x1a(pcnfunding/register/v1/requirement.proto\x1a%pcnfunding/register/v1/snapshot.proto\x1a\x1epcnfunding/type/v1/audit.proto\x1a#pcnfunding/type/v1/confidence.proto\x1a#pcnfunding/type/v1/population.proto\"\x81\x01\n" +
 	"\rImportRequest\x12>\n" +
 	"\x06header\x18\x01 \x01(\v2$.pcnfunding.register.v1.ImportHeaderH\x00R\x06header\x12!\n" +
 	"\x05chunk\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05chunkB\r\n" +
@@ -2360,7 +4018,166 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"|\n" +
 	"\x18ListAuditEntriesResponse\x128\n" +
 	"\aentries\x18\x01 \x03(\v2\x1e.pcnfunding.type.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x91\x1a\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9e\x02\n" +
+	"\x17ListRequirementsRequest\x12D\n" +
+	"\x0efinancial_year\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^([0-9]{4}-[0-9]{2})?$R\rfinancialYear\x124\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x125\n" +
+	"\bknown_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\x12'\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x8b\x01\n" +
+	"\x18ListRequirementsResponse\x12G\n" +
+	"\frequirements\x18\x01 \x03(\v2#.pcnfunding.register.v1.RequirementR\frequirements\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x80\x01\n" +
+	"\x15GetRequirementRequest\x120\n" +
+	"\x0erequirement_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\rrequirementId\x125\n" +
+	"\bknown_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xa0\x01\n" +
+	"\x16GetRequirementResponse\x12E\n" +
+	"\vrequirement\x18\x01 \x01(\v2#.pcnfunding.register.v1.RequirementR\vrequirement\x12?\n" +
+	"\bversions\x18\x02 \x03(\v2#.pcnfunding.register.v1.RequirementR\bversions\"\xd4\a\n" +
+	"\x18RecordRequirementRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12.\n" +
+	"\x0erequirement_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18PR\rrequirementId\x12\x1b\n" +
+	"\x04etag\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18(R\x04etag\x12A\n" +
+	"\x0efinancial_year\x18\x05 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\x12\x1e\n" +
+	"\x04name\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12 \n" +
+	"\x05phase\x18\a \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x05phase\x12'\n" +
+	"\n" +
+	"focus_area\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\tfocusArea\x12E\n" +
+	"\n" +
+	"start_date\x18\t \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\tstartDate\x12A\n" +
+	"\bdue_date\x18\n" +
+	" \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\adueDate\x12L\n" +
+	"\x0eother_due_date\x18\v \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\fotherDueDate\x12A\n" +
+	"\bend_date\x18\f \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\aendDate\x12\x1a\n" +
+	"\bdeferred\x18\r \x01(\bR\bdeferred\x12-\n" +
+	"\revidence_type\x18\x0e \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fevidenceType\x12)\n" +
+	"\vhold_clause\x18\x0f \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\n" +
+	"holdClause\x12\"\n" +
+	"\x06source\x18\x10 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\x12J\n" +
+	"\n" +
+	"confidence\x18\x11 \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\n" +
+	"confidence\x12\x1c\n" +
+	"\x04note\x18\x12 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x04note\x12\"\n" +
+	"\x06reason\x18\x13 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12\x1b\n" +
+	"\ttake_back\x18\x14 \x01(\bR\btakeBack\"\x81\x04\n" +
+	"\x1eListRequirementStatusesRequest\x12A\n" +
+	"\x0efinancial_year\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\x124\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12\"\n" +
+	"\bpcn_code\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18\fR\apcnCode\x12.\n" +
+	"\x0erequirement_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18PR\rrequirementId\x12H\n" +
+	"\x05state\x18\x05 \x01(\x0e2(.pcnfunding.register.v1.RequirementStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12?\n" +
+	"\aon_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06onDate\x125\n" +
+	"\bknown_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\x12'\n" +
+	"\tpage_size\x18\b \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\xc5\x01\n" +
+	"\x1fListRequirementStatusesResponse\x12E\n" +
+	"\bstatuses\x18\x01 \x03(\v2).pcnfunding.register.v1.RequirementStatusR\bstatuses\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x17\n" +
+	"\aon_date\x18\x03 \x01(\tR\x06onDate\x12\x1a\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"\xb3\x03\n" +
+	"\"DownloadRequirementStatusesRequest\x12A\n" +
+	"\x0efinancial_year\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\x124\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12\"\n" +
+	"\bpcn_code\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18\fR\apcnCode\x12.\n" +
+	"\x0erequirement_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18PR\rrequirementId\x12H\n" +
+	"\x05state\x18\x05 \x01(\x0e2(.pcnfunding.register.v1.RequirementStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12?\n" +
+	"\aon_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06onDate\x125\n" +
+	"\bknown_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xfd\x01\n" +
+	"\x1bGetRequirementStatusRequest\x124\n" +
+	"\bpcn_code\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x120\n" +
+	"\x0erequirement_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\rrequirementId\x12?\n" +
+	"\aon_date\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06onDate\x125\n" +
+	"\bknown_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xb1\x04\n" +
+	"\x1cRecordRequirementStepRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
+	"\bpcn_code\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x10\x01\x18\f2\x0e^[A-Za-z0-9]*$R\apcnCode\x120\n" +
+	"\x0erequirement_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\rrequirementId\x12\x1b\n" +
+	"\x04etag\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18(R\x04etag\x12K\n" +
+	"\x04kind\x18\x05 \x01(\x0e2+.pcnfunding.register.v1.RequirementStepKindB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12I\n" +
+	"\fplanned_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\vplannedDate\x12A\n" +
+	"\bmet_date\x18\a \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\ametDate\x12-\n" +
+	"\revidence_type\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fevidenceType\x127\n" +
+	"\x12evidence_reference\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x11evidenceReference\x12 \n" +
+	"\x06reason\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"\x8f\x02\n" +
+	"\x1cSummariseRequirementsRequest\x124\n" +
+	"\x11commissioner_code\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12A\n" +
+	"\x0efinancial_year\x18\x02 \x01(\tB\x1a\xbaH\x17r\x152\x13^[0-9]{4}-[0-9]{2}$R\rfinancialYear\x12?\n" +
+	"\aon_date\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06onDate\x125\n" +
+	"\bknown_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xaa\x01\n" +
+	"\x1dSummariseRequirementsResponse\x12@\n" +
+	"\x06counts\x18\x01 \x03(\v2(.pcnfunding.register.v1.RequirementCountR\x06counts\x12\x12\n" +
+	"\x04pcns\x18\x02 \x01(\x05R\x04pcns\x12\x17\n" +
+	"\aon_date\x18\x03 \x01(\tR\x06onDate\x12\x1a\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"\xff\x03\n" +
+	"\x18ListCalendarItemsRequest\x12C\n" +
+	"\tfrom_date\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\bfromDate\x12?\n" +
+	"\ato_date\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06toDate\x12M\n" +
+	"\vowner_level\x18\x03 \x01(\x0e2\".pcnfunding.register.v1.OwnerLevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
+	"ownerLevel\x124\n" +
+	"\x11commissioner_code\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12E\n" +
+	"\x05state\x18\x05 \x01(\x0e2%.pcnfunding.register.v1.CalendarStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12?\n" +
+	"\aon_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x06onDate\x12'\n" +
+	"\tpage_size\x18\a \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x7f\n" +
+	"\x19ListCalendarItemsResponse\x12:\n" +
+	"\x05items\x18\x01 \x03(\v2$.pcnfunding.register.v1.CalendarItemR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"<\n" +
+	"\x16GetCalendarItemRequest\x12\"\n" +
+	"\aitem_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\x06itemId\"\x88\x06\n" +
+	"\x16AddCalendarItemRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x124\n" +
+	"\x11commissioner_code\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\fR\x10commissionerCode\x12 \n" +
+	"\x05title\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xac\x02R\x05title\x12O\n" +
+	"\vowner_level\x18\x04 \x01(\x0e2\".pcnfunding.register.v1.OwnerLevelB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\n" +
+	"ownerLevel\x12&\n" +
+	"\n" +
+	"owner_code\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18\fR\townerCode\x12A\n" +
+	"\bdue_date\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\adueDate\x12I\n" +
+	"\fwindow_start\x18\a \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\vwindowStart\x12E\n" +
+	"\n" +
+	"window_end\x18\b \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\twindowEnd\x12Z\n" +
+	"\x10working_day_rule\x18\t \x01(\x0e2&.pcnfunding.register.v1.WorkingDayRuleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eworkingDayRule\x12$\n" +
+	"\bevidence\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\bevidence\x12-\n" +
+	"\rlinked_record\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\flinkedRecord\x12\"\n" +
+	"\x06source\x18\f \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06source\x12J\n" +
+	"\n" +
+	"confidence\x18\r \x01(\x0e2\x1e.pcnfunding.type.v1.ConfidenceB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\n" +
+	"confidence\"\xe7\x02\n" +
+	"\x19SettleCalendarItemRequest\x12'\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12\"\n" +
+	"\aitem_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\x06itemId\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18(R\x04etag\x12I\n" +
+	"\x05state\x18\x04 \x01(\x0e2%.pcnfunding.register.v1.CalendarStateB\f\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03R\x05state\x12M\n" +
+	"\x0ecompleted_date\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\rcompletedDate\x12$\n" +
+	"\bevidence\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\bevidence\x12 \n" +
+	"\x06reason\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\":\n" +
+	"\x17ListBankHolidaysRequest\x12\x1f\n" +
+	"\x04year\x18\x01 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb7\x17(\xec\x0eR\x04year\"[\n" +
+	"\x18ListBankHolidaysResponse\x12?\n" +
+	"\bholidays\x18\x01 \x03(\v2#.pcnfunding.register.v1.BankHolidayR\bholidays2\xed,\n" +
 	"\x0fRegisterService\x12f\n" +
 	"\x06Import\x12%.pcnfunding.register.v1.ImportRequest\x1a&.pcnfunding.register.v1.ImportResponse\"\v\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01(\x01\x12\x82\x01\n" +
@@ -2400,7 +4217,33 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x11ListOptOutWindows\x120.pcnfunding.register.v1.ListOptOutWindowsRequest\x1a1.pcnfunding.register.v1.ListOptOutWindowsResponse\"4\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/register/opt-out-windows\x12\x9e\x01\n" +
 	"\vQuoteOptOut\x12*.pcnfunding.register.v1.QuoteOptOutRequest\x1a+.pcnfunding.register.v1.QuoteOptOutResponse\"6\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/quotes/opt-out\x12\xaf\x01\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/quotes/opt-out\x12\xa8\x01\n" +
+	"\x10ListRequirements\x12/.pcnfunding.register.v1.ListRequirementsRequest\x1a0.pcnfunding.register.v1.ListRequirementsResponse\"1\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/register/requirements\x12\xb3\x01\n" +
+	"\x0eGetRequirement\x12-.pcnfunding.register.v1.GetRequirementRequest\x1a..pcnfunding.register.v1.GetRequirementResponse\"B\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02,\x12*/v1/register/requirements/{requirement_id}\x12\xaf\x01\n" +
+	"\x11RecordRequirement\x120.pcnfunding.register.v1.RecordRequirementRequest\x1a#.pcnfunding.register.v1.Requirement\"C\xca\xc1\x18\x1b\n" +
+	"\x02\x01\a\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/register/requirements\x12\xc5\x01\n" +
+	"\x17ListRequirementStatuses\x126.pcnfunding.register.v1.ListRequirementStatusesRequest\x1a7.pcnfunding.register.v1.ListRequirementStatusesResponse\"9\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02#\x12!/v1/register/requirement-statuses\x12\xae\x01\n" +
+	"\x1bDownloadRequirementStatuses\x12:.pcnfunding.register.v1.DownloadRequirementStatusesRequest\x1a\x14.google.api.HttpBody\"=\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02'\x12%/v1/register/requirement-statuses.csv\x12\xd4\x01\n" +
+	"\x14GetRequirementStatus\x123.pcnfunding.register.v1.GetRequirementStatusRequest\x1a).pcnfunding.register.v1.RequirementStatus\"\\\xca\xc1\x18\x16\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code\x82\xd3\xe4\x93\x02<\x12:/v1/register/pcns/{pcn_code}/requirements/{requirement_id}\x12\xde\x01\n" +
+	"\x15RecordRequirementStep\x124.pcnfunding.register.v1.RecordRequirementStepRequest\x1a).pcnfunding.register.v1.RequirementStatus\"d\xca\xc1\x18\x14\n" +
+	"\x04\x01\x02\x03\x04\x10\x03\"\bpcn_code(\x01\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/register/pcns/{pcn_code}/requirements/{requirement_id}:record\x12\xcf\x01\n" +
+	"\x15SummariseRequirements\x124.pcnfunding.register.v1.SummariseRequirementsRequest\x1a5.pcnfunding.register.v1.SummariseRequirementsResponse\"I\xca\xc1\x18\x1d\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\"\x12 /v1/register/requirement-summary\x12\xa7\x01\n" +
+	"\x11ListCalendarItems\x120.pcnfunding.register.v1.ListCalendarItemsRequest\x1a1.pcnfunding.register.v1.ListCalendarItemsResponse\"-\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/register/calendar\x12\xa0\x01\n" +
+	"\x0fGetCalendarItem\x12..pcnfunding.register.v1.GetCalendarItemRequest\x1a$.pcnfunding.register.v1.CalendarItem\"7\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x05\x82\xd3\xe4\x93\x02!\x12\x1f/v1/register/calendar/{item_id}\x12\x98\x01\n" +
+	"\x0fAddCalendarItem\x12..pcnfunding.register.v1.AddCalendarItemRequest\x1a$.pcnfunding.register.v1.CalendarItem\"/\xca\xc1\x18\v\n" +
+	"\x05\x01\x02\x03\x04\a\x10\x05(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/register/calendar\x12\xaf\x01\n" +
+	"\x12SettleCalendarItem\x121.pcnfunding.register.v1.SettleCalendarItemRequest\x1a$.pcnfunding.register.v1.CalendarItem\"@\xca\xc1\x18\v\n" +
+	"\x05\x01\x02\x03\x04\a\x10\x05(\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/register/calendar/{item_id}:settle\x12\xa9\x01\n" +
+	"\x10ListBankHolidays\x12/.pcnfunding.register.v1.ListBankHolidaysRequest\x1a0.pcnfunding.register.v1.ListBankHolidaysResponse\"2\xca\xc1\x18\f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/bank-holidays\x12\xaf\x01\n" +
 	"\x10ListAuditEntries\x12/.pcnfunding.register.v1.ListAuditEntriesRequest\x1a0.pcnfunding.register.v1.ListAuditEntriesResponse\"8\xca\xc1\x18\x1a\n" +
 	"\x03\x06\a\x02\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/register/auditBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
 
@@ -2416,119 +4259,199 @@ func file_pcnfunding_register_v1_register_service_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_register_v1_register_service_proto_rawDescData
 }
 
-var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_pcnfunding_register_v1_register_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_pcnfunding_register_v1_register_service_proto_goTypes = []any{
-	(*ImportRequest)(nil),               // 0: pcnfunding.register.v1.ImportRequest
-	(*ImportHeader)(nil),                // 1: pcnfunding.register.v1.ImportHeader
-	(*ImportResponse)(nil),              // 2: pcnfunding.register.v1.ImportResponse
-	(*GetLoadRequest)(nil),              // 3: pcnfunding.register.v1.GetLoadRequest
-	(*ListLoadsRequest)(nil),            // 4: pcnfunding.register.v1.ListLoadsRequest
-	(*ListLoadsResponse)(nil),           // 5: pcnfunding.register.v1.ListLoadsResponse
-	(*ListQuarantinedRowsRequest)(nil),  // 6: pcnfunding.register.v1.ListQuarantinedRowsRequest
-	(*ListQuarantinedRowsResponse)(nil), // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse
-	(*RecordPopulationRequest)(nil),     // 8: pcnfunding.register.v1.RecordPopulationRequest
-	(*RecordMembershipRequest)(nil),     // 9: pcnfunding.register.v1.RecordMembershipRequest
-	(*RecordPayeeRequest)(nil),          // 10: pcnfunding.register.v1.RecordPayeeRequest
-	(*RecordParticipationRequest)(nil),  // 11: pcnfunding.register.v1.RecordParticipationRequest
-	(*RecordCareHomeBedsRequest)(nil),   // 12: pcnfunding.register.v1.RecordCareHomeBedsRequest
-	(*GetSnapshotRequest)(nil),          // 13: pcnfunding.register.v1.GetSnapshotRequest
-	(*GetPcnSnapshotRequest)(nil),       // 14: pcnfunding.register.v1.GetPcnSnapshotRequest
-	(*ListCommissionersRequest)(nil),    // 15: pcnfunding.register.v1.ListCommissionersRequest
-	(*ListCommissionersResponse)(nil),   // 16: pcnfunding.register.v1.ListCommissionersResponse
-	(*RecordSuccessionRequest)(nil),     // 17: pcnfunding.register.v1.RecordSuccessionRequest
-	(*ListSuccessionsRequest)(nil),      // 18: pcnfunding.register.v1.ListSuccessionsRequest
-	(*ListSuccessionsResponse)(nil),     // 19: pcnfunding.register.v1.ListSuccessionsResponse
-	(*GetOrganisationRequest)(nil),      // 20: pcnfunding.register.v1.GetOrganisationRequest
-	(*ListOrganisationsRequest)(nil),    // 21: pcnfunding.register.v1.ListOrganisationsRequest
-	(*ListOrganisationsResponse)(nil),   // 22: pcnfunding.register.v1.ListOrganisationsResponse
-	(*GetCoverageRequest)(nil),          // 23: pcnfunding.register.v1.GetCoverageRequest
-	(*ListOptOutWindowsRequest)(nil),    // 24: pcnfunding.register.v1.ListOptOutWindowsRequest
-	(*ListOptOutWindowsResponse)(nil),   // 25: pcnfunding.register.v1.ListOptOutWindowsResponse
-	(*OptOutWindow)(nil),                // 26: pcnfunding.register.v1.OptOutWindow
-	(*QuoteOptOutRequest)(nil),          // 27: pcnfunding.register.v1.QuoteOptOutRequest
-	(*QuoteOptOutResponse)(nil),         // 28: pcnfunding.register.v1.QuoteOptOutResponse
-	(*ListAuditEntriesRequest)(nil),     // 29: pcnfunding.register.v1.ListAuditEntriesRequest
-	(*ListAuditEntriesResponse)(nil),    // 30: pcnfunding.register.v1.ListAuditEntriesResponse
-	(FileKind)(0),                       // 31: pcnfunding.register.v1.FileKind
-	(BadRows)(0),                        // 32: pcnfunding.register.v1.BadRows
-	(*Load)(nil),                        // 33: pcnfunding.register.v1.Load
-	(*QuarantinedRow)(nil),              // 34: pcnfunding.register.v1.QuarantinedRow
-	(v1.PopulationKind)(0),              // 35: pcnfunding.type.v1.PopulationKind
-	(*timestamppb.Timestamp)(nil),       // 36: google.protobuf.Timestamp
-	(*Commissioner)(nil),                // 37: pcnfunding.register.v1.Commissioner
-	(*Succession)(nil),                  // 38: pcnfunding.register.v1.Succession
-	(OrganisationKind)(0),               // 39: pcnfunding.register.v1.OrganisationKind
-	(*Organisation)(nil),                // 40: pcnfunding.register.v1.Organisation
-	(*v1.AuditEntry)(nil),               // 41: pcnfunding.type.v1.AuditEntry
-	(*Snapshot)(nil),                    // 42: pcnfunding.register.v1.Snapshot
-	(*Coverage)(nil),                    // 43: pcnfunding.register.v1.Coverage
+	(*ImportRequest)(nil),                      // 0: pcnfunding.register.v1.ImportRequest
+	(*ImportHeader)(nil),                       // 1: pcnfunding.register.v1.ImportHeader
+	(*ImportResponse)(nil),                     // 2: pcnfunding.register.v1.ImportResponse
+	(*GetLoadRequest)(nil),                     // 3: pcnfunding.register.v1.GetLoadRequest
+	(*ListLoadsRequest)(nil),                   // 4: pcnfunding.register.v1.ListLoadsRequest
+	(*ListLoadsResponse)(nil),                  // 5: pcnfunding.register.v1.ListLoadsResponse
+	(*ListQuarantinedRowsRequest)(nil),         // 6: pcnfunding.register.v1.ListQuarantinedRowsRequest
+	(*ListQuarantinedRowsResponse)(nil),        // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse
+	(*RecordPopulationRequest)(nil),            // 8: pcnfunding.register.v1.RecordPopulationRequest
+	(*RecordMembershipRequest)(nil),            // 9: pcnfunding.register.v1.RecordMembershipRequest
+	(*RecordPayeeRequest)(nil),                 // 10: pcnfunding.register.v1.RecordPayeeRequest
+	(*RecordParticipationRequest)(nil),         // 11: pcnfunding.register.v1.RecordParticipationRequest
+	(*RecordCareHomeBedsRequest)(nil),          // 12: pcnfunding.register.v1.RecordCareHomeBedsRequest
+	(*GetSnapshotRequest)(nil),                 // 13: pcnfunding.register.v1.GetSnapshotRequest
+	(*GetPcnSnapshotRequest)(nil),              // 14: pcnfunding.register.v1.GetPcnSnapshotRequest
+	(*ListCommissionersRequest)(nil),           // 15: pcnfunding.register.v1.ListCommissionersRequest
+	(*ListCommissionersResponse)(nil),          // 16: pcnfunding.register.v1.ListCommissionersResponse
+	(*RecordSuccessionRequest)(nil),            // 17: pcnfunding.register.v1.RecordSuccessionRequest
+	(*ListSuccessionsRequest)(nil),             // 18: pcnfunding.register.v1.ListSuccessionsRequest
+	(*ListSuccessionsResponse)(nil),            // 19: pcnfunding.register.v1.ListSuccessionsResponse
+	(*GetOrganisationRequest)(nil),             // 20: pcnfunding.register.v1.GetOrganisationRequest
+	(*ListOrganisationsRequest)(nil),           // 21: pcnfunding.register.v1.ListOrganisationsRequest
+	(*ListOrganisationsResponse)(nil),          // 22: pcnfunding.register.v1.ListOrganisationsResponse
+	(*GetCoverageRequest)(nil),                 // 23: pcnfunding.register.v1.GetCoverageRequest
+	(*ListOptOutWindowsRequest)(nil),           // 24: pcnfunding.register.v1.ListOptOutWindowsRequest
+	(*ListOptOutWindowsResponse)(nil),          // 25: pcnfunding.register.v1.ListOptOutWindowsResponse
+	(*OptOutWindow)(nil),                       // 26: pcnfunding.register.v1.OptOutWindow
+	(*QuoteOptOutRequest)(nil),                 // 27: pcnfunding.register.v1.QuoteOptOutRequest
+	(*QuoteOptOutResponse)(nil),                // 28: pcnfunding.register.v1.QuoteOptOutResponse
+	(*ListAuditEntriesRequest)(nil),            // 29: pcnfunding.register.v1.ListAuditEntriesRequest
+	(*ListAuditEntriesResponse)(nil),           // 30: pcnfunding.register.v1.ListAuditEntriesResponse
+	(*ListRequirementsRequest)(nil),            // 31: pcnfunding.register.v1.ListRequirementsRequest
+	(*ListRequirementsResponse)(nil),           // 32: pcnfunding.register.v1.ListRequirementsResponse
+	(*GetRequirementRequest)(nil),              // 33: pcnfunding.register.v1.GetRequirementRequest
+	(*GetRequirementResponse)(nil),             // 34: pcnfunding.register.v1.GetRequirementResponse
+	(*RecordRequirementRequest)(nil),           // 35: pcnfunding.register.v1.RecordRequirementRequest
+	(*ListRequirementStatusesRequest)(nil),     // 36: pcnfunding.register.v1.ListRequirementStatusesRequest
+	(*ListRequirementStatusesResponse)(nil),    // 37: pcnfunding.register.v1.ListRequirementStatusesResponse
+	(*DownloadRequirementStatusesRequest)(nil), // 38: pcnfunding.register.v1.DownloadRequirementStatusesRequest
+	(*GetRequirementStatusRequest)(nil),        // 39: pcnfunding.register.v1.GetRequirementStatusRequest
+	(*RecordRequirementStepRequest)(nil),       // 40: pcnfunding.register.v1.RecordRequirementStepRequest
+	(*SummariseRequirementsRequest)(nil),       // 41: pcnfunding.register.v1.SummariseRequirementsRequest
+	(*SummariseRequirementsResponse)(nil),      // 42: pcnfunding.register.v1.SummariseRequirementsResponse
+	(*ListCalendarItemsRequest)(nil),           // 43: pcnfunding.register.v1.ListCalendarItemsRequest
+	(*ListCalendarItemsResponse)(nil),          // 44: pcnfunding.register.v1.ListCalendarItemsResponse
+	(*GetCalendarItemRequest)(nil),             // 45: pcnfunding.register.v1.GetCalendarItemRequest
+	(*AddCalendarItemRequest)(nil),             // 46: pcnfunding.register.v1.AddCalendarItemRequest
+	(*SettleCalendarItemRequest)(nil),          // 47: pcnfunding.register.v1.SettleCalendarItemRequest
+	(*ListBankHolidaysRequest)(nil),            // 48: pcnfunding.register.v1.ListBankHolidaysRequest
+	(*ListBankHolidaysResponse)(nil),           // 49: pcnfunding.register.v1.ListBankHolidaysResponse
+	(FileKind)(0),                              // 50: pcnfunding.register.v1.FileKind
+	(BadRows)(0),                               // 51: pcnfunding.register.v1.BadRows
+	(*Load)(nil),                               // 52: pcnfunding.register.v1.Load
+	(*QuarantinedRow)(nil),                     // 53: pcnfunding.register.v1.QuarantinedRow
+	(v1.PopulationKind)(0),                     // 54: pcnfunding.type.v1.PopulationKind
+	(*timestamppb.Timestamp)(nil),              // 55: google.protobuf.Timestamp
+	(*Commissioner)(nil),                       // 56: pcnfunding.register.v1.Commissioner
+	(*Succession)(nil),                         // 57: pcnfunding.register.v1.Succession
+	(OrganisationKind)(0),                      // 58: pcnfunding.register.v1.OrganisationKind
+	(*Organisation)(nil),                       // 59: pcnfunding.register.v1.Organisation
+	(*v1.AuditEntry)(nil),                      // 60: pcnfunding.type.v1.AuditEntry
+	(*Requirement)(nil),                        // 61: pcnfunding.register.v1.Requirement
+	(v1.Confidence)(0),                         // 62: pcnfunding.type.v1.Confidence
+	(RequirementState)(0),                      // 63: pcnfunding.register.v1.RequirementState
+	(*RequirementStatus)(nil),                  // 64: pcnfunding.register.v1.RequirementStatus
+	(RequirementStepKind)(0),                   // 65: pcnfunding.register.v1.RequirementStepKind
+	(*RequirementCount)(nil),                   // 66: pcnfunding.register.v1.RequirementCount
+	(OwnerLevel)(0),                            // 67: pcnfunding.register.v1.OwnerLevel
+	(CalendarState)(0),                         // 68: pcnfunding.register.v1.CalendarState
+	(*CalendarItem)(nil),                       // 69: pcnfunding.register.v1.CalendarItem
+	(WorkingDayRule)(0),                        // 70: pcnfunding.register.v1.WorkingDayRule
+	(*BankHoliday)(nil),                        // 71: pcnfunding.register.v1.BankHoliday
+	(*Snapshot)(nil),                           // 72: pcnfunding.register.v1.Snapshot
+	(*Coverage)(nil),                           // 73: pcnfunding.register.v1.Coverage
+	(*httpbody.HttpBody)(nil),                  // 74: google.api.HttpBody
 }
 var file_pcnfunding_register_v1_register_service_proto_depIdxs = []int32{
 	1,  // 0: pcnfunding.register.v1.ImportRequest.header:type_name -> pcnfunding.register.v1.ImportHeader
-	31, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
-	32, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
-	33, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
-	34, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	31, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
-	33, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
-	34, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
-	35, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
-	36, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
-	37, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
-	38, // 11: pcnfunding.register.v1.ListSuccessionsResponse.successions:type_name -> pcnfunding.register.v1.Succession
-	36, // 12: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
-	39, // 13: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
-	40, // 14: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
-	36, // 15: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
+	50, // 1: pcnfunding.register.v1.ImportHeader.expected_kind:type_name -> pcnfunding.register.v1.FileKind
+	51, // 2: pcnfunding.register.v1.ImportHeader.bad_rows:type_name -> pcnfunding.register.v1.BadRows
+	52, // 3: pcnfunding.register.v1.ImportResponse.load:type_name -> pcnfunding.register.v1.Load
+	53, // 4: pcnfunding.register.v1.ImportResponse.bad_rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	50, // 5: pcnfunding.register.v1.ListLoadsRequest.kind:type_name -> pcnfunding.register.v1.FileKind
+	52, // 6: pcnfunding.register.v1.ListLoadsResponse.loads:type_name -> pcnfunding.register.v1.Load
+	53, // 7: pcnfunding.register.v1.ListQuarantinedRowsResponse.rows:type_name -> pcnfunding.register.v1.QuarantinedRow
+	54, // 8: pcnfunding.register.v1.RecordPopulationRequest.kind:type_name -> pcnfunding.type.v1.PopulationKind
+	55, // 9: pcnfunding.register.v1.GetSnapshotRequest.known_at:type_name -> google.protobuf.Timestamp
+	56, // 10: pcnfunding.register.v1.ListCommissionersResponse.commissioners:type_name -> pcnfunding.register.v1.Commissioner
+	57, // 11: pcnfunding.register.v1.ListSuccessionsResponse.successions:type_name -> pcnfunding.register.v1.Succession
+	55, // 12: pcnfunding.register.v1.GetOrganisationRequest.known_at:type_name -> google.protobuf.Timestamp
+	58, // 13: pcnfunding.register.v1.ListOrganisationsRequest.kind:type_name -> pcnfunding.register.v1.OrganisationKind
+	59, // 14: pcnfunding.register.v1.ListOrganisationsResponse.organisations:type_name -> pcnfunding.register.v1.Organisation
+	55, // 15: pcnfunding.register.v1.GetCoverageRequest.known_at:type_name -> google.protobuf.Timestamp
 	26, // 16: pcnfunding.register.v1.ListOptOutWindowsResponse.windows:type_name -> pcnfunding.register.v1.OptOutWindow
 	26, // 17: pcnfunding.register.v1.QuoteOptOutRequest.windows:type_name -> pcnfunding.register.v1.OptOutWindow
 	26, // 18: pcnfunding.register.v1.QuoteOptOutResponse.window:type_name -> pcnfunding.register.v1.OptOutWindow
-	41, // 19: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
-	0,  // 20: pcnfunding.register.v1.RegisterService.Import:input_type -> pcnfunding.register.v1.ImportRequest
-	3,  // 21: pcnfunding.register.v1.RegisterService.GetLoad:input_type -> pcnfunding.register.v1.GetLoadRequest
-	4,  // 22: pcnfunding.register.v1.RegisterService.ListLoads:input_type -> pcnfunding.register.v1.ListLoadsRequest
-	6,  // 23: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:input_type -> pcnfunding.register.v1.ListQuarantinedRowsRequest
-	8,  // 24: pcnfunding.register.v1.RegisterService.RecordPopulation:input_type -> pcnfunding.register.v1.RecordPopulationRequest
-	9,  // 25: pcnfunding.register.v1.RegisterService.RecordMembership:input_type -> pcnfunding.register.v1.RecordMembershipRequest
-	10, // 26: pcnfunding.register.v1.RegisterService.RecordPayee:input_type -> pcnfunding.register.v1.RecordPayeeRequest
-	11, // 27: pcnfunding.register.v1.RegisterService.RecordParticipation:input_type -> pcnfunding.register.v1.RecordParticipationRequest
-	12, // 28: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:input_type -> pcnfunding.register.v1.RecordCareHomeBedsRequest
-	17, // 29: pcnfunding.register.v1.RegisterService.RecordSuccession:input_type -> pcnfunding.register.v1.RecordSuccessionRequest
-	13, // 30: pcnfunding.register.v1.RegisterService.GetSnapshot:input_type -> pcnfunding.register.v1.GetSnapshotRequest
-	14, // 31: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:input_type -> pcnfunding.register.v1.GetPcnSnapshotRequest
-	15, // 32: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
-	18, // 33: pcnfunding.register.v1.RegisterService.ListSuccessions:input_type -> pcnfunding.register.v1.ListSuccessionsRequest
-	20, // 34: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
-	21, // 35: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
-	23, // 36: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
-	24, // 37: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
-	27, // 38: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
-	29, // 39: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
-	2,  // 40: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
-	33, // 41: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
-	5,  // 42: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
-	7,  // 43: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
-	33, // 44: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
-	33, // 45: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
-	33, // 46: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
-	33, // 47: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
-	33, // 48: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
-	33, // 49: pcnfunding.register.v1.RegisterService.RecordSuccession:output_type -> pcnfunding.register.v1.Load
-	42, // 50: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
-	42, // 51: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:output_type -> pcnfunding.register.v1.Snapshot
-	16, // 52: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
-	19, // 53: pcnfunding.register.v1.RegisterService.ListSuccessions:output_type -> pcnfunding.register.v1.ListSuccessionsResponse
-	40, // 54: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
-	22, // 55: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
-	43, // 56: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
-	25, // 57: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
-	28, // 58: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
-	30, // 59: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
-	40, // [40:60] is the sub-list for method output_type
-	20, // [20:40] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	60, // 19: pcnfunding.register.v1.ListAuditEntriesResponse.entries:type_name -> pcnfunding.type.v1.AuditEntry
+	55, // 20: pcnfunding.register.v1.ListRequirementsRequest.known_at:type_name -> google.protobuf.Timestamp
+	61, // 21: pcnfunding.register.v1.ListRequirementsResponse.requirements:type_name -> pcnfunding.register.v1.Requirement
+	55, // 22: pcnfunding.register.v1.GetRequirementRequest.known_at:type_name -> google.protobuf.Timestamp
+	61, // 23: pcnfunding.register.v1.GetRequirementResponse.requirement:type_name -> pcnfunding.register.v1.Requirement
+	61, // 24: pcnfunding.register.v1.GetRequirementResponse.versions:type_name -> pcnfunding.register.v1.Requirement
+	62, // 25: pcnfunding.register.v1.RecordRequirementRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	63, // 26: pcnfunding.register.v1.ListRequirementStatusesRequest.state:type_name -> pcnfunding.register.v1.RequirementState
+	55, // 27: pcnfunding.register.v1.ListRequirementStatusesRequest.known_at:type_name -> google.protobuf.Timestamp
+	64, // 28: pcnfunding.register.v1.ListRequirementStatusesResponse.statuses:type_name -> pcnfunding.register.v1.RequirementStatus
+	63, // 29: pcnfunding.register.v1.DownloadRequirementStatusesRequest.state:type_name -> pcnfunding.register.v1.RequirementState
+	55, // 30: pcnfunding.register.v1.DownloadRequirementStatusesRequest.known_at:type_name -> google.protobuf.Timestamp
+	55, // 31: pcnfunding.register.v1.GetRequirementStatusRequest.known_at:type_name -> google.protobuf.Timestamp
+	65, // 32: pcnfunding.register.v1.RecordRequirementStepRequest.kind:type_name -> pcnfunding.register.v1.RequirementStepKind
+	55, // 33: pcnfunding.register.v1.SummariseRequirementsRequest.known_at:type_name -> google.protobuf.Timestamp
+	66, // 34: pcnfunding.register.v1.SummariseRequirementsResponse.counts:type_name -> pcnfunding.register.v1.RequirementCount
+	67, // 35: pcnfunding.register.v1.ListCalendarItemsRequest.owner_level:type_name -> pcnfunding.register.v1.OwnerLevel
+	68, // 36: pcnfunding.register.v1.ListCalendarItemsRequest.state:type_name -> pcnfunding.register.v1.CalendarState
+	69, // 37: pcnfunding.register.v1.ListCalendarItemsResponse.items:type_name -> pcnfunding.register.v1.CalendarItem
+	67, // 38: pcnfunding.register.v1.AddCalendarItemRequest.owner_level:type_name -> pcnfunding.register.v1.OwnerLevel
+	70, // 39: pcnfunding.register.v1.AddCalendarItemRequest.working_day_rule:type_name -> pcnfunding.register.v1.WorkingDayRule
+	62, // 40: pcnfunding.register.v1.AddCalendarItemRequest.confidence:type_name -> pcnfunding.type.v1.Confidence
+	68, // 41: pcnfunding.register.v1.SettleCalendarItemRequest.state:type_name -> pcnfunding.register.v1.CalendarState
+	71, // 42: pcnfunding.register.v1.ListBankHolidaysResponse.holidays:type_name -> pcnfunding.register.v1.BankHoliday
+	0,  // 43: pcnfunding.register.v1.RegisterService.Import:input_type -> pcnfunding.register.v1.ImportRequest
+	3,  // 44: pcnfunding.register.v1.RegisterService.GetLoad:input_type -> pcnfunding.register.v1.GetLoadRequest
+	4,  // 45: pcnfunding.register.v1.RegisterService.ListLoads:input_type -> pcnfunding.register.v1.ListLoadsRequest
+	6,  // 46: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:input_type -> pcnfunding.register.v1.ListQuarantinedRowsRequest
+	8,  // 47: pcnfunding.register.v1.RegisterService.RecordPopulation:input_type -> pcnfunding.register.v1.RecordPopulationRequest
+	9,  // 48: pcnfunding.register.v1.RegisterService.RecordMembership:input_type -> pcnfunding.register.v1.RecordMembershipRequest
+	10, // 49: pcnfunding.register.v1.RegisterService.RecordPayee:input_type -> pcnfunding.register.v1.RecordPayeeRequest
+	11, // 50: pcnfunding.register.v1.RegisterService.RecordParticipation:input_type -> pcnfunding.register.v1.RecordParticipationRequest
+	12, // 51: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:input_type -> pcnfunding.register.v1.RecordCareHomeBedsRequest
+	17, // 52: pcnfunding.register.v1.RegisterService.RecordSuccession:input_type -> pcnfunding.register.v1.RecordSuccessionRequest
+	13, // 53: pcnfunding.register.v1.RegisterService.GetSnapshot:input_type -> pcnfunding.register.v1.GetSnapshotRequest
+	14, // 54: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:input_type -> pcnfunding.register.v1.GetPcnSnapshotRequest
+	15, // 55: pcnfunding.register.v1.RegisterService.ListCommissioners:input_type -> pcnfunding.register.v1.ListCommissionersRequest
+	18, // 56: pcnfunding.register.v1.RegisterService.ListSuccessions:input_type -> pcnfunding.register.v1.ListSuccessionsRequest
+	20, // 57: pcnfunding.register.v1.RegisterService.GetOrganisation:input_type -> pcnfunding.register.v1.GetOrganisationRequest
+	21, // 58: pcnfunding.register.v1.RegisterService.ListOrganisations:input_type -> pcnfunding.register.v1.ListOrganisationsRequest
+	23, // 59: pcnfunding.register.v1.RegisterService.GetCoverage:input_type -> pcnfunding.register.v1.GetCoverageRequest
+	24, // 60: pcnfunding.register.v1.RegisterService.ListOptOutWindows:input_type -> pcnfunding.register.v1.ListOptOutWindowsRequest
+	27, // 61: pcnfunding.register.v1.RegisterService.QuoteOptOut:input_type -> pcnfunding.register.v1.QuoteOptOutRequest
+	31, // 62: pcnfunding.register.v1.RegisterService.ListRequirements:input_type -> pcnfunding.register.v1.ListRequirementsRequest
+	33, // 63: pcnfunding.register.v1.RegisterService.GetRequirement:input_type -> pcnfunding.register.v1.GetRequirementRequest
+	35, // 64: pcnfunding.register.v1.RegisterService.RecordRequirement:input_type -> pcnfunding.register.v1.RecordRequirementRequest
+	36, // 65: pcnfunding.register.v1.RegisterService.ListRequirementStatuses:input_type -> pcnfunding.register.v1.ListRequirementStatusesRequest
+	38, // 66: pcnfunding.register.v1.RegisterService.DownloadRequirementStatuses:input_type -> pcnfunding.register.v1.DownloadRequirementStatusesRequest
+	39, // 67: pcnfunding.register.v1.RegisterService.GetRequirementStatus:input_type -> pcnfunding.register.v1.GetRequirementStatusRequest
+	40, // 68: pcnfunding.register.v1.RegisterService.RecordRequirementStep:input_type -> pcnfunding.register.v1.RecordRequirementStepRequest
+	41, // 69: pcnfunding.register.v1.RegisterService.SummariseRequirements:input_type -> pcnfunding.register.v1.SummariseRequirementsRequest
+	43, // 70: pcnfunding.register.v1.RegisterService.ListCalendarItems:input_type -> pcnfunding.register.v1.ListCalendarItemsRequest
+	45, // 71: pcnfunding.register.v1.RegisterService.GetCalendarItem:input_type -> pcnfunding.register.v1.GetCalendarItemRequest
+	46, // 72: pcnfunding.register.v1.RegisterService.AddCalendarItem:input_type -> pcnfunding.register.v1.AddCalendarItemRequest
+	47, // 73: pcnfunding.register.v1.RegisterService.SettleCalendarItem:input_type -> pcnfunding.register.v1.SettleCalendarItemRequest
+	48, // 74: pcnfunding.register.v1.RegisterService.ListBankHolidays:input_type -> pcnfunding.register.v1.ListBankHolidaysRequest
+	29, // 75: pcnfunding.register.v1.RegisterService.ListAuditEntries:input_type -> pcnfunding.register.v1.ListAuditEntriesRequest
+	2,  // 76: pcnfunding.register.v1.RegisterService.Import:output_type -> pcnfunding.register.v1.ImportResponse
+	52, // 77: pcnfunding.register.v1.RegisterService.GetLoad:output_type -> pcnfunding.register.v1.Load
+	5,  // 78: pcnfunding.register.v1.RegisterService.ListLoads:output_type -> pcnfunding.register.v1.ListLoadsResponse
+	7,  // 79: pcnfunding.register.v1.RegisterService.ListQuarantinedRows:output_type -> pcnfunding.register.v1.ListQuarantinedRowsResponse
+	52, // 80: pcnfunding.register.v1.RegisterService.RecordPopulation:output_type -> pcnfunding.register.v1.Load
+	52, // 81: pcnfunding.register.v1.RegisterService.RecordMembership:output_type -> pcnfunding.register.v1.Load
+	52, // 82: pcnfunding.register.v1.RegisterService.RecordPayee:output_type -> pcnfunding.register.v1.Load
+	52, // 83: pcnfunding.register.v1.RegisterService.RecordParticipation:output_type -> pcnfunding.register.v1.Load
+	52, // 84: pcnfunding.register.v1.RegisterService.RecordCareHomeBeds:output_type -> pcnfunding.register.v1.Load
+	52, // 85: pcnfunding.register.v1.RegisterService.RecordSuccession:output_type -> pcnfunding.register.v1.Load
+	72, // 86: pcnfunding.register.v1.RegisterService.GetSnapshot:output_type -> pcnfunding.register.v1.Snapshot
+	72, // 87: pcnfunding.register.v1.RegisterService.GetPcnSnapshot:output_type -> pcnfunding.register.v1.Snapshot
+	16, // 88: pcnfunding.register.v1.RegisterService.ListCommissioners:output_type -> pcnfunding.register.v1.ListCommissionersResponse
+	19, // 89: pcnfunding.register.v1.RegisterService.ListSuccessions:output_type -> pcnfunding.register.v1.ListSuccessionsResponse
+	59, // 90: pcnfunding.register.v1.RegisterService.GetOrganisation:output_type -> pcnfunding.register.v1.Organisation
+	22, // 91: pcnfunding.register.v1.RegisterService.ListOrganisations:output_type -> pcnfunding.register.v1.ListOrganisationsResponse
+	73, // 92: pcnfunding.register.v1.RegisterService.GetCoverage:output_type -> pcnfunding.register.v1.Coverage
+	25, // 93: pcnfunding.register.v1.RegisterService.ListOptOutWindows:output_type -> pcnfunding.register.v1.ListOptOutWindowsResponse
+	28, // 94: pcnfunding.register.v1.RegisterService.QuoteOptOut:output_type -> pcnfunding.register.v1.QuoteOptOutResponse
+	32, // 95: pcnfunding.register.v1.RegisterService.ListRequirements:output_type -> pcnfunding.register.v1.ListRequirementsResponse
+	34, // 96: pcnfunding.register.v1.RegisterService.GetRequirement:output_type -> pcnfunding.register.v1.GetRequirementResponse
+	61, // 97: pcnfunding.register.v1.RegisterService.RecordRequirement:output_type -> pcnfunding.register.v1.Requirement
+	37, // 98: pcnfunding.register.v1.RegisterService.ListRequirementStatuses:output_type -> pcnfunding.register.v1.ListRequirementStatusesResponse
+	74, // 99: pcnfunding.register.v1.RegisterService.DownloadRequirementStatuses:output_type -> google.api.HttpBody
+	64, // 100: pcnfunding.register.v1.RegisterService.GetRequirementStatus:output_type -> pcnfunding.register.v1.RequirementStatus
+	64, // 101: pcnfunding.register.v1.RegisterService.RecordRequirementStep:output_type -> pcnfunding.register.v1.RequirementStatus
+	42, // 102: pcnfunding.register.v1.RegisterService.SummariseRequirements:output_type -> pcnfunding.register.v1.SummariseRequirementsResponse
+	44, // 103: pcnfunding.register.v1.RegisterService.ListCalendarItems:output_type -> pcnfunding.register.v1.ListCalendarItemsResponse
+	69, // 104: pcnfunding.register.v1.RegisterService.GetCalendarItem:output_type -> pcnfunding.register.v1.CalendarItem
+	69, // 105: pcnfunding.register.v1.RegisterService.AddCalendarItem:output_type -> pcnfunding.register.v1.CalendarItem
+	69, // 106: pcnfunding.register.v1.RegisterService.SettleCalendarItem:output_type -> pcnfunding.register.v1.CalendarItem
+	49, // 107: pcnfunding.register.v1.RegisterService.ListBankHolidays:output_type -> pcnfunding.register.v1.ListBankHolidaysResponse
+	30, // 108: pcnfunding.register.v1.RegisterService.ListAuditEntries:output_type -> pcnfunding.register.v1.ListAuditEntriesResponse
+	76, // [76:109] is the sub-list for method output_type
+	43, // [43:76] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_register_v1_register_service_proto_init() }
@@ -2538,6 +4461,7 @@ func file_pcnfunding_register_v1_register_service_proto_init() {
 	}
 	file_pcnfunding_register_v1_load_proto_init()
 	file_pcnfunding_register_v1_organisation_proto_init()
+	file_pcnfunding_register_v1_requirement_proto_init()
 	file_pcnfunding_register_v1_snapshot_proto_init()
 	file_pcnfunding_register_v1_register_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*ImportRequest_Header)(nil),
@@ -2551,7 +4475,7 @@ func file_pcnfunding_register_v1_register_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_register_v1_register_service_proto_rawDesc), len(file_pcnfunding_register_v1_register_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

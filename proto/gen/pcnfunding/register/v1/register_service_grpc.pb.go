@@ -8,6 +8,7 @@ package registerv1
 
 import (
 	context "context"
+	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -19,26 +20,39 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RegisterService_Import_FullMethodName              = "/pcnfunding.register.v1.RegisterService/Import"
-	RegisterService_GetLoad_FullMethodName             = "/pcnfunding.register.v1.RegisterService/GetLoad"
-	RegisterService_ListLoads_FullMethodName           = "/pcnfunding.register.v1.RegisterService/ListLoads"
-	RegisterService_ListQuarantinedRows_FullMethodName = "/pcnfunding.register.v1.RegisterService/ListQuarantinedRows"
-	RegisterService_RecordPopulation_FullMethodName    = "/pcnfunding.register.v1.RegisterService/RecordPopulation"
-	RegisterService_RecordMembership_FullMethodName    = "/pcnfunding.register.v1.RegisterService/RecordMembership"
-	RegisterService_RecordPayee_FullMethodName         = "/pcnfunding.register.v1.RegisterService/RecordPayee"
-	RegisterService_RecordParticipation_FullMethodName = "/pcnfunding.register.v1.RegisterService/RecordParticipation"
-	RegisterService_RecordCareHomeBeds_FullMethodName  = "/pcnfunding.register.v1.RegisterService/RecordCareHomeBeds"
-	RegisterService_RecordSuccession_FullMethodName    = "/pcnfunding.register.v1.RegisterService/RecordSuccession"
-	RegisterService_GetSnapshot_FullMethodName         = "/pcnfunding.register.v1.RegisterService/GetSnapshot"
-	RegisterService_GetPcnSnapshot_FullMethodName      = "/pcnfunding.register.v1.RegisterService/GetPcnSnapshot"
-	RegisterService_ListCommissioners_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListCommissioners"
-	RegisterService_ListSuccessions_FullMethodName     = "/pcnfunding.register.v1.RegisterService/ListSuccessions"
-	RegisterService_GetOrganisation_FullMethodName     = "/pcnfunding.register.v1.RegisterService/GetOrganisation"
-	RegisterService_ListOrganisations_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListOrganisations"
-	RegisterService_GetCoverage_FullMethodName         = "/pcnfunding.register.v1.RegisterService/GetCoverage"
-	RegisterService_ListOptOutWindows_FullMethodName   = "/pcnfunding.register.v1.RegisterService/ListOptOutWindows"
-	RegisterService_QuoteOptOut_FullMethodName         = "/pcnfunding.register.v1.RegisterService/QuoteOptOut"
-	RegisterService_ListAuditEntries_FullMethodName    = "/pcnfunding.register.v1.RegisterService/ListAuditEntries"
+	RegisterService_Import_FullMethodName                      = "/pcnfunding.register.v1.RegisterService/Import"
+	RegisterService_GetLoad_FullMethodName                     = "/pcnfunding.register.v1.RegisterService/GetLoad"
+	RegisterService_ListLoads_FullMethodName                   = "/pcnfunding.register.v1.RegisterService/ListLoads"
+	RegisterService_ListQuarantinedRows_FullMethodName         = "/pcnfunding.register.v1.RegisterService/ListQuarantinedRows"
+	RegisterService_RecordPopulation_FullMethodName            = "/pcnfunding.register.v1.RegisterService/RecordPopulation"
+	RegisterService_RecordMembership_FullMethodName            = "/pcnfunding.register.v1.RegisterService/RecordMembership"
+	RegisterService_RecordPayee_FullMethodName                 = "/pcnfunding.register.v1.RegisterService/RecordPayee"
+	RegisterService_RecordParticipation_FullMethodName         = "/pcnfunding.register.v1.RegisterService/RecordParticipation"
+	RegisterService_RecordCareHomeBeds_FullMethodName          = "/pcnfunding.register.v1.RegisterService/RecordCareHomeBeds"
+	RegisterService_RecordSuccession_FullMethodName            = "/pcnfunding.register.v1.RegisterService/RecordSuccession"
+	RegisterService_GetSnapshot_FullMethodName                 = "/pcnfunding.register.v1.RegisterService/GetSnapshot"
+	RegisterService_GetPcnSnapshot_FullMethodName              = "/pcnfunding.register.v1.RegisterService/GetPcnSnapshot"
+	RegisterService_ListCommissioners_FullMethodName           = "/pcnfunding.register.v1.RegisterService/ListCommissioners"
+	RegisterService_ListSuccessions_FullMethodName             = "/pcnfunding.register.v1.RegisterService/ListSuccessions"
+	RegisterService_GetOrganisation_FullMethodName             = "/pcnfunding.register.v1.RegisterService/GetOrganisation"
+	RegisterService_ListOrganisations_FullMethodName           = "/pcnfunding.register.v1.RegisterService/ListOrganisations"
+	RegisterService_GetCoverage_FullMethodName                 = "/pcnfunding.register.v1.RegisterService/GetCoverage"
+	RegisterService_ListOptOutWindows_FullMethodName           = "/pcnfunding.register.v1.RegisterService/ListOptOutWindows"
+	RegisterService_QuoteOptOut_FullMethodName                 = "/pcnfunding.register.v1.RegisterService/QuoteOptOut"
+	RegisterService_ListRequirements_FullMethodName            = "/pcnfunding.register.v1.RegisterService/ListRequirements"
+	RegisterService_GetRequirement_FullMethodName              = "/pcnfunding.register.v1.RegisterService/GetRequirement"
+	RegisterService_RecordRequirement_FullMethodName           = "/pcnfunding.register.v1.RegisterService/RecordRequirement"
+	RegisterService_ListRequirementStatuses_FullMethodName     = "/pcnfunding.register.v1.RegisterService/ListRequirementStatuses"
+	RegisterService_DownloadRequirementStatuses_FullMethodName = "/pcnfunding.register.v1.RegisterService/DownloadRequirementStatuses"
+	RegisterService_GetRequirementStatus_FullMethodName        = "/pcnfunding.register.v1.RegisterService/GetRequirementStatus"
+	RegisterService_RecordRequirementStep_FullMethodName       = "/pcnfunding.register.v1.RegisterService/RecordRequirementStep"
+	RegisterService_SummariseRequirements_FullMethodName       = "/pcnfunding.register.v1.RegisterService/SummariseRequirements"
+	RegisterService_ListCalendarItems_FullMethodName           = "/pcnfunding.register.v1.RegisterService/ListCalendarItems"
+	RegisterService_GetCalendarItem_FullMethodName             = "/pcnfunding.register.v1.RegisterService/GetCalendarItem"
+	RegisterService_AddCalendarItem_FullMethodName             = "/pcnfunding.register.v1.RegisterService/AddCalendarItem"
+	RegisterService_SettleCalendarItem_FullMethodName          = "/pcnfunding.register.v1.RegisterService/SettleCalendarItem"
+	RegisterService_ListBankHolidays_FullMethodName            = "/pcnfunding.register.v1.RegisterService/ListBankHolidays"
+	RegisterService_ListAuditEntries_FullMethodName            = "/pcnfunding.register.v1.RegisterService/ListAuditEntries"
 )
 
 // RegisterServiceClient is the client API for RegisterService service.
@@ -93,6 +107,39 @@ type RegisterServiceClient interface {
 	ListOptOutWindows(ctx context.Context, in *ListOptOutWindowsRequest, opts ...grpc.CallOption) (*ListOptOutWindowsResponse, error)
 	// QuoteOptOut says whether an opt-out notice of a day falls inside a window. It writes nothing.
 	QuoteOptOut(ctx context.Context, in *QuoteOptOutRequest, opts ...grpc.CallOption) (*QuoteOptOutResponse, error)
+	// ListRequirements returns the service requirements of the Network Contract DES as known at a moment, by year and identifier: those of all of
+	// England, or as they hold for the PCNs of one commissioner.
+	ListRequirements(ctx context.Context, in *ListRequirementsRequest, opts ...grpc.CallOption) (*ListRequirementsResponse, error)
+	// GetRequirement returns one requirement with all its versions that the caller may see.
+	GetRequirement(ctx context.Context, in *GetRequirementRequest, opts ...grpc.CallOption) (*GetRequirementResponse, error)
+	// RecordRequirement adds a requirement, or a version of one: for all of England, or for the PCNs of one commissioner. It enters a day
+	// that was not known, settles which of two days counts, or takes the commissioner's own version back.
+	RecordRequirement(ctx context.Context, in *RecordRequirementRequest, opts ...grpc.CallOption) (*Requirement, error)
+	// ListRequirementStatuses returns where PCNs stand with the requirements of a financial year on a day, by PCN and requirement. Who asks
+	// for no commissioner and no PCN sees those that they hold.
+	ListRequirementStatuses(ctx context.Context, in *ListRequirementStatusesRequest, opts ...grpc.CallOption) (*ListRequirementStatusesResponse, error)
+	// DownloadRequirementStatuses returns the same as CSV (RFC 4180, UTF-8). A cell that a spreadsheet would take for a formula is made text.
+	DownloadRequirementStatuses(ctx context.Context, in *DownloadRequirementStatusesRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
+	// GetRequirementStatus returns where one PCN stands with one requirement, with its history.
+	GetRequirementStatus(ctx context.Context, in *GetRequirementStatusRequest, opts ...grpc.CallOption) (*RequirementStatus, error)
+	// RecordRequirementStep records a step of a requirement at a PCN. The PCN's people plan, start, deliver and withdraw; its commissioner
+	// accepts the evidence or returns it. Who said that it was delivered does not accept the evidence.
+	RecordRequirementStep(ctx context.Context, in *RecordRequirementStepRequest, opts ...grpc.CallOption) (*RequirementStatus, error)
+	// SummariseRequirements counts where the PCNs of a commissioner, or of all commissioners, stand with each requirement of a year. Counts of
+	// a requirement add up to the number of PCNs.
+	SummariseRequirements(ctx context.Context, in *SummariseRequirementsRequest, opts ...grpc.CallOption) (*SummariseRequirementsResponse, error)
+	// ListCalendarItems returns what is due in a period, by day: items of the planning calendar that the caller may see, and the days by which
+	// service requirements must be delivered.
+	ListCalendarItems(ctx context.Context, in *ListCalendarItemsRequest, opts ...grpc.CallOption) (*ListCalendarItemsResponse, error)
+	// GetCalendarItem returns one item of the planning calendar with its history.
+	GetCalendarItem(ctx context.Context, in *GetCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error)
+	// AddCalendarItem adds an item to the planning calendar: of a commissioner, of a PCN, or of all of England.
+	AddCalendarItem(ctx context.Context, in *AddCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error)
+	// SettleCalendarItem says that an item is done or cancelled, or opens it again.
+	SettleCalendarItem(ctx context.Context, in *SettleCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error)
+	// ListBankHolidays returns the bank holidays of England and Wales of a year. It refuses with BANK_HOLIDAYS_UNKNOWN a year of which they are
+	// not held.
+	ListBankHolidays(ctx context.Context, in *ListBankHolidaysRequest, opts ...grpc.CallOption) (*ListBankHolidaysResponse, error)
 	// ListAuditEntries returns decisions recorded by the register, newest first.
 	ListAuditEntries(ctx context.Context, in *ListAuditEntriesRequest, opts ...grpc.CallOption) (*ListAuditEntriesResponse, error)
 }
@@ -298,6 +345,136 @@ func (c *registerServiceClient) QuoteOptOut(ctx context.Context, in *QuoteOptOut
 	return out, nil
 }
 
+func (c *registerServiceClient) ListRequirements(ctx context.Context, in *ListRequirementsRequest, opts ...grpc.CallOption) (*ListRequirementsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRequirementsResponse)
+	err := c.cc.Invoke(ctx, RegisterService_ListRequirements_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) GetRequirement(ctx context.Context, in *GetRequirementRequest, opts ...grpc.CallOption) (*GetRequirementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRequirementResponse)
+	err := c.cc.Invoke(ctx, RegisterService_GetRequirement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) RecordRequirement(ctx context.Context, in *RecordRequirementRequest, opts ...grpc.CallOption) (*Requirement, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Requirement)
+	err := c.cc.Invoke(ctx, RegisterService_RecordRequirement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) ListRequirementStatuses(ctx context.Context, in *ListRequirementStatusesRequest, opts ...grpc.CallOption) (*ListRequirementStatusesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRequirementStatusesResponse)
+	err := c.cc.Invoke(ctx, RegisterService_ListRequirementStatuses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) DownloadRequirementStatuses(ctx context.Context, in *DownloadRequirementStatusesRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(httpbody.HttpBody)
+	err := c.cc.Invoke(ctx, RegisterService_DownloadRequirementStatuses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) GetRequirementStatus(ctx context.Context, in *GetRequirementStatusRequest, opts ...grpc.CallOption) (*RequirementStatus, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequirementStatus)
+	err := c.cc.Invoke(ctx, RegisterService_GetRequirementStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) RecordRequirementStep(ctx context.Context, in *RecordRequirementStepRequest, opts ...grpc.CallOption) (*RequirementStatus, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequirementStatus)
+	err := c.cc.Invoke(ctx, RegisterService_RecordRequirementStep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) SummariseRequirements(ctx context.Context, in *SummariseRequirementsRequest, opts ...grpc.CallOption) (*SummariseRequirementsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummariseRequirementsResponse)
+	err := c.cc.Invoke(ctx, RegisterService_SummariseRequirements_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) ListCalendarItems(ctx context.Context, in *ListCalendarItemsRequest, opts ...grpc.CallOption) (*ListCalendarItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCalendarItemsResponse)
+	err := c.cc.Invoke(ctx, RegisterService_ListCalendarItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) GetCalendarItem(ctx context.Context, in *GetCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CalendarItem)
+	err := c.cc.Invoke(ctx, RegisterService_GetCalendarItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) AddCalendarItem(ctx context.Context, in *AddCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CalendarItem)
+	err := c.cc.Invoke(ctx, RegisterService_AddCalendarItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) SettleCalendarItem(ctx context.Context, in *SettleCalendarItemRequest, opts ...grpc.CallOption) (*CalendarItem, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CalendarItem)
+	err := c.cc.Invoke(ctx, RegisterService_SettleCalendarItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registerServiceClient) ListBankHolidays(ctx context.Context, in *ListBankHolidaysRequest, opts ...grpc.CallOption) (*ListBankHolidaysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBankHolidaysResponse)
+	err := c.cc.Invoke(ctx, RegisterService_ListBankHolidays_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registerServiceClient) ListAuditEntries(ctx context.Context, in *ListAuditEntriesRequest, opts ...grpc.CallOption) (*ListAuditEntriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAuditEntriesResponse)
@@ -360,6 +537,39 @@ type RegisterServiceServer interface {
 	ListOptOutWindows(context.Context, *ListOptOutWindowsRequest) (*ListOptOutWindowsResponse, error)
 	// QuoteOptOut says whether an opt-out notice of a day falls inside a window. It writes nothing.
 	QuoteOptOut(context.Context, *QuoteOptOutRequest) (*QuoteOptOutResponse, error)
+	// ListRequirements returns the service requirements of the Network Contract DES as known at a moment, by year and identifier: those of all of
+	// England, or as they hold for the PCNs of one commissioner.
+	ListRequirements(context.Context, *ListRequirementsRequest) (*ListRequirementsResponse, error)
+	// GetRequirement returns one requirement with all its versions that the caller may see.
+	GetRequirement(context.Context, *GetRequirementRequest) (*GetRequirementResponse, error)
+	// RecordRequirement adds a requirement, or a version of one: for all of England, or for the PCNs of one commissioner. It enters a day
+	// that was not known, settles which of two days counts, or takes the commissioner's own version back.
+	RecordRequirement(context.Context, *RecordRequirementRequest) (*Requirement, error)
+	// ListRequirementStatuses returns where PCNs stand with the requirements of a financial year on a day, by PCN and requirement. Who asks
+	// for no commissioner and no PCN sees those that they hold.
+	ListRequirementStatuses(context.Context, *ListRequirementStatusesRequest) (*ListRequirementStatusesResponse, error)
+	// DownloadRequirementStatuses returns the same as CSV (RFC 4180, UTF-8). A cell that a spreadsheet would take for a formula is made text.
+	DownloadRequirementStatuses(context.Context, *DownloadRequirementStatusesRequest) (*httpbody.HttpBody, error)
+	// GetRequirementStatus returns where one PCN stands with one requirement, with its history.
+	GetRequirementStatus(context.Context, *GetRequirementStatusRequest) (*RequirementStatus, error)
+	// RecordRequirementStep records a step of a requirement at a PCN. The PCN's people plan, start, deliver and withdraw; its commissioner
+	// accepts the evidence or returns it. Who said that it was delivered does not accept the evidence.
+	RecordRequirementStep(context.Context, *RecordRequirementStepRequest) (*RequirementStatus, error)
+	// SummariseRequirements counts where the PCNs of a commissioner, or of all commissioners, stand with each requirement of a year. Counts of
+	// a requirement add up to the number of PCNs.
+	SummariseRequirements(context.Context, *SummariseRequirementsRequest) (*SummariseRequirementsResponse, error)
+	// ListCalendarItems returns what is due in a period, by day: items of the planning calendar that the caller may see, and the days by which
+	// service requirements must be delivered.
+	ListCalendarItems(context.Context, *ListCalendarItemsRequest) (*ListCalendarItemsResponse, error)
+	// GetCalendarItem returns one item of the planning calendar with its history.
+	GetCalendarItem(context.Context, *GetCalendarItemRequest) (*CalendarItem, error)
+	// AddCalendarItem adds an item to the planning calendar: of a commissioner, of a PCN, or of all of England.
+	AddCalendarItem(context.Context, *AddCalendarItemRequest) (*CalendarItem, error)
+	// SettleCalendarItem says that an item is done or cancelled, or opens it again.
+	SettleCalendarItem(context.Context, *SettleCalendarItemRequest) (*CalendarItem, error)
+	// ListBankHolidays returns the bank holidays of England and Wales of a year. It refuses with BANK_HOLIDAYS_UNKNOWN a year of which they are
+	// not held.
+	ListBankHolidays(context.Context, *ListBankHolidaysRequest) (*ListBankHolidaysResponse, error)
 	// ListAuditEntries returns decisions recorded by the register, newest first.
 	ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error)
 	mustEmbedUnimplementedRegisterServiceServer()
@@ -428,6 +638,45 @@ func (UnimplementedRegisterServiceServer) ListOptOutWindows(context.Context, *Li
 }
 func (UnimplementedRegisterServiceServer) QuoteOptOut(context.Context, *QuoteOptOutRequest) (*QuoteOptOutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method QuoteOptOut not implemented")
+}
+func (UnimplementedRegisterServiceServer) ListRequirements(context.Context, *ListRequirementsRequest) (*ListRequirementsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRequirements not implemented")
+}
+func (UnimplementedRegisterServiceServer) GetRequirement(context.Context, *GetRequirementRequest) (*GetRequirementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRequirement not implemented")
+}
+func (UnimplementedRegisterServiceServer) RecordRequirement(context.Context, *RecordRequirementRequest) (*Requirement, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordRequirement not implemented")
+}
+func (UnimplementedRegisterServiceServer) ListRequirementStatuses(context.Context, *ListRequirementStatusesRequest) (*ListRequirementStatusesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRequirementStatuses not implemented")
+}
+func (UnimplementedRegisterServiceServer) DownloadRequirementStatuses(context.Context, *DownloadRequirementStatusesRequest) (*httpbody.HttpBody, error) {
+	return nil, status.Error(codes.Unimplemented, "method DownloadRequirementStatuses not implemented")
+}
+func (UnimplementedRegisterServiceServer) GetRequirementStatus(context.Context, *GetRequirementStatusRequest) (*RequirementStatus, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRequirementStatus not implemented")
+}
+func (UnimplementedRegisterServiceServer) RecordRequirementStep(context.Context, *RecordRequirementStepRequest) (*RequirementStatus, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordRequirementStep not implemented")
+}
+func (UnimplementedRegisterServiceServer) SummariseRequirements(context.Context, *SummariseRequirementsRequest) (*SummariseRequirementsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SummariseRequirements not implemented")
+}
+func (UnimplementedRegisterServiceServer) ListCalendarItems(context.Context, *ListCalendarItemsRequest) (*ListCalendarItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCalendarItems not implemented")
+}
+func (UnimplementedRegisterServiceServer) GetCalendarItem(context.Context, *GetCalendarItemRequest) (*CalendarItem, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCalendarItem not implemented")
+}
+func (UnimplementedRegisterServiceServer) AddCalendarItem(context.Context, *AddCalendarItemRequest) (*CalendarItem, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddCalendarItem not implemented")
+}
+func (UnimplementedRegisterServiceServer) SettleCalendarItem(context.Context, *SettleCalendarItemRequest) (*CalendarItem, error) {
+	return nil, status.Error(codes.Unimplemented, "method SettleCalendarItem not implemented")
+}
+func (UnimplementedRegisterServiceServer) ListBankHolidays(context.Context, *ListBankHolidaysRequest) (*ListBankHolidaysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBankHolidays not implemented")
 }
 func (UnimplementedRegisterServiceServer) ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuditEntries not implemented")
@@ -784,6 +1033,240 @@ func _RegisterService_QuoteOptOut_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegisterService_ListRequirements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequirementsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).ListRequirements(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_ListRequirements_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).ListRequirements(ctx, req.(*ListRequirementsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_GetRequirement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRequirementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).GetRequirement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_GetRequirement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).GetRequirement(ctx, req.(*GetRequirementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_RecordRequirement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordRequirementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).RecordRequirement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_RecordRequirement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).RecordRequirement(ctx, req.(*RecordRequirementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_ListRequirementStatuses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequirementStatusesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).ListRequirementStatuses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_ListRequirementStatuses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).ListRequirementStatuses(ctx, req.(*ListRequirementStatusesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_DownloadRequirementStatuses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DownloadRequirementStatusesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).DownloadRequirementStatuses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_DownloadRequirementStatuses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).DownloadRequirementStatuses(ctx, req.(*DownloadRequirementStatusesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_GetRequirementStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRequirementStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).GetRequirementStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_GetRequirementStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).GetRequirementStatus(ctx, req.(*GetRequirementStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_RecordRequirementStep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordRequirementStepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).RecordRequirementStep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_RecordRequirementStep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).RecordRequirementStep(ctx, req.(*RecordRequirementStepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_SummariseRequirements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummariseRequirementsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).SummariseRequirements(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_SummariseRequirements_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).SummariseRequirements(ctx, req.(*SummariseRequirementsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_ListCalendarItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCalendarItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).ListCalendarItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_ListCalendarItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).ListCalendarItems(ctx, req.(*ListCalendarItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_GetCalendarItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCalendarItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).GetCalendarItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_GetCalendarItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).GetCalendarItem(ctx, req.(*GetCalendarItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_AddCalendarItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddCalendarItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).AddCalendarItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_AddCalendarItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).AddCalendarItem(ctx, req.(*AddCalendarItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_SettleCalendarItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleCalendarItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).SettleCalendarItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_SettleCalendarItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).SettleCalendarItem(ctx, req.(*SettleCalendarItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegisterService_ListBankHolidays_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBankHolidaysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegisterServiceServer).ListBankHolidays(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegisterService_ListBankHolidays_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegisterServiceServer).ListBankHolidays(ctx, req.(*ListBankHolidaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegisterService_ListAuditEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAuditEntriesRequest)
 	if err := dec(in); err != nil {
@@ -880,6 +1363,58 @@ var RegisterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "QuoteOptOut",
 			Handler:    _RegisterService_QuoteOptOut_Handler,
+		},
+		{
+			MethodName: "ListRequirements",
+			Handler:    _RegisterService_ListRequirements_Handler,
+		},
+		{
+			MethodName: "GetRequirement",
+			Handler:    _RegisterService_GetRequirement_Handler,
+		},
+		{
+			MethodName: "RecordRequirement",
+			Handler:    _RegisterService_RecordRequirement_Handler,
+		},
+		{
+			MethodName: "ListRequirementStatuses",
+			Handler:    _RegisterService_ListRequirementStatuses_Handler,
+		},
+		{
+			MethodName: "DownloadRequirementStatuses",
+			Handler:    _RegisterService_DownloadRequirementStatuses_Handler,
+		},
+		{
+			MethodName: "GetRequirementStatus",
+			Handler:    _RegisterService_GetRequirementStatus_Handler,
+		},
+		{
+			MethodName: "RecordRequirementStep",
+			Handler:    _RegisterService_RecordRequirementStep_Handler,
+		},
+		{
+			MethodName: "SummariseRequirements",
+			Handler:    _RegisterService_SummariseRequirements_Handler,
+		},
+		{
+			MethodName: "ListCalendarItems",
+			Handler:    _RegisterService_ListCalendarItems_Handler,
+		},
+		{
+			MethodName: "GetCalendarItem",
+			Handler:    _RegisterService_GetCalendarItem_Handler,
+		},
+		{
+			MethodName: "AddCalendarItem",
+			Handler:    _RegisterService_AddCalendarItem_Handler,
+		},
+		{
+			MethodName: "SettleCalendarItem",
+			Handler:    _RegisterService_SettleCalendarItem_Handler,
+		},
+		{
+			MethodName: "ListBankHolidays",
+			Handler:    _RegisterService_ListBankHolidays_Handler,
 		},
 		{
 			MethodName: "ListAuditEntries",
