@@ -59,4 +59,36 @@ const (
 	ReasonSuccessionDiffers = "SUCCESSION_DIFFERS"
 	// ReasonPayerUnknown: it is not known who owes a PCN's payments on the day.
 	ReasonPayerUnknown = "PAYER_UNKNOWN"
+	// ReasonYearMalformed: a financial year is not written YYYY-YY.
+	ReasonYearMalformed = "YEAR_MALFORMED"
+	// ReasonRequirementNotFound: no such requirement, or none that the caller may see.
+	ReasonRequirementNotFound = "REQUIREMENT_NOT_FOUND"
+	// ReasonRequirementYearFixed: a version names another financial year than the requirement has.
+	ReasonRequirementYearFixed = "REQUIREMENT_YEAR_FIXED"
+	// ReasonRequirementNotOwn: the commissioner has no version of its own to take back.
+	ReasonRequirementNotOwn = "REQUIREMENT_NOT_OWN"
+	// ReasonRequirementPutOff: the requirement is put off for the year: nothing is recorded of it.
+	ReasonRequirementPutOff = "REQUIREMENT_PUT_OFF"
+	// ReasonStepNotAllowed: the step does not follow from where the requirement stands.
+	ReasonStepNotAllowed = "STEP_NOT_ALLOWED"
+	// ReasonEvidenceMissing: evidence cannot be accepted without its kind and its reference.
+	ReasonEvidenceMissing = "EVIDENCE_MISSING"
+	// ReasonAccepterIsMaker: who said that it was delivered does not accept the evidence.
+	ReasonAccepterIsMaker = "ACCEPTER_IS_MAKER"
+	// ReasonReasonMissing: the step needs a reason.
+	ReasonReasonMissing = "REASON_MISSING"
+	// ReasonDayInFuture: a day on which something was done lies in the future.
+	ReasonDayInFuture = "DAY_IN_FUTURE"
+	// ReasonETagRequired: the tag of the last read is missing.
+	ReasonETagRequired = "ETAG_REQUIRED"
+	// ReasonVersionChanged: it has changed since it was read: read it again.
+	ReasonVersionChanged = "VERSION_CHANGED"
+	// ReasonCalendarItemNotFound: no such item of the calendar, or none that the caller may see.
+	ReasonCalendarItemNotFound = "CALENDAR_ITEM_NOT_FOUND"
+	// ReasonCalendarDayInvalid: an item has neither a day nor a window, both, or half a window.
+	ReasonCalendarDayInvalid = "CALENDAR_DAY_INVALID"
+	// ReasonCalendarStateDiffers: the item stands where the change would bring it.
+	ReasonCalendarStateDiffers = "CALENDAR_STATE_DIFFERS"
+	// ReasonBankHolidaysUnknown: the bank holidays of the year are not held, so that its working days are not known.
+	ReasonBankHolidaysUnknown = "BANK_HOLIDAYS_UNKNOWN"
 )
