@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -136,6 +137,66 @@ func BenchmarkGetSnapshot(b *testing.B) {
 	b.Run("again", func(b *testing.B) {
 		for b.Loop() {
 			get(b, testkit.Preparer("100"), "100", "2022-04-01")
+		}
+	})
+}
+
+// BenchmarkTracker measures lists and counts of all England: 1,250 PCNs, of which every other has delivered what is due.
+func BenchmarkTracker(b *testing.B) {
+	f := newFixture(b)
+	operator := f.as(testkit.Operator())
+	for _, content := range []string{bigMapping(1), bigList(1)} {
+		_, err := f.send(operator, &registerv1.ImportHeader{RequestId: fmt.Sprint(len(content))}, []byte(content), 64<<10)
+		require.NoError(b, err)
+	}
+	requirements, err := f.client.ListRequirements(operator, &registerv1.ListRequirementsRequest{FinancialYear: "2022-23"})
+	require.NoError(b, err)
+	require.NoError(b, f.db.Write(b.Context(), func(tx *sqldb.Tx) error {
+		columns := []string{
+			"requirement_id", "pcn_code", "number", "kind", "planned_date", "met_date", "evidence_type", "evidence_reference", "reason", "commissioner_code", "recorded_by", "recorded_at",
+		}
+		_, err := tx.BulkInsert(b.Context(), "requirement_steps", columns, func(yield func([]any, error) bool) {
+			for pcn := 0; pcn < 1250; pcn += 2 {
+				for _, r := range requirements.GetRequirements() {
+					if !yield([]any{r.GetRequirementId(), fmt.Sprintf("U%05d", pcn), 1, "DELIVER", "", "2022-05-01", "", "", "", "100", "m", 1}, nil) {
+						return
+					}
+				}
+			}
+		})
+		return err
+	}))
+	b.Run("summary of England", func(b *testing.B) {
+		for b.Loop() {
+			got, err := f.client.SummariseRequirements(operator, &registerv1.SummariseRequirementsRequest{FinancialYear: "2022-23"})
+			require.NoError(b, err)
+			require.EqualValues(b, 1250, got.GetPcns())
+		}
+	})
+	b.Run("page of England", func(b *testing.B) {
+		for b.Loop() {
+			_, err := f.client.ListRequirementStatuses(operator, &registerv1.ListRequirementStatusesRequest{FinancialYear: "2022-23"})
+			require.NoError(b, err)
+		}
+	})
+	b.Run("list of one commissioner", func(b *testing.B) {
+		for b.Loop() {
+			_, err := f.client.ListRequirementStatuses(operator, &registerv1.ListRequirementStatusesRequest{FinancialYear: "2022-23", CommissionerCode: "105", PageSize: 1000})
+			require.NoError(b, err)
+		}
+	})
+	b.Run("file of England", func(b *testing.B) {
+		for b.Loop() {
+			file, err := f.client.DownloadRequirementStatuses(operator, &registerv1.DownloadRequirementStatusesRequest{FinancialYear: "2022-23"})
+			require.NoError(b, err)
+			b.ReportMetric(float64(len(file.GetData())), "file-bytes")
+		}
+	})
+	b.Run("reminders of England", func(b *testing.B) {
+		f.clock.Set(time.Date(2022, time.July, 17, 9, 0, 0, 0, time.UTC))
+		for b.Loop() {
+			_, err := f.service.Remind(b.Context())
+			require.NoError(b, err)
 		}
 	})
 }

@@ -11,6 +11,9 @@
 //     PCN's payments on a day: the CCG to 30 June 2022, the ICB after.
 //   - A snapshot is an immutable picture of a day for one commissioner or for England, named by a hash of its content.
 //   - A finding is something odd that a payer must know before trusting a snapshot.
+//   - A requirement is one phase of a service requirement of the Network Contract DES in a financial year; its versions are dated
+//     data. Where a PCN stands with it follows from a history of steps and from the day that is asked for.
+//   - An item of the planning calendar is something to be done by a day or within a window, by a body of some level.
 //
-// Rules of precedence are in internal/rules; the files read are described in internal/files.
+// Rules of precedence, of requirements and of the calendar are in internal/rules; the files read are described in internal/files.
 package register

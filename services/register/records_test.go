@@ -187,7 +187,7 @@ func TestListAuditEntries_ShowsWhatTheCallerMaySee(t *testing.T) {
 			break
 		}
 	}
-	require.Len(t, methods, 5, "the table, two files, two payees")
+	require.Len(t, methods, 6, "two tables, two files, two payees")
 }
 
 func TestQuoteOptOut_AnswersForKnownAndGivenWindows(t *testing.T) {

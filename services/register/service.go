@@ -34,6 +34,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// SpoolDir is where uploads are kept while they are read; empty means the system's directory for temporary files.
 	SpoolDir string
+	// ReminderDays are the days before something falls due on which a reminder is sent; none means 14 and 1.
+	ReminderDays []int
 }
 
 // Service is the register.
@@ -45,6 +47,9 @@ type Service struct {
 	spoolDir string
 	windows  []rules.Window
 	pictures *pictures
+	holidays *rules.Holidays
+
+	reminderDays []int
 }
 
 // New makes the service over a migrated database and loads the program's own table of commissioners, unless that was done
@@ -54,12 +59,29 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("table of opt-out windows: %w", err)
 	}
+	holidays, err := tables.Holidays()
+	if err != nil {
+		return nil, err
+	}
+	if len(d.ReminderDays) == 0 {
+		d.ReminderDays = defaultReminderDays
+	}
+	for _, days := range d.ReminderDays {
+		if days < 0 || days > remindersFor {
+			return nil, fmt.Errorf("a reminder is sent 0 to %d days before something falls due, not %d", remindersFor, days)
+		}
+	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{db: d.DB, logger: d.Logger, spoolDir: d.SpoolDir, windows: windows, pictures: newPictures()}
+	s := &Service{
+		db: d.DB, logger: d.Logger, spoolDir: d.SpoolDir, windows: windows, pictures: newPictures(), holidays: holidays, reminderDays: d.ReminderDays,
+	}
 	if err := s.seed(ctx); err != nil {
 		return nil, fmt.Errorf("load the table of commissioners: %w", err)
+	}
+	if err := s.seedTracker(ctx); err != nil {
+		return nil, fmt.Errorf("take in requirements and calendar: %w", err)
 	}
 	return s, nil
 }

@@ -35,6 +35,8 @@ type fixture struct {
 	clock  *testkit.Clock
 	client registerv1.RegisterServiceClient
 	spool  string
+
+	service *register.Service
 }
 
 var may2022 = time.Date(2022, time.May, 10, 9, 0, 0, 0, time.UTC)
@@ -51,6 +53,7 @@ func newFixtureOn(t testing.TB, clock *testkit.Clock, db *sqldb.DB) *fixture {
 	f := &fixture{t: t, db: db, clock: clock, spool: t.TempDir()}
 	service, err := register.New(t.Context(), register.Deps{DB: db, SpoolDir: f.spool})
 	require.NoError(t, err)
+	f.service = service
 	f.client = registerv1.NewRegisterServiceClient(testkit.Serve(t, service.Register))
 	return f
 }
