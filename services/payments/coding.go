@@ -248,14 +248,18 @@ var claimed = map[string]string{
 	"ARRS_OFFER_SPLW": "Social prescribing link worker reimbursement",
 }
 
-// achieved is the payment for what a network achieved in a year.
-const achieved = "IIF"
+const (
+	// achieved is the payment for what a network achieved in a year.
+	achieved = "IIF"
+	// developed is the payment for what an approved plan of the development fund pays.
+	developed = "PCN_DEVELOPMENT"
+)
 
 // basisText writes what a line rests on in words, such as £1.50 × 53,674 registered patients ÷ 12, 2 approved claims for 2022-04 to
-// 2022-05, or HI-03: achievement of the year; empty where the line does not say.
+// 2022-05, HI-03: achievement of the year, or Coaching (change management): tranche of 2022-04; empty where the line does not say.
 func basisText(line *typev1.PaymentLine) string {
 	basis := line.GetBasis()
-	if code := line.GetPaymentCode(); claimed[code] != "" || code == achieved {
+	if code := line.GetPaymentCode(); claimed[code] != "" || code == achieved || code == developed {
 		_, what, _ := strings.Cut(basis.GetClause(), ", ")
 		return what
 	}

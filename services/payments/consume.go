@@ -19,6 +19,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/payments/internal/rules"
@@ -47,6 +48,7 @@ func funds() []fund {
 			events: []proto.Message{new(arrsv1.ScheduleClosed), new(arrsv1.EntitlementsStated)},
 		},
 		{name: "iif", code: typev1.Fund_FUND_IIF, events: []proto.Message{new(iifv1.ScheduleClosed)}},
+		{name: "devfund", code: typev1.Fund_FUND_DEVFUND, events: []proto.Message{new(devfundv1.ScheduleClosed)}},
 	}
 }
 
