@@ -27,6 +27,7 @@ import (
 
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -41,6 +42,7 @@ type suite struct {
 	register *fakeRegister
 	arrs     *fakeArrs
 	iif      *fakeIif
+	devfund  *fakeDevfund
 	payments *fakePayments
 }
 
@@ -363,6 +365,7 @@ func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	s := &suite{
 		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{}, arrs: &fakeArrs{claim: &arrsv1.Claim{}},
 		iif:      &fakeIif{},
+		devfund:  &fakeDevfund{},
 		payments: &fakePayments{run: &paymentsv1.Run{}, hold: &paymentsv1.Hold{}, payment: &paymentsv1.Payment{}},
 	}
 	listener := bufconn.Listen(1 << 20)
@@ -371,6 +374,7 @@ func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
 	registerv1.RegisterRegisterServiceServer(server, s.register)
 	arrsv1.RegisterArrsServiceServer(server, s.arrs)
 	iifv1.RegisterIifServiceServer(server, s.iif)
+	devfundv1.RegisterDevfundServiceServer(server, s.devfund)
 	paymentsv1.RegisterPaymentsServiceServer(server, s.payments)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

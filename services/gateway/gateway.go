@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -14,13 +15,17 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	activitygw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/activity/v1"
 	arrsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/arrs/v1"
 	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
+	devfundgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/devfund/v1"
 	iifgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/iif/v1"
 	paymentsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/payments/v1"
 	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
@@ -55,13 +60,15 @@ func Packages() []string {
 		string(corev1.File_pcnfunding_core_v1_core_service_proto.Package()),
 		string(arrsv1.File_pcnfunding_arrs_v1_arrs_service_proto.Package()),
 		string(iifv1.File_pcnfunding_iif_v1_iif_service_proto.Package()),
+		string(devfundv1.File_pcnfunding_devfund_v1_devfund_service_proto.Package()),
+		string(activityv1.File_pcnfunding_activity_v1_activity_service_proto.Package()),
 		string(paymentsv1.File_pcnfunding_payments_v1_payments_service_proto.Package()),
 	}
 }
 
 // Deps are what a gateway works with. Conn, Logger and Clock are required.
 type Deps struct {
-	// Conn returns a client connection to a service by its name: register, core, arrs, iif or payments.
+	// Conn returns a client connection to a service by its name: register, core, arrs, iif, devfund, activity or payments.
 	Conn func(service string) grpc.ClientConnInterface
 	// Logger receives one record for each call of the API, without bodies and queries.
 	Logger *slog.Logger
@@ -98,7 +105,15 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	conns := make(map[string]wideConn)
-	for _, name := range []string{"register", "core", "arrs", "iif", "payments"} {
+	for _, name := range []string{
+		"register",
+		"core",
+		"arrs",
+		"iif",
+		"devfund",
+		"activity",
+		"payments",
+	} {
 		conn := deps.Conn(name)
 		if conn == nil {
 			return nil, fmt.Errorf("gateway: no connection to %s", name)
@@ -107,9 +122,12 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	}
 	register, arrs := registerv1.NewRegisterServiceClient(conns["register"]), arrsv1.NewArrsServiceClient(conns["arrs"])
 	iif, payments := iifv1.NewIifServiceClient(conns["iif"]), paymentsv1.NewPaymentsServiceClient(conns["payments"])
+	devfund := devfundv1.NewDevfundServiceClient(conns["devfund"])
+	activity := activityv1.NewActivityServiceClient(conns["activity"])
 	g := &gateway{
-		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, arrs, iif, payments),
+		deps: deps, logger: deps.Logger, routes: routes, marshaler: newMarshaler(), uploads: uploads(register, arrs, iif, activity, payments),
 	}
+	maps.Copy(g.uploads, devfundUploads(devfund))
 	for _, r := range routes {
 		if _, ok := g.uploads[r.Method.FullName()]; !ok && r.Upload != nil {
 			return nil, fmt.Errorf("gateway: no upload is bound to %s", r.Method.FullName())
@@ -127,6 +145,12 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	}
 	if err := iifgw.RegisterIifServiceHandlerClient(ctx, g.calls, iif); err != nil {
 		return nil, fmt.Errorf("gateway: iif: %w", err)
+	}
+	if err := devfundgw.RegisterDevfundServiceHandlerClient(ctx, g.calls, devfund); err != nil {
+		return nil, fmt.Errorf("gateway: devfund: %w", err)
+	}
+	if err := activitygw.RegisterActivityServiceHandlerClient(ctx, g.calls, activity); err != nil {
+		return nil, fmt.Errorf("gateway: activity: %w", err)
 	}
 	if err := paymentsgw.RegisterPaymentsServiceHandlerClient(ctx, g.calls, payments); err != nil {
 		return nil, fmt.Errorf("gateway: payments: %w", err)

@@ -39,7 +39,16 @@ func TestNew_NeedsAConnectionToEachService(t *testing.T) {
 	conn, err := grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	for _, absent := range []string{"register", "core", "arrs", "iif", "payments", "none"} {
+	for _, absent := range []string{
+		"register",
+		"core",
+		"arrs",
+		"iif",
+		"devfund",
+		"activity",
+		"payments",
+		"none",
+	} {
 		_, err := gateway.New(t.Context(), gateway.Deps{
 			Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
 			Conn: func(service string) grpc.ClientConnInterface {
@@ -55,7 +64,15 @@ func TestNew_NeedsAConnectionToEachService(t *testing.T) {
 
 func TestPackages_AreThoseOfTheServices(t *testing.T) {
 	t.Parallel()
-	require.ElementsMatch(t, []string{"pcnfunding.register.v1", "pcnfunding.core.v1", "pcnfunding.arrs.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1"}, gateway.Packages())
+	require.ElementsMatch(t, []string{
+		"pcnfunding.register.v1",
+		"pcnfunding.core.v1",
+		"pcnfunding.arrs.v1",
+		"pcnfunding.iif.v1",
+		"pcnfunding.devfund.v1",
+		"pcnfunding.activity.v1",
+		"pcnfunding.payments.v1",
+	}, gateway.Packages())
 }
 
 func TestCall_WritesNamesOfTheContractAndPenceAsText(t *testing.T) {

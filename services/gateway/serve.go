@@ -27,7 +27,7 @@ import (
 var correlationID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // longCalls are the ends of paths whose calls go over every line of a commissioner.
-var longCalls = []string{":close", ":assemble", ":submit", ":approve", ":export", "/payments/moves", "/moves/{move_id}:confirm"}
+var longCalls = []string{":close", ":assemble", ":submit", ":approve", ":export", "/payments/moves", "/moves/{move_id}:confirm", "/report:build"}
 
 // identified gives each request its correlation id, the caller's if it is well formed, and the headers every answer carries.
 func identified(next http.Handler) http.Handler {

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
@@ -40,6 +41,7 @@ type upload struct {
 // uploads are the calls behind the routes that take a file, by their full names.
 func uploads(
 	register registerv1.RegisterServiceClient, arrs arrsv1.ArrsServiceClient, iif iifv1.IifServiceClient,
+	activity activityv1.ActivityServiceClient,
 	payments paymentsv1.PaymentsServiceClient,
 ) map[protoreflect.FullName]upload {
 	return map[protoreflect.FullName]upload{
@@ -94,6 +96,19 @@ func uploads(
 					return ""
 				}
 				return "/v1/iif/imports/" + answer.GetCountsImport().GetImportId()
+			}),
+		"pcnfunding.activity.v1.ActivityService.ImportAttendances": newUpload(activity.ImportAttendances,
+			func(h *activityv1.AttendancesHeader) *activityv1.ImportAttendancesRequest {
+				return &activityv1.ImportAttendancesRequest{Part: &activityv1.ImportAttendancesRequest_Header{Header: h}}
+			},
+			func(chunk []byte) *activityv1.ImportAttendancesRequest {
+				return &activityv1.ImportAttendancesRequest{Part: &activityv1.ImportAttendancesRequest_Chunk{Chunk: chunk}}
+			},
+			func(answer *activityv1.ImportAttendancesResponse) string {
+				if answer.GetAlreadyImported() || answer.GetAttendancesImport().GetImportId() == "" {
+					return ""
+				}
+				return "/v1/activity/imports/" + answer.GetAttendancesImport().GetImportId()
 			}),
 		"pcnfunding.payments.v1.PaymentsService.Import": newUpload(payments.Import,
 			func(h *paymentsv1.ImportHeader) *paymentsv1.ImportRequest {

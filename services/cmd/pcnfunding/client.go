@@ -16,21 +16,32 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
+	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/activity"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
+	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/devfund"
+	"github.com/pcnfunding/pcnfunding/services/iif"
+	"github.com/pcnfunding/pcnfunding/services/payments"
+	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // client says how a command reaches a running suite.
 type client struct {
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
-	// RegisterAddress, ArrsAddress, IifAddress and PaymentsAddress set services apart that run on their own.
+	// RegisterAddress and those below set services apart that run on their own.
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	IifAddress      string `help:"gRPC address of iif, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	DevfundAddress  string `help:"gRPC address of devfund, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	ActivityAddress string `help:"gRPC address of activity, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
@@ -78,6 +89,8 @@ type clients struct {
 	core     corev1.CoreServiceClient
 	arrs     arrsv1.ArrsServiceClient
 	iif      iifv1.IifServiceClient
+	devfund  devfundv1.DevfundServiceClient
+	activity activityv1.ActivityServiceClient
 	payments paymentsv1.PaymentsServiceClient
 }
 
@@ -88,19 +101,31 @@ func (c *client) withClients(role optionsv1.Role, fn func(clients) error) error 
 
 // as calls fn with clients of the services on behalf of a principal.
 func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
-	var conns [5]*grpc.ClientConn
-	for i, address := range []string{c.RegisterAddress, "", c.ArrsAddress, c.IifAddress, c.PaymentsAddress} {
+	conns := make(map[string]*grpc.ClientConn)
+	for name, address := range map[string]string{
+		register.Name: c.RegisterAddress,
+		core.Name:     "",
+		arrs.Name:     c.ArrsAddress,
+		iif.Name:      c.IifAddress,
+		devfund.Name:  c.DevfundAddress,
+		activity.Name: c.ActivityAddress,
+		payments.Name: c.PaymentsAddress,
+	} {
 		conn, err := c.dial(cmp.Or(address, c.Address), by)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, conn.Close()) }()
-		conns[i] = conn
+		conns[name] = conn
 	}
 	return fn(clients{
-		register: registerv1.NewRegisterServiceClient(conns[0]), core: corev1.NewCoreServiceClient(conns[1]),
-		arrs: arrsv1.NewArrsServiceClient(conns[2]), iif: iifv1.NewIifServiceClient(conns[3]),
-		payments: paymentsv1.NewPaymentsServiceClient(conns[4]),
+		register: registerv1.NewRegisterServiceClient(conns[register.Name]),
+		core:     corev1.NewCoreServiceClient(conns[core.Name]),
+		arrs:     arrsv1.NewArrsServiceClient(conns[arrs.Name]),
+		iif:      iifv1.NewIifServiceClient(conns[iif.Name]),
+		devfund:  devfundv1.NewDevfundServiceClient(conns[devfund.Name]),
+		activity: activityv1.NewActivityServiceClient(conns[activity.Name]),
+		payments: paymentsv1.NewPaymentsServiceClient(conns[payments.Name]),
 	})
 }
 

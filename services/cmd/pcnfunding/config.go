@@ -13,15 +13,25 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/activity"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/iif"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // serviceNames are the services with a database, in the order in which they start.
-var serviceNames = []string{register.Name, core.Name, arrs.Name, iif.Name, payments.Name}
+var serviceNames = []string{
+	register.Name,
+	core.Name,
+	arrs.Name,
+	iif.Name,
+	devfund.Name,
+	activity.Name,
+	payments.Name,
+}
 
 // gatewayName is the service without one.
 const gatewayName = "gateway"
@@ -74,6 +84,10 @@ func migrate(ctx context.Context, db *sqldb.DB, service string) error {
 		files = arrs.Migrations()
 	case iif.Name:
 		files = iif.Migrations()
+	case devfund.Name:
+		files = devfund.Migrations()
+	case activity.Name:
+		files = activity.Migrations()
 	case payments.Name:
 		files = payments.Migrations()
 	}
@@ -108,13 +122,13 @@ func chosen(name string) ([]string, error) {
 	case slices.Contains(all, name):
 		return []string{name}, nil
 	default:
-		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, iif, payments or gateway", name)
+		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, iif, devfund, activity, payments or gateway", name)
 	}
 }
 
 type migrateCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif or payments."`
+	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity or payments."`
 }
 
 // Run migrates the services chosen.

@@ -42,6 +42,12 @@ func (d *demoCommand) Run(ctx context.Context) (err error) {
 	if err == nil {
 		err = process.sampleAchievement(ctx)
 	}
+	if err == nil {
+		err = process.sampleDevelopment(ctx)
+	}
+	if err == nil {
+		err = process.sampleAttendances(ctx)
+	}
 	return errors.Join(err, stop())
 }
 
@@ -68,6 +74,16 @@ func (p *process) showSample(ctx context.Context) error {
 	}
 	if p.command.Achievement {
 		if err := p.sampleAchievement(ctx); err != nil {
+			return err
+		}
+	}
+	if p.command.Development {
+		if err := p.sampleDevelopment(ctx); err != nil {
+			return err
+		}
+	}
+	if p.command.Attendances {
+		if err := p.sampleAttendances(ctx); err != nil {
 			return err
 		}
 	}
@@ -182,11 +198,12 @@ REST       http://%[1]s/v1      reference page http://%[1]s/docs/
 gRPC       %[2]s            events %[3]s
 health     http://%[1]s/readyz  metrics http://%[1]s/metrics
 
-A token, one PCN's lines with their working, its statement, and its year of the Investment and Impact Fund:
+A token, one PCN's lines with their working, its statement, its year of the Investment and Impact Fund, and its A&E attendances:
   TOKEN=$(bin/pcnfunding token --role auditor --data-dir %[4]s)
   curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/core/pcns/U89141/months/2022-04
   curl -s -H "Authorization: Bearer $TOKEN" -o statement.pdf http://%[1]s/v1/payments/pcns/U89141/statements/2022-04/statement.pdf
   curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/iif/pcns/U89141/years/2023-24
+  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/activity/pcns/U89141/months/2020-11/report
 
 Stop with Ctrl-C.
 `, p.httpAddr, p.grpcAddr, p.natsURL, p.command.DataDir)

@@ -15,7 +15,7 @@ type eventsCommand struct {
 
 type eventsRebuildCommand struct {
 	storage `embed:""`
-	Service string    `arg:"" help:"register, core, arrs, iif or payments." enum:"register,core,arrs,iif,payments"`
+	Service string    `arg:"" help:"register, core, arrs, iif, devfund, activity or payments." enum:"register,core,arrs,iif,devfund,activity,payments"`
 	Since   time.Time `help:"Moment, such as 2026-01-01T00:00:00Z; without one, all that is kept."`
 }
 

@@ -10,10 +10,12 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
+	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/iif"
 )
 
@@ -59,6 +61,8 @@ func (e *explainCommand) explained(ctx context.Context, suite clients) (explaine
 		return suite.arrs.GetLine(ctx, &arrsv1.GetLineRequest{LineId: e.Line})
 	case iif.Name:
 		return suite.iif.GetLine(ctx, &iifv1.GetLineRequest{LineId: e.Line})
+	case devfund.Name:
+		return suite.devfund.GetLine(ctx, &devfundv1.GetLineRequest{LineId: e.Line})
 	}
 	return suite.core.GetLine(ctx, &corev1.GetLineRequest{LineId: e.Line})
 }

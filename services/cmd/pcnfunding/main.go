@@ -23,7 +23,10 @@ type commands struct {
 	Month     monthCommand     `cmd:"" help:"Close a month, or show what it came to."`
 	Run       runCommand       `cmd:"" help:"List payment runs, put one forward, approve it, export it."`
 	Claim     claimCommand     `cmd:"" help:"List claims for staff, show, import, approve or reject them."`
+	Devfund   devfundCommand   `cmd:"" help:"Allocations of the development fund, how they are shared, plans, returns and exceptions."`
 	Iif       iifCommand       `cmd:"" help:"Import counts of the Investment and Impact Fund, work years of PCNs out, show, declare and approve them."`
+	Register  registerCommand  `cmd:"" help:"List service requirements of PCNs and the planning calendar."`
+	Activity  activityCommand  `cmd:"" help:"Import A&E attendances, build and publish the reports of PCNs, and tell who has got theirs."`
 	Rates     ratesCommand     `cmd:"" help:"List, add and confirm rates."`
 	Check     checkCommand     `cmd:"" help:"Prove worked examples against the quotation calls."`
 	Explain   explainCommand   `cmd:"" help:"Show how a line came about, from clause to penny."`

@@ -17,6 +17,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -55,10 +56,12 @@ func (m *monthCloseCommand) Run(ctx context.Context) error {
 		arrs.tell("arrs", m.Month, len(owing))
 		iif, iifErr := closeMonth(ctx, "iif", m.Month, owing, closeIif(suite.iif, m.Month, anyRequestID))
 		iif.tell("iif", m.Month, len(owing))
-		if err := errors.Join(coreErr, arrsErr, iifErr); err != nil {
+		devfund, devfundErr := closeMonth(ctx, "devfund", m.Month, owing, closeDevfund(suite.devfund, m.Month, anyRequestID))
+		devfund.tell("devfund", m.Month, len(owing))
+		if err := errors.Join(coreErr, arrsErr, iifErr, devfundErr); err != nil {
 			return err
 		}
-		return tellAssembled(ctx, suite.payments, m.Month, slices.Concat(core.schedules, arrs.schedules, iif.schedules))
+		return tellAssembled(ctx, suite.payments, m.Month, slices.Concat(core.schedules, arrs.schedules, iif.schedules, devfund.schedules))
 	})
 }
 
@@ -119,7 +122,11 @@ type closed struct {
 }
 
 // nothingIn says of a fund what a commissioner lacks that is passed over.
-var nothingIn = map[string]string{"arrs": "no yearly sum and no approved claim in arrs", "iif": "nothing in iif that is approved and due by then"}
+var nothingIn = map[string]string{
+	"arrs":    "no yearly sum and no approved claim in arrs",
+	"iif":     "nothing in iif that is approved and due by then",
+	"devfund": "no approved plan in devfund with money due by then",
+}
 
 // tell prints what the close of a fund came to.
 func (c *closed) tell(fund, month string, commissioners int) {
@@ -198,6 +205,32 @@ func usesIif(ctx context.Context, iif iifv1.IifServiceClient, code, month string
 		return err == nil, err
 	}
 	due, err := iif.PreviewMonth(ctx, &iifv1.PreviewMonthRequest{CommissionerCode: code, Month: month})
+	return due.GetLineCount() > 0, err
+}
+
+// closeDevfund closes devfund for the commissioners that owe something of it in the month: tranches of approved plans and recoveries.
+// Who closed the month before closes it again; any other is passed over, for development money is paid now and then.
+func closeDevfund(devfund devfundv1.DevfundServiceClient, month string, requestID func(commissioner string) string) closing {
+	return func(ctx context.Context, code string) (*typev1.PaymentSchedule, error) {
+		used, err := usesDevfund(ctx, devfund, code, month)
+		if err != nil || !used {
+			return nil, err
+		}
+		return devfund.CloseMonth(ctx, &devfundv1.CloseMonthRequest{
+			RequestId: requestID(code), CommissionerCode: code, Month: month, OmitLines: true,
+		})
+	}
+}
+
+func usesDevfund(ctx context.Context, devfund devfundv1.DevfundServiceClient, code, month string) (bool, error) {
+	before, err := devfund.ListSchedules(ctx, &devfundv1.ListSchedulesRequest{CommissionerCode: code, Month: month, PageSize: 1})
+	if status.Code(err) == codes.Unimplemented {
+		return false, nil // a suite that runs without devfund
+	}
+	if err != nil || len(before.GetSchedules()) > 0 {
+		return err == nil, err
+	}
+	due, err := devfund.PreviewMonth(ctx, &devfundv1.PreviewMonthRequest{CommissionerCode: code, Month: month})
 	return due.GetLineCount() > 0, err
 }
 

@@ -90,11 +90,16 @@ func (s *claimsSample) year() string {
 
 // each serves the commissioners, a few at a time.
 func (s *claimsSample) each(what string, one func(code string) error) error {
+	return eachOf(what, s.codes, one)
+}
+
+// eachOf does one thing for each commissioner, a few at a time, and tells how far it has come.
+func eachOf(what string, codes []string, one func(code string) error) error {
 	var mu sync.Mutex
-	tell := newProgress(what, len(s.codes))
+	tell := newProgress(what, len(codes))
 	group := new(errgroup.Group)
 	group.SetLimit(sampleAtOnce)
-	for _, code := range s.codes {
+	for _, code := range codes {
 		group.Go(func() error {
 			if err := one(code); err != nil {
 				return fmt.Errorf("%s for %s: %s", what, code, describe(err))

@@ -26,8 +26,10 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/activity"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
 	"github.com/pcnfunding/pcnfunding/services/iif"
 	"github.com/pcnfunding/pcnfunding/services/payments"
@@ -44,10 +46,12 @@ type serveCommand struct {
 	storage  `embed:""`
 	identity `embed:""`
 
-	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, payments or gateway."`
+	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or gateway."`
 	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
 	Claims      bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
 	Achievement bool          `name:"sample-iif" help:"Work a year of the Investment and Impact Fund out with the sample." default:"true" negatable:""`
+	Development bool          `name:"sample-devfund" help:"Take the development fund down to networks with the sample, and a modelled plan into a schedule." default:"true" negatable:""`
+	Attendances bool          `name:"sample-activity" help:"Model a month of A&E attendances from those that providers publish with the sample." default:"true" negatable:""`
 	Migrate     bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
 	GRPC        string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
 	HTTP        string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
@@ -58,6 +62,7 @@ type serveCommand struct {
 	Rate        int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice      time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
+	Reminders []int  `name:"reminder-days" help:"Days before something of the planning calendar falls due on which an event reminds of it." default:"14,1"`
 	PersonKey string `name:"person-key-file" help:"File with the key of the pseudonyms of persons, at least 32 bytes; without one a key is made in the data folder, unless --database-url names a database." type:"path"`
 	Accounts  string `name:"accounts-file" help:"CSV file with the bank accounts behind tokens (token, name, sort_code, account_number), for bank files." type:"path"`
 
@@ -65,6 +70,8 @@ type serveCommand struct {
 	CoreAddress     string `help:"gRPC address of core, where it runs elsewhere." placeholder:"dns:///core:9090"`
 	ArrsAddress     string `help:"gRPC address of arrs, where it runs elsewhere." placeholder:"dns:///arrs:9090"`
 	IifAddress      string `help:"gRPC address of iif, where it runs elsewhere." placeholder:"dns:///iif:9090"`
+	DevfundAddress  string `help:"gRPC address of devfund, where it runs elsewhere." placeholder:"dns:///devfund:9090"`
+	ActivityAddress string `help:"gRPC address of activity, where it runs elsewhere." placeholder:"dns:///activity:9090"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere." placeholder:"dns:///payments:9090"`
 
 	quiet bool
@@ -99,8 +106,13 @@ func (s *serveCommand) Validate() error {
 // reaches refuses a service alone that calls others and is not told where they run.
 func (s *serveCommand) reaches() error {
 	needed := map[string][]string{
-		core.Name: {register.Name}, arrs.Name: {register.Name}, iif.Name: {register.Name}, payments.Name: {register.Name},
-		gatewayName: {register.Name, core.Name, arrs.Name, iif.Name, payments.Name},
+		core.Name:     {register.Name},
+		arrs.Name:     {register.Name},
+		iif.Name:      {register.Name},
+		devfund.Name:  {register.Name},
+		activity.Name: {register.Name},
+		payments.Name: {register.Name},
+		gatewayName:   serviceNames,
 	}
 	addresses := s.addresses()
 	for _, name := range needed[s.Service] {
@@ -114,7 +126,13 @@ func (s *serveCommand) reaches() error {
 // addresses are those of the services that run elsewhere.
 func (s *serveCommand) addresses() map[string]string {
 	return map[string]string{
-		register.Name: s.RegisterAddress, core.Name: s.CoreAddress, arrs.Name: s.ArrsAddress, iif.Name: s.IifAddress, payments.Name: s.PaymentsAddress,
+		register.Name: s.RegisterAddress,
+		core.Name:     s.CoreAddress,
+		arrs.Name:     s.ArrsAddress,
+		iif.Name:      s.IifAddress,
+		devfund.Name:  s.DevfundAddress,
+		activity.Name: s.ActivityAddress,
+		payments.Name: s.PaymentsAddress,
 	}
 }
 
@@ -270,11 +288,12 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	forget := func(context.Context) error { return nil }
 	switch name {
 	case register.Name:
-		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger})
+		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger, ReminderDays: s.Reminders})
 		if err != nil {
 			return nil, err
 		}
 		service.Register(server)
+		p.group.Add(name+" reminders", service.Run, nil)
 	case core.Name:
 		conn, err := p.dial(s.RegisterAddress)
 		if err != nil {
@@ -295,6 +314,26 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 		service, err := iif.New(ctx, iif.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
+		if err != nil {
+			return nil, err
+		}
+		service.Register(server)
+	case devfund.Name:
+		conn, err := p.dial(s.RegisterAddress)
+		if err != nil {
+			return nil, err
+		}
+		service, err := devfund.New(ctx, devfund.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
+		if err != nil {
+			return nil, err
+		}
+		service.Register(server)
+	case activity.Name:
+		conn, err := p.dial(s.RegisterAddress)
+		if err != nil {
+			return nil, err
+		}
+		service, err := activity.New(ctx, activity.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
 		if err != nil {
 			return nil, err
 		}

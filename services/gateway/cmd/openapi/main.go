@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1" // the contracts the document describes
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -29,7 +31,15 @@ func main() {
 }
 
 func run(protos, out string) error {
-	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	routes, err := route.All(
+		"pcnfunding.arrs.v1",
+		"pcnfunding.core.v1",
+		"pcnfunding.devfund.v1",
+		"pcnfunding.activity.v1",
+		"pcnfunding.iif.v1",
+		"pcnfunding.payments.v1",
+		"pcnfunding.register.v1",
+	)
 	if err != nil {
 		return fmt.Errorf("read routes: %w", err)
 	}

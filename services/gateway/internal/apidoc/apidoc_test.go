@@ -3,6 +3,7 @@ package apidoc_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,8 +16,12 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/pcnfunding/pcnfunding/pkg/money"
+	"github.com/pcnfunding/pcnfunding/pkg/working"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -32,7 +37,15 @@ const (
 
 func routes(t *testing.T) []route.Route {
 	t.Helper()
-	all, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	all, err := route.All(
+		"pcnfunding.arrs.v1",
+		"pcnfunding.core.v1",
+		"pcnfunding.devfund.v1",
+		"pcnfunding.activity.v1",
+		"pcnfunding.iif.v1",
+		"pcnfunding.payments.v1",
+		"pcnfunding.register.v1",
+	)
 	require.NoError(t, err)
 	return all
 }
@@ -112,7 +125,13 @@ func TestBuild_CoversEveryRoute(t *testing.T) {
 		seen[op.OperationID] = true
 	}
 	for _, name := range []string{
-		"pcnfunding.arrs.v1.ArrsService", "pcnfunding.core.v1.CoreService", "pcnfunding.iif.v1.IifService", "pcnfunding.payments.v1.PaymentsService", "pcnfunding.register.v1.RegisterService",
+		"pcnfunding.arrs.v1.ArrsService",
+		"pcnfunding.core.v1.CoreService",
+		"pcnfunding.devfund.v1.DevfundService",
+		"pcnfunding.activity.v1.ActivityService",
+		"pcnfunding.iif.v1.IifService",
+		"pcnfunding.payments.v1.PaymentsService",
+		"pcnfunding.register.v1.RegisterService",
 	} {
 		service, err := protoregistry.GlobalFiles.FindDescriptorByName(protoName(name))
 		require.NoError(t, err)
@@ -340,6 +359,41 @@ func TestBuild_ExamplesOfTheLedgerAddUp(t *testing.T) {
 	}
 }
 
+func TestBuild_ExamplesOfTheDevelopmentFundAddUp(t *testing.T) {
+	t.Parallel()
+	doc := decode(t, build(t))
+	decision := answerOf(t, doc, "/v1/devfund/sharing-decisions/{decision_id}", &devfundv1.SharingDecision{})
+	sum := func(o *devfundv1.SharingOutcome) int64 {
+		out := o.GetHeldPence()
+		for _, s := range o.GetSlices() {
+			out += s.GetAmountPence()
+		}
+		for _, s := range o.GetShares() {
+			out += s.GetAmountPence()
+		}
+		return out
+	}
+	require.Equal(t, decision.GetOutcome().GetPoolPence(), sum(decision.GetOutcome()))
+	require.NotEmpty(t, decision.GetOutcome().GetShares())
+	for _, share := range decision.GetOutcome().GetShares() {
+		steps, err := working.FromProto(share.GetWorking())
+		require.NoError(t, err)
+		gives, err := working.Evaluate(steps)
+		require.NoError(t, err)
+		require.Zero(t, gives.Cmp(money.Pence(share.GetAmountPence()).GBP()))
+	}
+	replayed := answerOf(t, doc, "/v1/devfund/sharing-decisions/{decision_id}:replay", &devfundv1.ReplaySharingResponse{})
+	require.Equal(t, replayed.GetOutcome().GetPoolPence(), sum(replayed.GetOutcome()))
+	held := answerOf(t, doc, "/v1/devfund/allocations/{allocation_id}", &devfundv1.Allocation{})
+	require.Equal(t, held.GetAvailablePence(), held.GetSharedPence()+held.GetCommittedPence()+held.GetLeftPence())
+	plan := answerOf(t, doc, "/v1/devfund/plans/{plan_id}", &devfundv1.Plan{})
+	tranches := int64(0)
+	for _, tranche := range plan.GetTranches() {
+		tranches += tranche.GetAmountPence()
+	}
+	require.Equal(t, plan.GetPlannedPence(), tranches)
+}
+
 func TestBuild_ListsTheReasonsOfEachService(t *testing.T) {
 	t.Parallel()
 	var doc struct {
@@ -350,7 +404,15 @@ func TestBuild_ListsTheReasonsOfEachService(t *testing.T) {
 	for _, tag := range doc.Tags {
 		tags[tag.Name] = tag.Description
 	}
-	require.Len(t, tags, 5)
+	require.ElementsMatch(t, []string{
+		"arrs",
+		"core",
+		"devfund",
+		"activity",
+		"iif",
+		"payments",
+		"register",
+	}, slices.Collect(maps.Keys(tags)))
 	values := paymentsv1.Reason(0).Descriptor().Values()
 	for i := 1; i < values.Len(); i++ {
 		require.Contains(t, tags["payments"], "| `"+string(values.Get(i).Name())+"` | ")

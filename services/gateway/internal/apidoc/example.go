@@ -74,9 +74,17 @@ var choices = map[protoreflect.FullName]string{
 	"pcnfunding.register.v1.OrganisationKind": "PCN",
 	"pcnfunding.register.v1.FindingKind":      "PRACTICE_WITHOUT_LIST",
 	"pcnfunding.register.v1.RelationshipKind": "COMMISSIONED_BY",
+	"pcnfunding.register.v1.RequirementState": "PLANNED",
+	"pcnfunding.register.v1.OwnerLevel":       "PCN_LEVEL",
 	"pcnfunding.type.v1.AdjustmentCause":      "ADJUSTMENT_CAUSE_UNSPECIFIED",
 	"pcnfunding.core.v1.DeclarationState":     "ACCEPTED",
 	"pcnfunding.payments.v1.Format":           "FORMAT_PAYABLES_INVOICES",
+	"pcnfunding.devfund.v1.AllocationLevel":   "COMMISSIONER",
+	"pcnfunding.devfund.v1.AllocationBasis":   "RELEASED",
+	"pcnfunding.devfund.v1.PlanState":         "APPROVED",
+	"pcnfunding.devfund.v1.UnspentPolicy":     "RETURN_TO_SYSTEM",
+	"pcnfunding.devfund.v1.MaturityArea":      "INTEGRATING_CARE",
+	"pcnfunding.devfund.v1.SupportDomain":     "COLLABORATIVE_WORKING",
 }
 
 // ownTexts and ownNumbers are values of one contract by its package, which go before those above: a month of one network of the
@@ -112,6 +120,61 @@ var (
 			"result_id": "res-0197d5a0-c1d2-7e3f-8a4b-5c6d7e8f9a0b", "schedule_id": "iif-QJK-2024-06-1", "source": "CQRS extract of 31 March 2024",
 			"text": "A second social prescriber from July", "value": "80", "version_id": "IIF-2023-04",
 		},
+		"pcnfunding.register.v1": {
+			"completed_date": "2022-05-10", "date": "2022-06-03", "due_date": "2022-07-31", "end_date": "", "evidence_reference": "https://u12345.example/enhanced-access-plan.pdf",
+			"evidence_type": "plan submitted to the commissioner", "financial_year": "2022-23", "focus_area": "access", "from_date": "2022-04-01", "hold_clause": "",
+			"item_id": "item-0197d5a0-a7b8-7c9d-8e0f-1a2b3c4d5e6f", "linked_record": "requirements/2022-23-enhanced-access-plan", "met_date": "2022-07-20",
+			"other_due_date": "", "owner_code": "U12345", "phase": "Plan submitted to commissioner by this date", "planned_date": "2022-07-15",
+			"reason": "Named in the letter of 4 May 2022", "requirement_id": "2022-23-enhanced-access-plan", "start_date": "", "title": "Board agrees the plan of enhanced access",
+			"to_date": "2023-03-31", "warnings": "", "window_end": "", "window_start": "",
+		},
+		"pcnfunding.devfund.v1": {
+			"activity_date": "2020-01-15", "additional_support": "", "agreed_on": "2019-11-20", "allocation_id": "alc-0197d5a0-a1b2-7c3d-8e4f-5a6b7c8d9e0f",
+			"approved_on": "2019-12-10", "assessed_on": "2019-09-12", "author": "a.finance@15n.example", "basis": "2020/21 priority",
+			"body": "Primary care commissioning committee", "by": "b.finance@15n.example", "category": "integration_and_mdt_working",
+			"check": "universal_offer", "code": "U12345", "commissioner_code": "15N", "commissioner_name": "NHS Devon CCG", "conditions": "",
+			"decided_by": "Primary care commissioning committee", "decided_on": "2019-12-10", "decision_id": "shr-0197d5a0-b1c2-7d3e-8f4a-5b6c7d8e9f0a",
+			"decision_reason": "", "description": "Joint working with community services and pharmacies", "development_activity": "Workshop of the practices",
+			"director": "Dr C. Director", "ends_on": "2020-03-31", "evidence_reference": "Minutes of the network board, 20 November 2019, item 4",
+			"expected_outcome": "One team round of all practices", "fund_code": "PCN_DEV", "final_weighted": "61498822.00", "financial_year": "2019-20",
+			"file_name": "gp_practice_weighted_population_2022-23.csv.gz", "for_month": "2019-12", "from_date": "2019-07-01", "from_month": "2019-04",
+			"to_month": "2020-03", "holder_code": "15N", "holder_name": "NHS Devon CCG", "import_id": "need-0197d5a0-c1d2-7e3f-8a4b-5c6d7e8f9a0b",
+			"imported_by": "operator@england.example", "interest_id": "int-0197d5a0-d1e2-7f3a-8b4c-5d6e7f8a9b0c", "kind": "PLAN_LINE", "id": "L1",
+			"known_from": "2019-07-01", "leadership_percent": "10", "leadership_reason": "", "level_reason": "", "line_id": "L1", "list_date": "2022-01-01",
+			"location_code": "15N", "membership_date": "2019-07-01", "method": "10% for leadership first, then the same for each",
+			"method_words": "10% for leadership first, then the same for each", "minute_reference": "PCCC 2019-12-10, item 5", "month": "2019-12", "name": "Example PCN",
+			"nature": "Partner in a member practice", "need_index": "", "need_index_source": "", "on_date": "2019-12-10",
+			"outcome_measure": "Team rounds a month", "parent_allocation_id": "alc-0197d5a0-e1f2-7a3b-8c4d-5e6f7a8b9c0d", "payer_code": "15N",
+			"payer_name": "NHS Devon CCG", "payment_code": "PCN_DEVELOPMENT", "funding_source": "PCN_DEVELOPMENT", "percent": "10",
+			"person": "c.director@u12345.example", "place": "Devon", "plan_id": "plan-0197d5a0-f1a2-7b3c-8d4e-5f6a7b8c9d0e", "population": "",
+			"population_date": "", "procurement_route": "", "quarter": "3", "progress": "Two workshops held, the third in February", "proposed_by": "a.finance@15n.example",
+			"reason": "Agreed with the networks on 5 November 2019", "recorded_by": "b.finance@15n.example", "reference": "PCCC 2019-12-10, item 5",
+			"replaces_decision_id": "", "report_id": "spend-0197d5a0-a2b3-7c4d-8e5f-6a7b8c9d0e1f", "reviewed_on": "2020-02-04",
+			"schedule_id": "devfund-15N-2019-12-1", "service_improvement_priority": "Integration with community services", "share_percent": "100",
+			"source": "Committee paper of December 2019", "starts_on": "2020-01-01", "step": "APPROVED", "supplier_code": "", "supplier_name": "",
+			"system_code": "QJK", "through_month": "2019-12", "title": "Development plan of the Devon networks", "to_date": "2020-03-31",
+			"treatment_id": "trm-0197d5a0-b2c3-7d4e-8f5a-6b7c8d9e0f1a", "value": "RETURN_TO_SYSTEM", "weight": "1", "exact": "64404",
+			"wider_partners": "Community pharmacies of the place", "words": "Every network gets a line, in cash or in kind.", "exception": "NOT_ALL_SHARED",
+			"expected": "8103.5539", "gap": "0.001", "health_inequality": "7912.36", "primary_medical_care": "8137.294", "published": "8103.5549",
+			"primary_share": "0.85", "inequality_share": "0.15", "tolerance": "0.01", "difference_percent": "0.7", "forecast": "51990.41",
+			"registered": "52310", "scale": "61498822/61498819",
+		},
+		"pcnfunding.activity.v1": {
+			"after_report_id": "activity-15N-2020-11-2", "before_report_id": "activity-15N-2020-11-1", "bases": "TARIFF", "causes": "cut 2 follows cut 1",
+			"cut_id": "activity-15N-2020-11-cut-1", "due_on": "2020-12-20", "extract_date": "2020-12-14", "factor": "1.0615",
+			"factor_version": "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945", "figure_id": "price/tariff-2020-21/VB05Z",
+			"figure_ids": "price/tariff-2020-21/VB05Z", "file_name": "sus-ae-2020-11.csv.gz", "financial_year": "2020-21", "gbp": "152.5",
+			"generated_by": "a.finance@15n.example", "hrg_code": "VB05Z", "import_id": "imp-0197d5a0-a1b2-7c3d-8e4f-5a6b7c8d9e0f",
+			"imported_by": "operator@england.example", "last_year_report_ids": "activity-15N-2019-11-1", "list": "tariff-2020-21", "list_date": "2020-01-01",
+			"membership_date": "2020-11-01", "missing": "market forces factor of RH8 in 2020/21", "month": "2020-11", "name": "DUE_DAY",
+			"notes": "notional, never an amount owed", "pcn_codes": "U12345", "person": "c.director@u12345.example", "price_gbp": "152.5",
+			"price_list": "tariff-2020-21", "price_version": "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+			"provider_code": "RH8", "published_by": "b.finance@15n.example", "rate_per_1000": "18.35", "reason": "agreed with the PCNs",
+			"remedy": "enter it with AddFigure, with its source", "report_id": "activity-15N-2020-11-1", "setting_ids": "set-0197d5a0-11aa-7bcd-8e0f-1a2b3c4d5e6f",
+			"source": "SUS, extract of 14 December 2020", "stand_in_list": "", "subject": "", "value": "DAY 20",
+			"replaces_figure_id": "",
+			"words":              "Counts from 1 to 7 are hidden.", "sentences": "12 attendances × £152.50 × 1.0615 = £1,942.55", "description": "Emergency Medicine",
+		},
 		"pcnfunding.payments.v1": {
 			"accounting_date": "2022-04-06", "commissioner_code": "16C", "effective_date": "2022-07-01", "effective_to": "2022-04-30",
 			"event_id":  "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
@@ -129,7 +192,21 @@ var (
 			"amount_pence": 1500000, "asked_pence": 1200000, "allocation_pence": 86609431, "available_pence": 1500000, "awarded_pence": 1200000,
 			"forecast_pence": 85109431, "given_up_pence": 1500000, "left_pence": 300000, "usable_pence": 85109431, "open_bids": 1,
 		},
+		// £143,120 for two networks in equal parts after a tenth for leadership: £64,404 each.
+		"pcnfunding.devfund.v1": {
+			"allocation_pence": 14312000, "amount_pence": 6440400, "amounts_pence": 6440400, "all_pence": 7156000, "available_pence": 14312000,
+			"average_pence": 3455123, "committed_pence": 12880800, "forecast_pence": 12880800, "leadership_pence": 345512, "paid_pence": 12880800,
+			"planned_pence": 12880800, "planned_lines_pence": 0, "pool_pence": 14312000, "range_from_pence": 300000, "range_to_pence": 400000,
+			"received_pence": 14312000, "released_pence": 14312000, "scheduled_pence": 12880800, "shared_pence": 14312000, "shared_pool_pence": 12880800,
+			"spent_pence": 9660600, "spent_to_date_pence": 4830300, "unspent_pence": 3220200, "treated_pence": 0, "plans": 1, "quarter": 3, "score": 2,
+			"version": 1, "receivers": 2, "depth": 0, "practices": 6374, "lines": 2,
+		},
+		"pcnfunding.activity.v1": {
+			"attendances": 12, "costed_pence": 194255, "notional_cost_pence": 194255, "uncosted_attendances": 0, "given_pence": 194255, "registered_list": 9120, "last_year": 11,
+			"change": 1, "hidden_up_to": 7, "number": 1, "version": 1, "rows": 1, "row_count": 1, "rows_differing": 1, "unknown_practice": 0, "states": 1,
+		},
 		"pcnfunding.payments.v1": {"instalment_pence": 15000, "largest": 10},
+		"pcnfunding.register.v1": {"year": 2022, "days_late": 0, "number": 1},
 	}
 )
 
@@ -384,6 +461,12 @@ var files = map[protoreflect.FullName]map[string]string{
 		"text/csv": "PUBLICATION,EXTRACT_DATE,PRACTICE_CODE,PRACTICE_NAME,ONS_CCG_CODE,CCG_CODE,CCG_NAME,STP_CODE,STP_NAME,PCN_CODE,PCN_NAME\n" +
 			"GP_PRAC_PAT_LIST,01APR2022,L83001,EXAMPLE SURGERY,E38000230,15N,NHS DEVON CCG,QJK,DEVON,U12345,EXAMPLE PCN\n",
 	},
+	"pcnfunding.register.v1.RegisterService.DownloadRequirementStatuses": {
+		"text/csv": "on_date,financial_year,commissioner_code,pcn_code,pcn_name,requirement_id,requirement,phase,due_date,due_basis,other_due_date,state," +
+			"recorded_state,planned_date,met_date,days_late,payment_hold_allowed,evidence_type,evidence_reference,missing,source,confidence\r\n" +
+			"2022-04-01,2022/23,15N,U12345,Example PCN,2022-23-enhanced-access-plan,Enhanced access,Plan submitted to commissioner by this date," +
+			"2022-07-31,DUE_STATED,,PLANNED,PLANNED,2022-07-15,,0,false,,,,Pulse; GPonline July 2022 [S28],secondary\r\n",
+	},
 	"pcnfunding.core.v1.CoreService.DownloadSchedule": {
 		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
 			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
@@ -415,11 +498,36 @@ var files = map[protoreflect.FullName]map[string]string{
 			"SUBMIT_TIME,LAST_SUBMISSION\r\n" +
 			"NCD2324,EXAMPLE SURGERY,L83001,20240331,NCD120,Denominator,250,None,GPES,12/04/2024,03:15:00,Y\r\n",
 	},
+	"pcnfunding.devfund.v1.DevfundService.ImportNeedWeights": {
+		"text/csv": "Practice_Code,GP_Practice_Name,pop 2022/23,Health Ineq WP,Primary Medical Care WP,Final PMC WP\n" +
+			"L83001,Example Surgery,8012.44,7912.36,8137.294,8103.5539\n",
+	},
+	"pcnfunding.devfund.v1.DevfundService.DownloadSystemReturn": {
+		"text/csv": "financial_year,quarter,through_month,fund_code,row,commissioner_code,level,domain,allocation_gbp,committed_gbp,paid_gbp," +
+			"spent_gbp,forecast_gbp,unspent_gbp,lines,lines_unreported\r\n" +
+			"2019-20,3,2019-12,PCN_DEV,LINES,15N,PCN,COLLABORATIVE_WORKING,,128808.00,128808.00,96606.00,128808.00,32202.00,2,0\r\n",
+	},
+	"pcnfunding.devfund.v1.DevfundService.DownloadSchedule": {
+		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
+			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
+			"devfund-15N-2019-12-1,15N,2019-12,1,devfund-7f0c2b9a41d85e6390b1c2d3e4f50617,2019-12,PCN_DEVELOPMENT,U12345,Example PCN,,L83001," +
+			"Example Surgery,15N,PCN_DEVELOPMENT,PAY,64404.00,,UNSPECIFIED,official,\r\n",
+	},
 	"pcnfunding.iif.v1.IifService.DownloadSchedule": {
 		"text/csv": "schedule_id,commissioner_code,month,sequence,line_id,for_month,payment_code,pcn_code,pcn_name,practice_code,payee_code," +
 			"payee_name,location_code,funding_source,instruction,amount_gbp,adjusts_line_id,adjustment_cause,confidence,holds\r\n" +
 			"iif-QJK-2024-06-1,QJK,2024-06,1,iif-7f0c2b9a41d85e6390b1c2d3e4f50617,2024-03,IIF,U12345,Example PCN,,L83001," +
 			"Example Surgery,15N,IIF,PAY,3564.00,,UNSPECIFIED,inferred,\r\n",
+	},
+	"pcnfunding.activity.v1.ActivityService.ImportAttendances": {
+		"text/csv": "provider_code,site_code,arrival_month,department_type,attendance_category,practice_code,hrg_code,attendances\r\n" +
+			"RH8,RH801,2020-11,01,first,L83001,VB05Z,12\r\n",
+	},
+	"pcnfunding.activity.v1.ActivityService.DownloadReport": {
+		"text/csv": activityRows,
+	},
+	"pcnfunding.activity.v1.ActivityService.DownloadPcnReport": {
+		"text/csv": activityRows,
 	},
 	"pcnfunding.payments.v1.PaymentsService.Import": {
 		"text/csv": "reference,status,payment_date,amount,payment_reference,reject_reason\r\n" +
@@ -473,3 +581,10 @@ func fileExample(r route.Route, media string) (string, error) {
 	}
 	return text, nil
 }
+
+// activityRows are the first rows of a report of attendances.
+const activityRows = "report_id,month,pcn_code,pcn_name,practice_code,department_type,attendance_category,hrg_code,attendances,notional_cost_pence," +
+	"cost_basis,missing_for_cost,registered_list,rate_per_1000,same_month_last_year,led_elsewhere,hidden,cut,cut_kind,generated_at,price_list," +
+	"price_version,factor_version\r\n" +
+	"activity-15N-2020-11-1,2020-11,U12345,Example PCN,L83001,01,FIRST,VB05Z,12,194255,TARIFF,,9120,1.32,11,no,no,1,FIRST,2020-12-15T09:00:00Z," +
+	"tariff-2020-21,4f53cda18c2b,4f53cda18c2b\r\n"

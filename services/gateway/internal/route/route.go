@@ -27,11 +27,13 @@ type Upload struct {
 
 // uploads are the uploads of the suite by the full name of the call.
 var uploads = map[protoreflect.FullName]Upload{
-	"pcnfunding.register.v1.RegisterService.Import":  {Path: "/v1/register/imports", Gzip: true},
-	"pcnfunding.arrs.v1.ArrsService.ImportClaims":    {Path: "/v1/arrs/claims/imports"},
-	"pcnfunding.arrs.v1.ArrsService.ImportWorkforce": {Path: "/v1/arrs/workforce/imports", Gzip: true},
-	"pcnfunding.iif.v1.IifService.ImportCounts":      {Path: "/v1/iif/imports", Gzip: true},
-	"pcnfunding.payments.v1.PaymentsService.Import":  {Path: "/v1/payments/imports"},
+	"pcnfunding.register.v1.RegisterService.Import":            {Path: "/v1/register/imports", Gzip: true},
+	"pcnfunding.arrs.v1.ArrsService.ImportClaims":              {Path: "/v1/arrs/claims/imports"},
+	"pcnfunding.arrs.v1.ArrsService.ImportWorkforce":           {Path: "/v1/arrs/workforce/imports", Gzip: true},
+	"pcnfunding.iif.v1.IifService.ImportCounts":                {Path: "/v1/iif/imports", Gzip: true},
+	"pcnfunding.devfund.v1.DevfundService.ImportNeedWeights":   {Path: "/v1/devfund/need-weights/imports", Gzip: true},
+	"pcnfunding.payments.v1.PaymentsService.Import":            {Path: "/v1/payments/imports"},
+	"pcnfunding.activity.v1.ActivityService.ImportAttendances": {Path: "/v1/activity/imports", Gzip: true},
 }
 
 // Types returns the media types the file may come as; its content tells what it is.

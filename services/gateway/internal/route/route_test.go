@@ -7,6 +7,7 @@ import (
 
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -15,7 +16,14 @@ import (
 
 func all(t *testing.T) []route.Route {
 	t.Helper()
-	routes, err := route.All("pcnfunding.arrs.v1", "pcnfunding.core.v1", "pcnfunding.iif.v1", "pcnfunding.payments.v1", "pcnfunding.register.v1")
+	routes, err := route.All(
+		"pcnfunding.arrs.v1",
+		"pcnfunding.core.v1",
+		"pcnfunding.devfund.v1",
+		"pcnfunding.iif.v1",
+		"pcnfunding.payments.v1",
+		"pcnfunding.register.v1",
+	)
 	require.NoError(t, err)
 	return routes
 }
@@ -46,6 +54,9 @@ func TestFind_TellsRoutesApart(t *testing.T) {
 		{"POST", "/v1/iif/pcns/U12345/years/2023-24/standing:quote", "QuoteCounts", []string{"POST"}},
 		{"POST", "/v1/iif/pcns/U12345/years/2023-24:decide-appeal", "DecideAppeal", []string{"GET", "POST"}},
 		{"POST", "/v1/iif/commissioners/15N/years/2023-24:calculate", "CalculateYear", []string{"POST"}},
+		{"POST", "/v1/devfund/allocations/PCN_DEV-2020-21:share", "DecideSharing", []string{"GET", "POST"}},
+		{"GET", "/v1/devfund/years/2021-22/quarters/2/return.csv", "DownloadSystemReturn", []string{"GET"}},
+		{"POST", "/v1/devfund/need-weights/imports", "ImportNeedWeights", []string{"POST"}},
 		{"POST", "/v1/payments/imports", "Import", []string{"GET", "POST"}},
 		{"GET", "/v1/payments/imports", "ListImports", []string{"GET", "POST"}},
 		{"POST", "/v1/payments/runs/16C-2022-04-1:approve", "ApproveRun", []string{"GET", "POST"}},
@@ -91,11 +102,12 @@ func TestAll_KnowsUploads(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string][]string{
-		"/v1/register/imports":       {"text/csv", "application/gzip", "application/octet-stream"},
-		"/v1/arrs/claims/imports":    {"text/csv", "application/octet-stream"},
-		"/v1/arrs/workforce/imports": {"text/csv", "application/gzip", "application/octet-stream"},
-		"/v1/iif/imports":            {"text/csv", "application/gzip", "application/octet-stream"},
-		"/v1/payments/imports":       {"text/csv", "application/octet-stream"},
+		"/v1/register/imports":             {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/arrs/claims/imports":          {"text/csv", "application/octet-stream"},
+		"/v1/arrs/workforce/imports":       {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/devfund/need-weights/imports": {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/iif/imports":                  {"text/csv", "application/gzip", "application/octet-stream"},
+		"/v1/payments/imports":             {"text/csv", "application/octet-stream"},
 	}, types)
 }
 
@@ -108,11 +120,14 @@ func TestAll_LinksFilesToTheirResource(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string][]route.File{
-		"/v1/arrs/collation":               {{Media: "text/csv", Suffix: ".csv"}},
-		"/v1/arrs/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
-		"/v1/core/schedules/{schedule_id}": {{Media: "text/csv", Suffix: "/lines.csv"}},
-		"/v1/iif/schedules/{schedule_id}":  {{Media: "text/csv", Suffix: "/lines.csv"}},
-		"/v1/payments/runs/{run_id}/lines": {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/arrs/collation":                                           {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/arrs/schedules/{schedule_id}":                             {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/core/schedules/{schedule_id}":                             {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/iif/schedules/{schedule_id}":                              {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/register/requirement-statuses":                            {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/payments/runs/{run_id}/lines":                             {{Media: "text/csv", Suffix: ".csv"}},
+		"/v1/devfund/schedules/{schedule_id}":                          {{Media: "text/csv", Suffix: "/lines.csv"}},
+		"/v1/devfund/years/{financial_year}/quarters/{quarter}/return": {{Media: "text/csv", Suffix: ".csv"}},
 		"/v1/payments/pcns/{pcn_code}/statements/{period}": {
 			{Media: "text/csv", Suffix: "/statement.csv"}, {Media: "application/pdf", Suffix: "/statement.pdf"},
 		},
