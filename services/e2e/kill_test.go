@@ -260,7 +260,7 @@ func newDatabase(t *testing.T) string {
 func outcome(t *testing.T, database string, deadly map[int]bool, chance *rand.Rand) map[string]any {
 	t.Helper()
 	m := newMortal(t, database)
-	m.start("--sample", "--no-sample-claims")
+	m.start("--sample", "--no-sample-claims", "--no-sample-activity")
 	for at, s := range wholeMonth() {
 		if deadly[at] {
 			m.die(s, chance)

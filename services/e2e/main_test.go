@@ -104,7 +104,7 @@ func (h *harness) launch(ctx context.Context) error {
 		return err
 	}
 	h.process = exec.Command(h.binary, "serve", "all", "--sample", "--no-sample-claims", "--no-sample-iif", "--data-dir", h.dataDir, //nolint:noctx // it is stopped by signal
-		"--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "", "--accounts-file", h.accounts)
+		"--no-sample-devfund", "--no-sample-activity", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "", "--accounts-file", h.accounts)
 	h.process.Stderr = log
 	stdout, err := h.process.StdoutPipe()
 	if err != nil {

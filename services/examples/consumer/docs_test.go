@@ -9,8 +9,10 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
+	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -22,6 +24,8 @@ const docsDir = "../../../docs/"
 func eventNames() (out []string) {
 	for _, file := range []protoreflect.FileDescriptor{
 		arrsv1.File_pcnfunding_arrs_v1_events_proto, corev1.File_pcnfunding_core_v1_events_proto, iifv1.File_pcnfunding_iif_v1_events_proto,
+		devfundv1.File_pcnfunding_devfund_v1_events_proto,
+		activityv1.File_pcnfunding_activity_v1_events_proto,
 		paymentsv1.File_pcnfunding_payments_v1_events_proto, registerv1.File_pcnfunding_register_v1_events_proto,
 	} {
 		parts := map[protoreflect.FullName]bool{}

@@ -32,7 +32,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.url, "url", "nats://127.0.0.1:4222", "address of NATS")
 	flag.StringVar(&o.credentials, "creds", "", "file of the partner's credentials")
-	flag.StringVar(&o.stream, "stream", "PCNFUNDING_CORE", "stream: PCNFUNDING_CORE, PCNFUNDING_ARRS, PCNFUNDING_REGISTER or PCNFUNDING_PAYMENTS")
+	flag.StringVar(&o.stream, "stream", "PCNFUNDING_CORE", "stream: PCNFUNDING_REGISTER, PCNFUNDING_CORE, PCNFUNDING_ARRS, PCNFUNDING_IIF, PCNFUNDING_DEVFUND, PCNFUNDING_ACTIVITY or PCNFUNDING_PAYMENTS")
 	flag.StringVar(&o.name, "name", "example", "name of the durable consumer; another name starts anew")
 	flag.StringVar(&o.commissioner, "commissioner", "", "only events of this commissioner and national ones")
 	flag.Uint64Var(&o.fromSequence, "from-sequence", 0, "start at this sequence of the stream")

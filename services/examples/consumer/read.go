@@ -15,8 +15,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1" // makes the events of activity known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"     // makes the events of arrs known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"     // those of core
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"  // makes the events of devfund known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"      // makes the events of iif known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // those of payments
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // and those of the register
