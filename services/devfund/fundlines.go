@@ -13,8 +13,21 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/devfund/internal/store"
 )
 
-// defaultFund is the fund that views are of where none is named.
+// defaultFund is the fund that views are of where none is named and the nation has no total of the year.
 const defaultFund = "PCN_DEV"
+
+// fundOf is the fund that views of a year are of where none is named: PCN_DEV while the nation had it, after that the one it went into.
+func fundOf(totals []rules.Total, year period.FinancialYear) string {
+	fund := ""
+	for i := range totals {
+		if of := totals[i].Key; of.Year == year && of.FundCode != defaultFund {
+			fund = of.FundCode
+		} else if of.Year == year {
+			return defaultFund
+		}
+	}
+	return cmp.Or(fund, defaultFund)
+}
 
 // fundOfYear is a fund in a year, as far as some commissioners account for it; nil commissioners are all.
 type fundOfYear struct {
@@ -24,11 +37,11 @@ type fundOfYear struct {
 }
 
 // fundAsked reads a year and a fund, and what of it the caller may see.
-func fundAsked(ctx context.Context, year, fund, commissioner string) (of fundOfYear, err error) {
+func (s *Service) fundAsked(ctx context.Context, year, fund, commissioner string) (of fundOfYear, err error) {
 	if of.year, err = planYear("financial_year", year); err != nil {
 		return of, err
 	}
-	of.fund = cmp.Or(fund, defaultFund)
+	of.fund = cmp.Or(fund, fundOf(s.totals, of.year))
 	of.scope, err = visible(ctx, commissioner)
 	return of, err
 }

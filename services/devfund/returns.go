@@ -38,7 +38,7 @@ func (s *Service) GetSystemReturn(ctx context.Context, req *devfundv1.GetSystemR
 }
 
 func (s *Service) systemReturn(ctx context.Context, req returnRequest) (*devfundv1.SystemReturn, error) {
-	of, err := fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
+	of, err := s.fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,8 @@ func nationalID(fund string, year period.FinancialYear) string { return fund + "
 
 // seed adds the national allocations and leadership portions that the database lacks; those it has stay as they are.
 func (s *Service) seed(ctx context.Context) error {
-	totals, err := tables.Totals()
-	if err != nil {
+	var err error
+	if s.totals, err = tables.Totals(); err != nil {
 		return fmt.Errorf("tables of devfund: %w", err)
 	}
 	portions, err := tables.Portions()
@@ -36,7 +36,7 @@ func (s *Service) seed(ctx context.Context) error {
 		if err := seedPortions(ctx, tx, portions); err != nil {
 			return err
 		}
-		return seedTotals(ctx, tx, totals)
+		return seedTotals(ctx, tx, s.totals)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/devfund/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/devfund/internal/store"
 )
 
@@ -30,6 +31,8 @@ type Service struct {
 	db       *sqldb.DB
 	register registerv1.RegisterServiceClient
 	logger   *slog.Logger
+	// totals are the sums of the nation that the suite comes with.
+	totals []rules.Total
 }
 
 // New makes the service over a migrated database and seeds the national allocations: those the database lacks are added, none is

@@ -129,7 +129,7 @@ func (v *fundView) commissioners() []string {
 
 // GetRegionalView returns where every commissioner stands that the caller may see.
 func (s *Service) GetRegionalView(ctx context.Context, req *devfundv1.GetRegionalViewRequest) (*devfundv1.GetRegionalViewResponse, error) {
-	of, err := fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), "")
+	of, err := s.fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func further(a, b devfundv1.PlanState) devfundv1.PlanState {
 
 // ListExceptions returns what the region should look at, by commissioner.
 func (s *Service) ListExceptions(ctx context.Context, req *devfundv1.ListExceptionsRequest) (*devfundv1.ListExceptionsResponse, error) {
-	of, err := fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
+	of, err := s.fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func TestYearEnd_HasTwoAccountsIn2022(t *testing.T) {
 			require.NoError(t, err)
 		}
 		ended := func(code string) (*devfundv1.YearEndStatement, []string) {
-			out, err := s.devfund.GetYearEnd(s.as(t, testkit.Auditor(code)), &devfundv1.GetYearEndRequest{CommissionerCode: code, FinancialYear: "2022-23"})
+			out, err := s.devfund.GetYearEnd(s.as(t, testkit.Auditor(code)), &devfundv1.GetYearEndRequest{FundCode: "PCN_DEV", CommissionerCode: code, FinancialYear: "2022-23"})
 			require.NoError(t, err)
 			var words []string
 			for _, a := range out.GetAccounts() {
@@ -304,5 +304,17 @@ func TestTrace_FollowsAPoundFromTheNation(t *testing.T) {
 		require.False(t, whole, "what is committed is not what lines draw")
 		_, err := s.devfund.TraceLine(s.as(t, testkit.Auditor("99X")), &devfundv1.TraceLineRequest{PlanId: "P", LineId: "1"})
 		refused(t, err, "PLAN_NOT_FOUND")
+	})
+}
+
+func TestViews_AreOfTheFundOfTheYear(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		for year, fund := range map[string]string{
+			"2019-20": "PCN_DEV", "2021-22": "PCN_DEV", "2022-23": "GP_TRANSFORM", "2023-24": "PC_TRANSFORM", "2024-25": "PC_TRANSFORM", "2025-26": "PCN_DEV",
+		} {
+			out, err := s.devfund.GetSystemReturn(s.as(t, testkit.Auditor("*")), &devfundv1.GetSystemReturnRequest{FinancialYear: year, Quarter: "1"})
+			require.NoError(t, err, year)
+			require.Equal(t, fund, out.GetFundCode(), year)
+		}
 	})
 }

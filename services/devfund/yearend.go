@@ -85,7 +85,7 @@ func (s *Service) leadsOn(ctx context.Context, commissioner string, day period.D
 // GetYearEnd returns how a commissioner's year ended. That of 2022/23 has the accounts of the CCGs to June and the ICB's after, whose
 // statement is of all of their plans; a CCG's own goes to June and has its account alone.
 func (s *Service) GetYearEnd(ctx context.Context, req *devfundv1.GetYearEndRequest) (*devfundv1.YearEndStatement, error) {
-	of, err := fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
+	of, err := s.fundAsked(ctx, req.GetFinancialYear(), req.GetFundCode(), req.GetCommissionerCode())
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,7 @@ type devfundReturnCommand struct {
 	Year         string `arg:"" help:"Financial year, YYYY-YY."`
 	Quarter      string `arg:"" help:"Quarter, 1 to 4."`
 	Commissioner string `help:"Only this commissioner."`
-	Fund         string `help:"Fund; PCN_DEV unless stated."`
+	Fund         string `help:"Fund; unless stated PCN_DEV, or the one that it went into by that year."`
 	Out          string `short:"o" help:"File to write; without one, standard output." type:"path"`
 }
 
@@ -200,7 +200,7 @@ type devfundExceptionsCommand struct {
 	client       `embed:""`
 	Year         string `arg:"" help:"Financial year, YYYY-YY."`
 	Commissioner string `help:"Only this commissioner."`
-	Fund         string `help:"Fund; PCN_DEV unless stated."`
+	Fund         string `help:"Fund; unless stated PCN_DEV, or the one that it went into by that year."`
 }
 
 // Run prints the exceptions.

@@ -3158,7 +3158,7 @@ type GetSystemReturnRequest struct {
 	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
 	// Quarter, 1 to 4.
 	Quarter string `protobuf:"bytes,2,opt,name=quarter,proto3" json:"quarter,omitempty"`
-	// Fund; empty means PCN_DEV.
+	// Fund; empty means PCN_DEV, or the fund of the nation that it went into by that year.
 	FundCode string `protobuf:"bytes,3,opt,name=fund_code,json=fundCode,proto3" json:"fund_code,omitempty"`
 	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,4,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
@@ -3231,7 +3231,7 @@ type DownloadSystemReturnRequest struct {
 	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
 	// Quarter, 1 to 4.
 	Quarter string `protobuf:"bytes,2,opt,name=quarter,proto3" json:"quarter,omitempty"`
-	// Fund; empty means PCN_DEV.
+	// Fund; empty means PCN_DEV, or the fund of the nation that it went into by that year.
 	FundCode string `protobuf:"bytes,3,opt,name=fund_code,json=fundCode,proto3" json:"fund_code,omitempty"`
 	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,4,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
@@ -3304,7 +3304,7 @@ type GetYearEndRequest struct {
 	CommissionerCode string `protobuf:"bytes,1,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
 	// Financial year, YYYY-YY.
 	FinancialYear string `protobuf:"bytes,2,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
-	// Fund; empty means PCN_DEV.
+	// Fund; empty means PCN_DEV, or the fund of the nation that it went into by that year.
 	FundCode      string `protobuf:"bytes,3,opt,name=fund_code,json=fundCode,proto3" json:"fund_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3913,7 +3913,7 @@ type GetRegionalViewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Financial year, YYYY-YY.
 	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
-	// Fund; empty means PCN_DEV.
+	// Fund; empty means PCN_DEV, or the fund of the nation that it went into by that year.
 	FundCode      string `protobuf:"bytes,2,opt,name=fund_code,json=fundCode,proto3" json:"fund_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4025,7 +4025,7 @@ type ListExceptionsRequest struct {
 	FinancialYear string `protobuf:"bytes,1,opt,name=financial_year,json=financialYear,proto3" json:"financial_year,omitempty"`
 	// Commissioner; empty means all that the caller may see.
 	CommissionerCode string `protobuf:"bytes,2,opt,name=commissioner_code,json=commissionerCode,proto3" json:"commissioner_code,omitempty"`
-	// Fund; empty means PCN_DEV.
+	// Fund; empty means PCN_DEV, or the fund of the nation that it went into by that year.
 	FundCode      string `protobuf:"bytes,3,opt,name=fund_code,json=fundCode,proto3" json:"fund_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
