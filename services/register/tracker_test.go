@@ -3,7 +3,6 @@ package register_test
 import (
 	"encoding/csv"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,9 +33,6 @@ func onBoth(t *testing.T, tests map[string]func(*testing.T, *fixture)) {
 		for name, test := range tests {
 			t.Run(engine+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				if engine == "postgres" && os.Getenv(testkit.PostgresVariable) == "" {
-					t.Skip("no Postgres")
-				}
 				clock := testkit.NewClock(may2022)
 				f := newFixtureOn(t, clock, open(t, sqldb.Options{Clock: clock.Now}))
 				f.load("gp-reg-pat-prac-map_2022-01-01.csv", "gp-reg-pat-prac-all_2022-01-01.csv")
