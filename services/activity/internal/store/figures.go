@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	"github.com/pcnfunding/pcnfunding/services/activity/internal/rules"
@@ -111,10 +112,10 @@ func scanFigure(rows *sql.Rows) (FigureRow, error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.KnownFrom, r.Confidence = p.date(knownFrom), working.Confidence(confidence)
-	if p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	r.KnownFrom, r.Confidence = p.Date(knownFrom), working.Confidence(confidence)
+	if p.Err != nil {
+		return r, p.Err
 	}
 	r.Body, err = sqldb.Unmarshal(body, new(activityv1.Figure))
 	return r, err

@@ -11,6 +11,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/services/activity/internal/rules"
 )
 
@@ -51,9 +52,9 @@ func scanImport(rows *sql.Rows) (r ImportRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.ExtractDate = p.date(extracted)
-	return r, p.err
+	var p stored.Texts
+	r.ExtractDate = p.Date(extracted)
+	return r, p.Err
 }
 
 // Import returns an import, or sql.ErrNoRows.
@@ -143,9 +144,9 @@ func scanCut(rows *sql.Rows) (r CutRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.Month, r.ExtractDate = p.month(month), p.date(extracted)
-	return r, p.err
+	var p stored.Texts
+	r.Month, r.ExtractDate = p.Month(month), p.Date(extracted)
+	return r, p.Err
 }
 
 // Cut returns one cut, or sql.ErrNoRows.

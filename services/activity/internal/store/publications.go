@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 )
 
 // PublicationRow says which version a PCN was given, and when.
@@ -43,9 +44,9 @@ func scanPublication(rows *sql.Rows) (r PublicationRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.Month = p.month(month)
-	return r, p.err
+	var p stored.Texts
+	r.Month = p.Month(month)
+	return r, p.Err
 }
 
 // Publications returns all publications of a month, those of one commissioner or PCN where these are not empty, by PCN, commissioner and

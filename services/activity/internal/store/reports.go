@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
 	"github.com/pcnfunding/pcnfunding/services/activity/internal/rules"
 )
@@ -91,9 +92,9 @@ func scanReport(rows *sql.Rows) (r ReportRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Month = p.month(month); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Month = p.Month(month); p.Err != nil {
+		return r, p.Err
 	}
 	r.Body, err = sqldb.Unmarshal(body, new(activityv1.Report))
 	return r, err

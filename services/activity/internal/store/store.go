@@ -4,13 +4,9 @@
 package store
 
 import (
-	"cmp"
 	"embed"
-	"fmt"
 	"io/fs"
 	"iter"
-
-	"github.com/pcnfunding/pcnfunding/pkg/period"
 )
 
 //go:embed migrations/*.sql
@@ -34,23 +30,4 @@ func rowsOf[T any](things []T, row func(*T) ([]any, error)) iter.Seq2[[]any, err
 			}
 		}
 	}
-}
-
-// parser reads stored texts and keeps the first that it cannot read.
-type parser struct{ err error }
-
-func (p *parser) month(text string) period.Month { return parse(p, text, period.ParseMonth) }
-func (p *parser) date(text string) period.Date   { return parse(p, text, period.ParseDate) }
-
-func parse[T any](p *parser, text string, read func(string) (T, error)) T {
-	var none T
-	if text == "" || p.err != nil {
-		return none
-	}
-	value, err := read(text)
-	if err != nil {
-		p.err = cmp.Or(p.err, fmt.Errorf("stored value: %w", err))
-		return none
-	}
-	return value
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 )
 
@@ -43,9 +44,9 @@ func scanSetting(row sqldb.Row) (s SettingRow, err error) {
 	if err := row.Scan(&s.ID, &s.CommissionerCode, &s.Name, &s.Value, &from, &s.Reason, &s.RecordedAt, &s.RecordedBy); err != nil {
 		return s, err
 	}
-	var p parser
-	s.From = p.month(from)
-	return s, p.err
+	var p stored.Texts
+	s.From = p.Month(from)
+	return s, p.Err
 }
 
 // DecisionKind is what is decided; its values equal those of the contract.
@@ -100,9 +101,9 @@ func scanDecision(rows sqldb.Row) (d DecisionRow, err error) {
 		&d.DecidedAt); err != nil {
 		return d, err
 	}
-	var p parser
-	d.From, d.To = p.month(from), p.month(to)
-	return d, p.err
+	var p stored.Texts
+	d.From, d.To = p.Month(from), p.Month(to)
+	return d, p.Err
 }
 
 // DecisionsOn selects the decisions that hold for a PCN, those for all of its commissioner's among them, in order of being taken.

@@ -11,6 +11,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
@@ -115,9 +116,9 @@ func scanClaim(rows *sql.Rows) (c ClaimRow, err error) {
 		&c.SubmittedAt, &c.AssessedAt, &c.AmendedBy, &c.DecidedBy, &c.DecidedAt, &c.DecisionReason, &c.ErasedAt, &c.Version); err != nil {
 		return c, err
 	}
-	var p parser
-	if c.Month = p.month(month); p.err != nil {
-		return c, p.err
+	var p stored.Texts
+	if c.Month = p.Month(month); p.Err != nil {
+		return c, p.Err
 	}
 	kept, err := sqldb.Unmarshal(totals, new(arrsv1.Claim))
 	c.Totals = kept.GetTotals()
@@ -305,9 +306,9 @@ func scanHeld(row sqldb.Row) (h HeldLine, err error) {
 	if err := row.Scan(&h.LineID, &h.ClaimID, &h.Kind, &month, &h.EngagementID, &h.Role, &h.Person, &held, &h.Undecided); err != nil {
 		return h, err
 	}
-	var p parser
-	if h.Month = p.month(month); p.err != nil {
-		return h, p.err
+	var p stored.Texts
+	if h.Month = p.Month(month); p.Err != nil {
+		return h, p.Err
 	}
 	return h, readHeld(held, &h.Held)
 }
@@ -339,10 +340,10 @@ func scanLine(rows sqldb.Row) (l LineRow, err error) {
 		&l.Payable, &l.Approved, &confidence, &known, &l.ScheduleID, &l.Replaced, &l.Paid, &l.PaidBy, &l.ReplacedBy, &l.Reason, &terms, &entry, &assessment); err != nil {
 		return l, err
 	}
-	var p parser
-	l.Month, l.Pot, l.Confidence, l.PriceKnown = p.month(month), rules.Pot(pot), working.Confidence(confidence), p.date(known)
-	if p.err != nil {
-		return l, p.err
+	var p stored.Texts
+	l.Month, l.Pot, l.Confidence, l.PriceKnown = p.Month(month), rules.Pot(pot), working.Confidence(confidence), p.Date(known)
+	if p.Err != nil {
+		return l, p.Err
 	}
 	l.Held = rules.Held{LineID: l.ID, EngagementID: l.EngagementID, Person: l.Person, Role: l.Role, Month: l.Month}
 	if err := readHeld(held, &l.Held); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 )
 
@@ -55,10 +56,10 @@ func scanEngagement(rows sqldb.Row) (e EngagementRow, err error) {
 		&e.ChangedBy, &e.ChangedAt, &e.Version); err != nil {
 		return e, err
 	}
-	var p parser
-	e.Start, e.End = p.date(start), p.date(end)
-	if p.err != nil {
-		return e, p.err
+	var p stored.Texts
+	e.Start, e.End = p.Date(start), p.Date(end)
+	if p.Err != nil {
+		return e, p.Err
 	}
 	e.Terms, err = sqldb.Unmarshal(terms, new(arrsv1.EngagementTerms))
 	return e, err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 )
@@ -161,31 +161,11 @@ func scanFigure(rows *sql.Rows) (FigureRow, error) {
 		return r, err
 	}
 	r.Post, r.Pot, r.Confidence = rules.Post(post), rules.Pot(pot), working.Confidence(confidence)
-	var p parser
-	r.Region = parse(&p, region, rules.ParseRegion)
-	r.From, r.To, r.KnownFrom = p.month(from), p.month(to), p.date(knownFrom)
-	r.Value, r.ValueMost, r.Percent, r.NationalGBP = p.decimal(value), p.decimal(most), p.decimal(percent), p.decimal(national)
-	return r, p.err
-}
-
-// parser reads stored texts and keeps the first failure.
-type parser struct{ err error }
-
-func (p *parser) month(text string) period.Month { return parse(p, text, period.ParseMonth) }
-func (p *parser) date(text string) period.Date   { return parse(p, text, period.ParseDate) }
-func (p *parser) decimal(text string) *big.Rat   { return parse(p, text, money.ParseDecimal) }
-
-func parse[T any](p *parser, text string, read func(string) (T, error)) T {
-	var none T
-	if text == "" || p.err != nil {
-		return none
-	}
-	value, err := read(text)
-	if err != nil {
-		p.err = cmp.Or(p.err, fmt.Errorf("stored value: %w", err))
-		return none
-	}
-	return value
+	var p stored.Texts
+	r.Region = stored.Parse(&p, region, rules.ParseRegion)
+	r.From, r.To, r.KnownFrom = p.Month(from), p.Month(to), p.Date(knownFrom)
+	r.Value, r.ValueMost, r.Percent, r.NationalGBP = p.Decimal(value), p.Decimal(most), p.Decimal(percent), p.Decimal(national)
+	return r, p.Err
 }
 
 func decimalText(value *big.Rat) string {

@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	arrsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/arrs/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 )
@@ -45,9 +46,9 @@ func scanPlan(rows *sql.Rows) (r PlanRow, err error) {
 		&r.AgreedBy, &r.WithdrawalReason, &r.WithdrawnBy, &collated, &r.CollatedBy, &r.SystemCode, &r.RegionStatus, &r.RowVersion); err != nil {
 		return r, err
 	}
-	var p parser
-	r.PlannedIn, r.AgreedOn, r.CollatedOn = parse(&p, in, period.ParseFinancialYear), p.date(agreed), p.date(collated)
-	return r, p.err
+	var p stored.Texts
+	r.PlannedIn, r.AgreedOn, r.CollatedOn = stored.Parse(&p, in, period.ParseFinancialYear), p.Date(agreed), p.Date(collated)
+	return r, p.Err
 }
 
 // InsertPlan adds a version with its lines; their versions and days are those of the plan.
@@ -162,16 +163,16 @@ func scanPlanLine(rows *sql.Rows, plans map[string]*PlanRow) (l rules.PlanLine, 
 		&l.EstimatedCost, &l.Risks); err != nil {
 		return l, err
 	}
-	var p parser
-	l.Year, l.Post, l.Intention, l.InPost, l.StartMonth = parse(&p, year, period.ParseFinancialYear), rules.Post(post), rules.Intention(intention), p.decimal(inPost), p.month(start)
+	var p stored.Texts
+	l.Year, l.Post, l.Intention, l.InPost, l.StartMonth = stored.Parse(&p, year, period.ParseFinancialYear), rules.Post(post), rules.Intention(intention), p.Decimal(inPost), p.Month(start)
 	for i, text := range strings.Split(planned, " ") {
 		if i < len(l.WTE) {
-			l.WTE[i] = p.decimal(text)
+			l.WTE[i] = p.Decimal(text)
 		}
 	}
 	of := plans[plan]
 	l.PCN, l.PlannedIn, l.Version, l.AgreedOn, l.CollatedOn = of.PCNCode, of.PlannedIn, of.Version, of.AgreedOn, of.CollatedOn
-	return l, p.err
+	return l, p.Err
 }
 
 // SystemPlanRow is a version of a system's plan as it is kept.
@@ -223,10 +224,10 @@ func SystemPlans(ctx context.Context, q sqldb.Querier, by Page, system string, r
 		if err := rows.Scan(&r.ID, &r.CommissionerCode, &r.SystemCode, &in, &r.Version, &items, &r.SubmittedBy, &r.SubmittedAt, &r.Replaced); err != nil {
 			return r, err
 		}
-		var p parser
-		r.PlannedIn = parse(&p, in, period.ParseFinancialYear)
-		if p.err != nil {
-			return r, p.err
+		var p stored.Texts
+		r.PlannedIn = stored.Parse(&p, in, period.ParseFinancialYear)
+		if p.Err != nil {
+			return r, p.Err
 		}
 		held, err := sqldb.Unmarshal(items, new(arrsv1.SystemPlan))
 		r.Items = held.GetItems()
@@ -256,9 +257,9 @@ func Paid(ctx context.Context, q sqldb.Querier, year period.FinancialYear, pcns 
 			if err := rows.Scan(&r.PCNCode, &pot, &month, &r.Amount); err != nil {
 				return r, err
 			}
-			var p parser
-			r.Pot, r.Month = rules.Pot(pot), p.month(month)
-			return r, p.err
+			var p stored.Texts
+			r.Pot, r.Month = rules.Pot(pot), p.Month(month)
+			return r, p.Err
 		}, `SELECT l.pcn_code, l.pot, l.month, CAST(SUM(`+lineAmount+`) AS BIGINT) FROM claim_lines l JOIN claims c ON c.claim_id = l.claim_id`+f.String()+
 			` GROUP BY l.pcn_code, l.pot, l.month ORDER BY l.pcn_code, l.pot, l.month`, f.Args()...)
 		out = append(out, rows...)
@@ -309,11 +310,11 @@ func scanClaimed(rows *sql.Rows) (r ClaimedRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
+	var p stored.Texts
 	r.Uplift = kind == int64(Uplift)
-	r.Month, r.Pot, r.Start, r.End, r.PerWeek = p.month(month), rules.Pot(pot), p.date(start), p.date(end), p.decimal(stated.GetPerWeek())
-	if p.err != nil {
-		return r, p.err
+	r.Month, r.Pot, r.Start, r.End, r.PerWeek = p.Month(month), rules.Pot(pot), p.Date(start), p.Date(end), p.Decimal(stated.GetPerWeek())
+	if p.Err != nil {
+		return r, p.Err
 	}
 	for _, part := range assessed.GetParts() {
 		if part.GetReason() == rules.ReasonOverYearSum {

@@ -11,6 +11,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
@@ -118,9 +119,9 @@ func scanSchedule(rows *sql.Rows) (s ScheduleRow, err error) {
 		return s, err
 	}
 	s.EventIDs = strings.Fields(events)
-	var p parser
-	s.Month = p.month(month)
-	return s, p.err
+	var p stored.Texts
+	s.Month = p.Month(month)
+	return s, p.Err
 }
 
 // ScheduleLines returns the lines of a schedule, in order of line id.
@@ -258,10 +259,10 @@ func scanDue(rows *sql.Rows) (d DueClaim, err error) {
 	if err := rows.Scan(&d.ClaimID, &d.PCNCode, &d.CommissionerCode, &month, &year, &pot, &d.Amount, &d.Lines, &confidence, &kind); err != nil {
 		return d, err
 	}
-	var p parser
+	var p stored.Texts
 	d.Pot, d.Confidence, d.Correction = rules.Pot(pot), working.Confidence(confidence), kind == Correction
-	d.Month, d.Year = p.month(month), parse(&p, year, period.ParseFinancialYear)
-	return d, p.err
+	d.Month, d.Year = p.Month(month), stored.Parse(&p, year, period.ParseFinancialYear)
+	return d, p.Err
 }
 
 // ClaimingPCNs returns the PCNs that ever put a claim forward to a commissioner, or of which it paid what a correction that waits for a close

@@ -9,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
 )
 
@@ -49,9 +50,9 @@ func scanUnclaimed(rows *sql.Rows) (u UnclaimedRow, err error) {
 		&u.EstimatedAt, &u.AnsweredBy, &u.AnsweredAt, &u.AnswerReason, &u.Version); err != nil {
 		return u, err
 	}
-	var p parser
-	u.Year, u.Pot = parse(&p, year, period.ParseFinancialYear), rules.Pot(pot)
-	return u, p.err
+	var p stored.Texts
+	u.Year, u.Pot = stored.Parse(&p, year, period.ParseFinancialYear), rules.Pot(pot)
+	return u, p.Err
 }
 
 // InsertUnclaimed adds an estimate.
@@ -129,9 +130,9 @@ func scanBid(rows *sql.Rows) (b BidRow, err error) {
 		&b.DecidedBy, &b.DecidedAt, &b.DecisionReason, &b.Version); err != nil {
 		return b, err
 	}
-	var p parser
-	b.Year, b.Pot = parse(&p, year, period.ParseFinancialYear), rules.Pot(pot)
-	return b, p.err
+	var p stored.Texts
+	b.Year, b.Pot = stored.Parse(&p, year, period.ParseFinancialYear), rules.Pot(pot)
+	return b, p.Err
 }
 
 // InsertBid adds a bid.
@@ -227,9 +228,9 @@ func Awards(ctx context.Context, q sqldb.Querier, by Page) ([]AwardRow, error) {
 			&a.AwardedAt); err != nil {
 			return a, err
 		}
-		var p parser
-		a.Year, a.Pot, a.AwardedOn = parse(&p, year, period.ParseFinancialYear), rules.Pot(pot), p.date(on)
-		return a, p.err
+		var p stored.Texts
+		a.Year, a.Pot, a.AwardedOn = stored.Parse(&p, year, period.ParseFinancialYear), rules.Pot(pot), p.Date(on)
+		return a, p.Err
 	}, `SELECT `+awardColumns+` FROM awards`+conditions+` ORDER BY award_id DESC`+f.Limit(by.Limit), f.Args()...)
 	if err != nil || len(out) == 0 {
 		return nil, err

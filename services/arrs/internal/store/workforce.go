@@ -9,6 +9,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/workforce"
 )
 
@@ -72,10 +73,10 @@ func scanWorkforceImport(rows *sql.Rows) (r WorkforceImportRow, err error) {
 		&r.Replaced); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Month, r.WTE = p.month(month), p.decimal(wte)
-	if p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	r.Month, r.WTE = p.Month(month), p.Decimal(wte)
+	if p.Err != nil {
+		return r, p.Err
 	}
 	return r, json.Unmarshal([]byte(warnings), &r.Warnings)
 }
@@ -135,9 +136,9 @@ func Workforce(ctx context.Context, q sqldb.Querier, importID string, by Workfor
 		if err := rows.Scan(&r.Number, &r.PCN, &r.PCNName, &r.Location, &r.System, &r.Group, &r.Role, &r.Detailed, &r.Posts, &wte); err != nil {
 			return r, err
 		}
-		var p parser
-		r.WTE = p.decimal(wte)
-		return r, p.err
+		var p stored.Texts
+		r.WTE = p.Decimal(wte)
+		return r, p.Err
 	}, `SELECT number, pcn_code, pcn_name, location_code, system_code, staff_group, staff_role, detailed_staff_role, posts, wte FROM workforce`+conditions+
 		` ORDER BY number`+f.Limit(by.Limit), f.Args()...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/arrs/internal/rules"
@@ -69,13 +70,13 @@ func scanYear(rows sqldb.Row) (y YearRow, err error) {
 		&y.RegisteredPatients, &region, &y.SnapshotID, &y.FixedBy, &y.FixedAt); err != nil {
 		return y, err
 	}
-	var p parser
-	y.Year = parse(&p, year, period.ParseFinancialYear)
+	var p stored.Texts
+	y.Year = stored.Parse(&p, year, period.ParseFinancialYear)
 	y.Population = rules.Population{
-		Value: p.decimal(weighted), Origin: working.Origin{Kind: working.FromSnapshot, Ref: y.WeightedLoadID, Source: "register snapshot " + y.SnapshotID},
+		Value: p.Decimal(weighted), Origin: working.Origin{Kind: working.FromSnapshot, Ref: y.WeightedLoadID, Source: "register snapshot " + y.SnapshotID},
 	}
-	y.Region = parse(&p, region, rules.ParseRegion)
-	return y, p.err
+	y.Region = stored.Parse(&p, region, rules.ParseRegion)
+	return y, p.Err
 }
 
 // newest selects the newest version of each PCN's year.
@@ -143,10 +144,10 @@ func scanEntitlement(rows sqldb.Row, year period.FinancialYear) (e EntitlementRo
 	if err := rows.Scan(&e.PCNCode, &pot, &from, &to, &e.Amount, &e.RateID, &e.Confidence, &refusal, &steps); err != nil {
 		return e, err
 	}
-	var p parser
-	e.Year, e.Pot, e.From, e.To = year, rules.Pot(pot), p.month(from), p.month(to)
-	if p.err != nil {
-		return e, p.err
+	var p stored.Texts
+	e.Year, e.Pot, e.From, e.To = year, rules.Pot(pot), p.Month(from), p.Month(to)
+	if p.Err != nil {
+		return e, p.Err
 	}
 	if len(refusal) > 0 {
 		var kept refused

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 )
 
@@ -43,9 +44,9 @@ func Settings(ctx context.Context, q sqldb.Querier, commissioner string, knownAt
 		if err := rows.Scan(&s.ID, &s.CommissionerCode, &s.Name, &s.PaymentCode, &s.Value, &from, &s.Reason, &s.RecordedAt, &s.RecordedBy); err != nil {
 			return s, err
 		}
-		var p parser
-		s.From = p.month(from)
-		return s, p.err
+		var p stored.Texts
+		s.From = p.Month(from)
+		return s, p.Err
 	}, `SELECT `+settingColumns+` FROM settings`+f.String()+` ORDER BY recorded_at, setting_id`, f.Args()...)
 	if err != nil {
 		return nil, fmt.Errorf("load settings: %w", err)
@@ -144,9 +145,9 @@ func scanWithholding(rows *sql.Rows) (WithholdingRow, error) {
 		&w.ReleasedBy, &w.ReleasedAt, &w.ReleaseReason, &w.Version); err != nil {
 		return w, err
 	}
-	var p parser
-	w.From, w.To = p.month(from), p.month(to)
-	return w, p.err
+	var p stored.Texts
+	w.From, w.To = p.Month(from), p.Month(to)
+	return w, p.Err
 }
 
 // DeclarationState is where a declaration stands; its values equal those of the contract.
@@ -246,7 +247,7 @@ func scanDeclaration(rows *sql.Rows) (DeclarationRow, error) {
 		&d.DeclaredAt, &d.DecidedBy, &d.DecidedAt, &d.DecisionReason, &d.Version); err != nil {
 		return d, err
 	}
-	var p parser
-	d.Month, d.Share = p.month(month), p.decimal(share)
-	return d, p.err
+	var p stored.Texts
+	d.Month, d.Share = p.Month(month), p.Decimal(share)
+	return d, p.Err
 }

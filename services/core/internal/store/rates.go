@@ -7,8 +7,8 @@ import (
 	"math/big"
 
 	"github.com/pcnfunding/pcnfunding/pkg/money"
-	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
 )
@@ -80,31 +80,11 @@ func scanRate(rows *sql.Rows) (RateRow, error) {
 		return r, err
 	}
 	r.Unit, r.Timing, r.Confidence = rules.Unit(unit), rules.Timing(timing), working.Confidence(confidence)
-	var p parser
-	r.From, r.To, r.FirstPaidMonth = p.month(from), p.month(to), p.month(firstPaid)
-	r.PopulationDate, r.KnownFrom = p.date(populationDate), p.date(knownFrom)
-	r.RateGBP, r.MonthlyRateGBP = p.decimal(rate), p.decimal(monthly)
-	return r, p.err
-}
-
-// parser reads stored texts and keeps the first failure.
-type parser struct{ err error }
-
-func (p *parser) month(text string) period.Month { return parse(p, text, period.ParseMonth) }
-func (p *parser) date(text string) period.Date   { return parse(p, text, period.ParseDate) }
-func (p *parser) decimal(text string) *big.Rat   { return parse(p, text, money.ParseDecimal) }
-
-func parse[T any](p *parser, text string, read func(string) (T, error)) T {
-	var none T
-	if text == "" || p.err != nil {
-		return none
-	}
-	value, err := read(text)
-	if err != nil {
-		p.err = fmt.Errorf("stored value: %w", err)
-		return none
-	}
-	return value
+	var p stored.Texts
+	r.From, r.To, r.FirstPaidMonth = p.Month(from), p.Month(to), p.Month(firstPaid)
+	r.PopulationDate, r.KnownFrom = p.Date(populationDate), p.Date(knownFrom)
+	r.RateGBP, r.MonthlyRateGBP = p.Decimal(rate), p.Decimal(monthly)
+	return r, p.Err
 }
 
 func decimalText(value *big.Rat) string {

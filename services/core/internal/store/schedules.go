@@ -12,6 +12,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 	"github.com/pcnfunding/pcnfunding/services/core/internal/rules"
@@ -157,9 +158,9 @@ func scanSchedule(rows *sql.Rows) (ScheduleRow, error) {
 		return s, fmt.Errorf("refusals of %s: %w", s.ID, err)
 	}
 	s.Refusals, s.Withheld, s.EventIDs = lists.GetRefusals(), lists.GetWithheld(), strings.Fields(events)
-	var p parser
-	s.Month = p.month(month)
-	return s, p.err
+	var p stored.Texts
+	s.Month = p.Month(month)
+	return s, p.Err
 }
 
 // ClosedMonth says that a commissioner has scheduled something for a month, or closed it without lines.
@@ -176,9 +177,9 @@ func ClosedMonths(ctx context.Context, q sqldb.Querier, upTo period.Month, asOf 
 		if err := rows.Scan(&c.CommissionerCode, &month); err != nil {
 			return c, err
 		}
-		var p parser
-		c.Month = p.month(month)
-		return c, p.err
+		var p stored.Texts
+		c.Month = p.Month(month)
+		return c, p.Err
 	}, `SELECT commissioner_code, month FROM schedules WHERE sequence = 1 AND month <= $1 AND closed_at <= $2
 		UNION SELECT l.commissioner_code, l.for_month FROM lines l JOIN schedules s ON s.schedule_id = l.schedule_id
 		WHERE l.month <= $1 AND l.for_month < l.month AND s.closed_at <= $2`, upTo.String(), asOf)
@@ -261,9 +262,9 @@ func scanLine(rows *sql.Rows) (LineRow, error) {
 	if l.Basis, err = readBasis(basis); err != nil {
 		return l, fmt.Errorf("basis of %s: %w", l.LineID, err)
 	}
-	var p parser
-	l.Month, l.ForMonth = p.month(month), p.month(forMonth)
-	return l, p.err
+	var p stored.Texts
+	l.Month, l.ForMonth = p.Month(month), p.Month(forMonth)
+	return l, p.Err
 }
 
 // Scheduled returns what commissioners had scheduled for a month by a moment, in whichever month they did.

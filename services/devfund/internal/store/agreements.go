@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
 
@@ -40,9 +41,9 @@ func scanAgreement(rows *sql.Rows) (r AgreementRow, err error) {
 	if err := rows.Scan(&r.PlanID, &r.Number, &r.PCNCode, &r.Director, &r.Deputy, &on, &r.EvidenceReference, &r.Withdrawn, &r.RecordedBy, &r.RecordedAt); err != nil {
 		return r, err
 	}
-	var p parser
-	r.AgreedOn = p.date(on)
-	return r, p.err
+	var p stored.Texts
+	r.AgreedOn = p.Date(on)
+	return r, p.Err
 }
 
 // Agreements returns every agreement to versions and every withdrawal, by PCN in the order in which they were recorded: the last of a PCN

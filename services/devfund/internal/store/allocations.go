@@ -9,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
@@ -74,9 +75,9 @@ func scanAllocation(rows *sql.Rows) (r AllocationRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year = p.year(year)
-	return r, p.err
+	var p stored.Texts
+	r.Year = p.Year(year)
+	return r, p.Err
 }
 
 // optional is an amount for a column that is null while it is not known.
@@ -253,9 +254,9 @@ func Versions(ctx context.Context, q sqldb.Querier, ids ...string) (map[string][
 			if err != nil {
 				return r, err
 			}
-			var p parser
-			r.KnownFrom = p.date(known)
-			return r, p.err
+			var p stored.Texts
+			r.KnownFrom = p.Date(known)
+			return r, p.Err
 		}, `SELECT allocation_id, version, basis, amount_pence, source, confidence, known_from, reason, recorded_by, recorded_at
 			FROM allocation_versions`+f.String()+` ORDER BY allocation_id, version`, f.Args()...)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
 
@@ -30,9 +31,9 @@ func scanDecision(rows *sql.Rows) (r DecisionRow, err error) {
 	if err := rows.Scan(&r.ID, &r.AllocationID, &year, &r.CommissionerCode, &body, &r.ReplacedBy, &r.RecordedBy, &r.RecordedAt); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year = p.year(year); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year = p.Year(year); p.Err != nil {
+		return r, p.Err
 	}
 	r.Decision, err = sqldb.Unmarshal(body, new(devfundv1.SharingDecision))
 	return r, err

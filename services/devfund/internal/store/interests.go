@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 )
 
 // InterestRow is a person's interest in a PCN as it is kept.
@@ -28,9 +29,9 @@ func scanInterest(rows *sql.Rows) (r InterestRow, err error) {
 	if err := rows.Scan(&r.ID, &r.CommissionerCode, &r.Person, &r.PCNCode, &r.Nature, &from, &to, &r.RecordedBy, &r.RecordedAt); err != nil {
 		return r, err
 	}
-	var p parser
-	r.From, r.To = p.date(from), p.date(to)
-	return r, p.err
+	var p stored.Texts
+	r.From, r.To = p.Date(from), p.Date(to)
+	return r, p.Err
 }
 
 // InsertInterest adds an interest.

@@ -8,6 +8,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
 
@@ -33,9 +34,9 @@ func scanLine(rows *sql.Rows) (r PlanLineRow, err error) {
 	if err := rows.Scan(&r.PlanID, &r.Number, &r.LineID, &r.CommissionerCode, &year, &r.AllocationID, &r.Level, &r.Domain, &r.Payee, &r.Amount, &body); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year = p.year(year); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year = p.Year(year); p.Err != nil {
+		return r, p.Err
 	}
 	r.Message, err = sqldb.Unmarshal(body, new(devfundv1.PlanLine))
 	return r, err
@@ -123,9 +124,9 @@ func scanTranche(rows *sql.Rows) (r TrancheRow, err error) {
 	if err := rows.Scan(&r.PlanID, &r.Number, &r.LineID, &r.CommissionerCode, &r.PCNCode, &month, &r.Amount); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Month = p.month(month)
-	return r, p.err
+	var p stored.Texts
+	r.Month = p.Month(month)
+	return r, p.Err
 }
 
 // TranchesOf returns what one version pays, in order of line, PCN and month; nothing before it is approved.
@@ -161,9 +162,9 @@ func SchedulesOf(ctx context.Context, q sqldb.Querier, plan string) (map[Schedul
 		if err := rows.Scan(&r.LineID, &r.PCNCode, &month, &r.schedule); err != nil {
 			return r, err
 		}
-		var p parser
-		r.Month = p.month(month)
-		return r, p.err
+		var p stored.Texts
+		r.Month = p.Month(month)
+		return r, p.Err
 	}, func(r row) error {
 		if _, known := out[r.ScheduledKey]; !known {
 			out[r.ScheduledKey] = r.schedule

@@ -10,6 +10,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
 
@@ -66,9 +67,9 @@ func scanPlan(rows *sql.Rows) (r PlanRow, err error) {
 	if err := rows.Scan(r.planFields(&year)...); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year = p.year(year)
-	return r, p.err
+	var p stored.Texts
+	r.Year = p.Year(year)
+	return r, p.Err
 }
 
 // versionFields are where the columns of a version go; its messages are read by read.
@@ -90,9 +91,9 @@ func scanHead(rows *sql.Rows) (r PlanHead, err error) {
 	if err := rows.Scan(append(r.planFields(&year), r.versionFields(&header, &approval)...)...); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year = p.year(year); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year = p.Year(year); p.Err != nil {
+		return r, p.Err
 	}
 	return r, r.read(header, approval)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 )
 
 // SettingRow is a local policy as it is kept.
@@ -30,9 +31,9 @@ func scanSetting(rows *sql.Rows) (r SettingRow, err error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year = p.year(year)
-	return r, p.err
+	var p stored.Texts
+	r.Year = p.Year(year)
+	return r, p.Err
 }
 
 // InsertSetting adds a setting and sets its position, the next. The caller holds the lock of settings.

@@ -9,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 )
 
 // LineKey names a line across the versions of its plan.
@@ -47,9 +48,9 @@ func scanSpend(rows *sql.Rows) (r SpendRow, err error) {
 		&r.Note, &r.Stands, &r.RecordedBy, &r.RecordedAt); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year, r.Month = p.year(year), p.month(month)
-	return r, p.err
+	var p stored.Texts
+	r.Year, r.Month = p.Year(year), p.Month(month)
+	return r, p.Err
 }
 
 // InsertSpend adds a report. Its position follows that of the report whose place it takes.

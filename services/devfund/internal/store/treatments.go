@@ -8,6 +8,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 )
 
@@ -39,9 +40,9 @@ func scanTreatment(rows *sql.Rows) (r TreatmentRow, err error) {
 		&r.ProposedBy, &r.ProposedAt, &r.DecidedBy, &r.DecidedAt, &r.DecisionReason, &r.AllocationID, &r.Version); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year = p.year(year)
-	return r, p.err
+	var p stored.Texts
+	r.Year = p.Year(year)
+	return r, p.Err
 }
 
 // InsertTreatment adds a treatment that waits. Of one line one waits at a time.

@@ -11,6 +11,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
 )
@@ -105,11 +106,11 @@ func keepDeclared(d rules.Declaration) *declared {
 	return &declared{d.Person, d.On.String()}
 }
 
-func (d *declared) read(p *parser) rules.Declaration {
+func (d *declared) read(p *stored.Texts) rules.Declaration {
 	if d == nil {
 		return rules.Declaration{}
 	}
-	return rules.Declaration{Person: d.Person, On: p.date(d.On)}
+	return rules.Declaration{Person: d.Person, On: p.Date(d.On)}
 }
 
 // committed is a commitment as it is kept; its year is that of the course.
@@ -160,23 +161,23 @@ func keepCourse(c *rules.Course) ([]byte, error) {
 	return body, nil
 }
 
-func readCourse(p *parser, body []byte, c *rules.Course) error {
+func readCourse(p *stored.Texts, body []byte, c *rules.Course) error {
 	var kept course
 	if err := json.Unmarshal(body, &kept); err != nil {
 		return fmt.Errorf("read a course: %w", err)
 	}
-	c.Missing, c.Waiting, c.Makers, c.LastOn, c.FellBack = kept.Missing, kept.Waiting, kept.Makers, p.date(kept.LastOn), kept.FellBack
+	c.Missing, c.Waiting, c.Makers, c.LastOn, c.FellBack = kept.Missing, kept.Waiting, kept.Makers, p.Date(kept.LastOn), kept.FellBack
 	c.Provider, c.Commissioner, c.Financial = kept.Provider.read(p), kept.Commissioner.read(p), kept.Financial.read(p)
 	if m := kept.Commitment; m != nil {
-		c.Commitment = &rules.Commitment{Person: m.Person, On: p.date(m.On), Year: c.Year, Text: m.Text}
+		c.Commitment = &rules.Commitment{Person: m.Person, On: p.Date(m.On), Year: c.Year, Text: m.Text}
 	}
 	for _, a := range kept.Appeals {
 		decided := a.Decided.read(p)
 		c.Appeals = append(c.Appeals, rules.Appeal{
-			Person: a.Person, Reason: a.Reason, On: p.date(a.On), Verdict: rules.Verdict(a.Verdict), DecidedBy: decided.Person, DecidedOn: decided.On, Grounds: a.Grounds,
+			Person: a.Person, Reason: a.Reason, On: p.Date(a.On), Verdict: rules.Verdict(a.Verdict), DecidedBy: decided.Person, DecidedOn: decided.On, Grounds: a.Grounds,
 		})
 	}
-	return p.err
+	return p.Err
 }
 
 const achievementColumns = `pcn_code, financial_year, commissioner_code, payer_code, pcn_name, location_code, state, course, result_id, payment_run_id, payment_month,
@@ -190,8 +191,8 @@ func scanAchievement(rows *sql.Rows) (r AchievementRow, err error) {
 		&r.ScheduleID, &r.Version); err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year, r.PaymentMonth = p.year(year), p.month(month)
+	var p stored.Texts
+	r.Year, r.PaymentMonth = p.Year(year), p.Month(month)
 	r.Course = rules.Course{Year: r.Year, State: StateOf(state), ResultID: r.ResultID}
 	return r, readCourse(&p, body, &r.Course)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 )
 
@@ -20,9 +21,9 @@ func scanCorrection(rows *sql.Rows) (r CorrectionRow, err error) {
 		&r.DecidedBy, &r.DecidedAt, &r.DecisionReason, &month, &r.ScheduleID, &r.Version); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year, r.PaymentMonth = p.year(year), p.month(month); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year, r.PaymentMonth = p.Year(year), p.Month(month); p.Err != nil {
+		return r, p.Err
 	}
 	held, err := sqldb.Unmarshal(body, new(iifv1.Correction))
 	r.Lines = held.GetLines()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	"github.com/pcnfunding/pcnfunding/services/iif/internal/rules"
@@ -134,10 +135,10 @@ func scanFigure(rows *sql.Rows) (FigureRow, error) {
 	if err != nil {
 		return r, err
 	}
-	var p parser
-	r.Year, r.KnownFrom, r.Confidence = p.year(year), p.date(knownFrom), working.Confidence(confidence)
-	if p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	r.Year, r.KnownFrom, r.Confidence = p.Year(year), p.Date(knownFrom), working.Confidence(confidence)
+	if p.Err != nil {
+		return r, p.Err
 	}
 	r.Body, err = sqldb.Unmarshal(body, new(iifv1.Figure))
 	return r, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 )
 
 // NominationState is where a nomination stands; its values equal those of the contract.
@@ -91,9 +92,9 @@ func Leads(ctx context.Context, q sqldb.Querier, pcns []string) (map[string]Lead
 			if err := rows.Scan(&l.PCNCode, &year, &l.CommissionerCode); err != nil {
 				return l, err
 			}
-			var p parser
-			l.Year = p.year(year)
-			return l, p.err
+			var p stored.Texts
+			l.Year = p.Year(year)
+			return l, p.Err
 		}, `SELECT a.pcn_code, a.financial_year, a.commissioner_code FROM achievements a`+f.String(), f.Args()...)
 		if err != nil {
 			return fmt.Errorf("load who leads PCNs: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	"github.com/pcnfunding/pcnfunding/pkg/working"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -34,9 +35,9 @@ func scanResult(rows *sql.Rows) (r ResultRow, err error) {
 	if err := rows.Scan(&r.ID, &r.PCNCode, &year, &r.CommissionerCode, &body, &r.Digest, &r.Due, &r.Whole, &r.WorkedBy, &r.WorkedAt); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year = p.year(year); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year = p.Year(year); p.Err != nil {
+		return r, p.Err
 	}
 	r.Basis, err = sqldb.Unmarshal(body, new(iifv1.YearResult))
 	return r, err
@@ -135,9 +136,9 @@ func scanPaid(rows *sql.Rows) (r PaidRow, err error) {
 	if err := rows.Scan(&r.PCNCode, &year, &r.Code, &r.LineID, &body); err != nil {
 		return r, err
 	}
-	var p parser
-	if r.Year = p.year(year); p.err != nil {
-		return r, p.err
+	var p stored.Texts
+	if r.Year = p.Year(year); p.Err != nil {
+		return r, p.Err
 	}
 	line, err := sqldb.Unmarshal(body, new(typev1.PaymentLine))
 	r.Amount = money.Pence(line.GetAmountPence())

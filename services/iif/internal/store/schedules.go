@@ -11,6 +11,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	"github.com/pcnfunding/pcnfunding/pkg/period"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/stored"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
 )
@@ -121,9 +122,9 @@ func scanSchedule(rows *sql.Rows) (s ScheduleRow, err error) {
 		return s, err
 	}
 	s.EventIDs = strings.Fields(events)
-	var p parser
-	s.Month = p.month(month)
-	return s, p.err
+	var p stored.Texts
+	s.Month = p.Month(month)
+	return s, p.Err
 }
 
 // ScheduleLines returns the lines of a schedule, in order of line id.
@@ -157,9 +158,9 @@ func scanScheduleLine(rows *sql.Rows) (l ScheduleLine, err error) {
 	if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &year, &message, &steps); err != nil {
 		return l, err
 	}
-	var p parser
-	if l.Year = p.year(year); p.err != nil {
-		return l, p.err
+	var p stored.Texts
+	if l.Year = p.Year(year); p.Err != nil {
+		return l, p.Err
 	}
 	if l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine)); err != nil || steps == nil {
 		return l, err
@@ -221,9 +222,9 @@ func closedLines(ctx context.Context, q sqldb.Querier, f *sqldb.Filter) ([]close
 		if err := rows.Scan(&l.ScheduleID, &l.CommissionerCode, &year, &message, &l.at); err != nil {
 			return l, err
 		}
-		var p parser
-		if l.Year = p.year(year); p.err != nil {
-			return l, p.err
+		var p stored.Texts
+		if l.Year = p.Year(year); p.Err != nil {
+			return l, p.Err
 		}
 		l.Message, err = sqldb.Unmarshal(message, new(typev1.PaymentLine))
 		return l, err
@@ -284,9 +285,9 @@ func scanDebt(rows *sql.Rows) (d Debt, err error) {
 	if err := rows.Scan(&d.CommissionerCode, &d.PCNCode, &year); err != nil {
 		return d, err
 	}
-	var p parser
-	d.Year = p.year(year)
-	return d, p.err
+	var p stored.Texts
+	d.Year = p.Year(year)
+	return d, p.Err
 }
 
 // DueYear is an approved year that waits for a close, with the result that was approved.
@@ -309,9 +310,9 @@ func DueYears(ctx context.Context, q sqldb.Querier, commissioners []string, upTo
 		if err := rows.Scan(&y.CommissionerCode, &y.PCNCode, &year, &y.PCNName, &y.LocationCode, &r.ID, &r.CommissionerCode, &body, &r.Digest, &r.Due, &r.Whole); err != nil {
 			return y, err
 		}
-		var p parser
-		if y.Year = p.year(year); p.err != nil {
-			return y, p.err
+		var p stored.Texts
+		if y.Year = p.Year(year); p.Err != nil {
+			return y, p.Err
 		}
 		r.PCNCode, r.Year = y.PCNCode, y.Year
 		r.Basis, err = sqldb.Unmarshal(body, new(iifv1.YearResult))
@@ -346,9 +347,9 @@ func DueCorrections(ctx context.Context, q sqldb.Querier, commissioners []string
 		if err := rows.Scan(&c.CommissionerCode, &c.PCNCode, &year, &c.ID, &c.PCNName, &c.LocationCode, &body, &c.Amount, &c.YearScheduled); err != nil {
 			return c, err
 		}
-		var p parser
-		if c.Year = p.year(year); p.err != nil {
-			return c, p.err
+		var p stored.Texts
+		if c.Year = p.Year(year); p.Err != nil {
+			return c, p.Err
 		}
 		kept, err := sqldb.Unmarshal(body, new(iifv1.Correction))
 		c.Lines = kept.GetLines()
