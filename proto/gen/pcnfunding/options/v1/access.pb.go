@@ -163,6 +163,71 @@ func (Scope) EnumDescriptor() ([]byte, []int) {
 	return file_pcnfunding_options_v1_access_proto_rawDescGZIP(), []int{1}
 }
 
+// Caller is a service of the suite that calls another. Its certificate names it by the value in lower case and without the prefix.
+type Caller int32
+
+const (
+	Caller_CALLER_UNSPECIFIED Caller = 0
+	Caller_CALLER_CORE        Caller = 1
+	Caller_CALLER_ARRS        Caller = 2
+	Caller_CALLER_IIF         Caller = 3
+	Caller_CALLER_DEVFUND     Caller = 4
+	Caller_CALLER_ACTIVITY    Caller = 5
+	Caller_CALLER_PAYMENTS    Caller = 6
+	Caller_CALLER_PARTNERS    Caller = 7
+)
+
+// Enum value maps for Caller.
+var (
+	Caller_name = map[int32]string{
+		0: "CALLER_UNSPECIFIED",
+		1: "CALLER_CORE",
+		2: "CALLER_ARRS",
+		3: "CALLER_IIF",
+		4: "CALLER_DEVFUND",
+		5: "CALLER_ACTIVITY",
+		6: "CALLER_PAYMENTS",
+		7: "CALLER_PARTNERS",
+	}
+	Caller_value = map[string]int32{
+		"CALLER_UNSPECIFIED": 0,
+		"CALLER_CORE":        1,
+		"CALLER_ARRS":        2,
+		"CALLER_IIF":         3,
+		"CALLER_DEVFUND":     4,
+		"CALLER_ACTIVITY":    5,
+		"CALLER_PAYMENTS":    6,
+		"CALLER_PARTNERS":    7,
+	}
+)
+
+func (x Caller) Enum() *Caller {
+	p := new(Caller)
+	*p = x
+	return p
+}
+
+func (x Caller) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Caller) Descriptor() protoreflect.EnumDescriptor {
+	return file_pcnfunding_options_v1_access_proto_enumTypes[2].Descriptor()
+}
+
+func (Caller) Type() protoreflect.EnumType {
+	return &file_pcnfunding_options_v1_access_proto_enumTypes[2]
+}
+
+func (x Caller) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Caller.Descriptor instead.
+func (Caller) EnumDescriptor() ([]byte, []int) {
+	return file_pcnfunding_options_v1_access_proto_rawDescGZIP(), []int{2}
+}
+
 // Access is the rule for one call, enforced by one interceptor and shown in the API reference.
 type Access struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -175,7 +240,10 @@ type Access struct {
 	// Name of the request field that holds the PCN code, for SCOPE_PCN.
 	PcnField string `protobuf:"bytes,4,opt,name=pcn_field,json=pcnField,proto3" json:"pcn_field,omitempty"`
 	// True for a call that changes something: it needs a request_id and lands in the audit log.
-	Mutates       bool `protobuf:"varint,5,opt,name=mutates,proto3" json:"mutates,omitempty"`
+	Mutates bool `protobuf:"varint,5,opt,name=mutates,proto3" json:"mutates,omitempty"`
+	// Services of the suite that may make the call besides the gateway, jobs and clients, as their certificates name them. None for a
+	// call that no service makes.
+	Callers       []Caller `protobuf:"varint,6,rep,packed,name=callers,proto3,enum=pcnfunding.options.v1.Caller" json:"callers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +313,13 @@ func (x *Access) GetMutates() bool {
 	return false
 }
 
+func (x *Access) GetCallers() []Caller {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
 var file_pcnfunding_options_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -268,13 +343,14 @@ var File_pcnfunding_options_v1_access_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_options_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\"pcnfunding/options/v1/access.proto\x12\x15pcnfunding.options.v1\x1a google/protobuf/descriptor.proto\"\xd5\x01\n" +
+	"\"pcnfunding/options/v1/access.proto\x12\x15pcnfunding.options.v1\x1a google/protobuf/descriptor.proto\"\x8e\x02\n" +
 	"\x06Access\x121\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x1b.pcnfunding.options.v1.RoleR\x05roles\x122\n" +
 	"\x05scope\x18\x02 \x01(\x0e2\x1c.pcnfunding.options.v1.ScopeR\x05scope\x12-\n" +
 	"\x12commissioner_field\x18\x03 \x01(\tR\x11commissionerField\x12\x1b\n" +
 	"\tpcn_field\x18\x04 \x01(\tR\bpcnField\x12\x18\n" +
-	"\amutates\x18\x05 \x01(\bR\amutates*\xd9\x01\n" +
+	"\amutates\x18\x05 \x01(\bR\amutates\x127\n" +
+	"\acallers\x18\x06 \x03(\x0e2\x1d.pcnfunding.options.v1.CallerR\acallers*\xd9\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ROLE_FINANCE_PREPARER\x10\x01\x12\x19\n" +
@@ -292,7 +368,17 @@ const file_pcnfunding_options_v1_access_proto_rawDesc = "" +
 	"\x12SCOPE_COMMISSIONER\x10\x02\x12\r\n" +
 	"\tSCOPE_PCN\x10\x03\x12\x11\n" +
 	"\rSCOPE_ENGLAND\x10\x04\x12\x12\n" +
-	"\x0eSCOPE_RESOURCE\x10\x05:W\n" +
+	"\x0eSCOPE_RESOURCE\x10\x05*\xa5\x01\n" +
+	"\x06Caller\x12\x16\n" +
+	"\x12CALLER_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vCALLER_CORE\x10\x01\x12\x0f\n" +
+	"\vCALLER_ARRS\x10\x02\x12\x0e\n" +
+	"\n" +
+	"CALLER_IIF\x10\x03\x12\x12\n" +
+	"\x0eCALLER_DEVFUND\x10\x04\x12\x13\n" +
+	"\x0fCALLER_ACTIVITY\x10\x05\x12\x13\n" +
+	"\x0fCALLER_PAYMENTS\x10\x06\x12\x13\n" +
+	"\x0fCALLER_PARTNERS\x10\a:W\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\x99\x88\x03 \x01(\v2\x1d.pcnfunding.options.v1.AccessR\x06accessBLZJgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1;optionsv1b\x06proto3"
 
 var (
@@ -307,24 +393,26 @@ func file_pcnfunding_options_v1_access_proto_rawDescGZIP() []byte {
 	return file_pcnfunding_options_v1_access_proto_rawDescData
 }
 
-var file_pcnfunding_options_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_pcnfunding_options_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_pcnfunding_options_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_pcnfunding_options_v1_access_proto_goTypes = []any{
 	(Role)(0),                          // 0: pcnfunding.options.v1.Role
 	(Scope)(0),                         // 1: pcnfunding.options.v1.Scope
-	(*Access)(nil),                     // 2: pcnfunding.options.v1.Access
-	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(Caller)(0),                        // 2: pcnfunding.options.v1.Caller
+	(*Access)(nil),                     // 3: pcnfunding.options.v1.Access
+	(*descriptorpb.MethodOptions)(nil), // 4: google.protobuf.MethodOptions
 }
 var file_pcnfunding_options_v1_access_proto_depIdxs = []int32{
 	0, // 0: pcnfunding.options.v1.Access.roles:type_name -> pcnfunding.options.v1.Role
 	1, // 1: pcnfunding.options.v1.Access.scope:type_name -> pcnfunding.options.v1.Scope
-	3, // 2: pcnfunding.options.v1.access:extendee -> google.protobuf.MethodOptions
-	2, // 3: pcnfunding.options.v1.access:type_name -> pcnfunding.options.v1.Access
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	3, // [3:4] is the sub-list for extension type_name
-	2, // [2:3] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: pcnfunding.options.v1.Access.callers:type_name -> pcnfunding.options.v1.Caller
+	4, // 3: pcnfunding.options.v1.access:extendee -> google.protobuf.MethodOptions
+	3, // 4: pcnfunding.options.v1.access:type_name -> pcnfunding.options.v1.Access
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	4, // [4:5] is the sub-list for extension type_name
+	3, // [3:4] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_pcnfunding_options_v1_access_proto_init() }
@@ -337,7 +425,7 @@ func file_pcnfunding_options_v1_access_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pcnfunding_options_v1_access_proto_rawDesc), len(file_pcnfunding_options_v1_access_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   1,
 			NumExtensions: 1,
 			NumServices:   0,

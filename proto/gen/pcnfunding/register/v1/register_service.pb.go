@@ -4177,7 +4177,7 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x17ListBankHolidaysRequest\x12\x1f\n" +
 	"\x04year\x18\x01 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb7\x17(\xec\x0eR\x04year\"[\n" +
 	"\x18ListBankHolidaysResponse\x12?\n" +
-	"\bholidays\x18\x01 \x03(\v2#.pcnfunding.register.v1.BankHolidayR\bholidays2\xed,\n" +
+	"\bholidays\x18\x01 \x03(\v2#.pcnfunding.register.v1.BankHolidayR\bholidays2\x8a-\n" +
 	"\x0fRegisterService\x12f\n" +
 	"\x06Import\x12%.pcnfunding.register.v1.ImportRequest\x1a&.pcnfunding.register.v1.ImportResponse\"\v\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01(\x01\x12\x82\x01\n" +
@@ -4198,18 +4198,17 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x12RecordCareHomeBeds\x121.pcnfunding.register.v1.RecordCareHomeBedsRequest\x1a\x1c.pcnfunding.register.v1.Load\"E\xca\xc1\x18\x1b\n" +
 	"\x02\x01\a\x10\x02\x1a\x11commissioner_code(\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/register/care-home-beds\x12\x91\x01\n" +
 	"\x10RecordSuccession\x12/.pcnfunding.register.v1.RecordSuccessionRequest\x1a\x1c.pcnfunding.register.v1.Load\".\xca\xc1\x18\a\n" +
-	"\x01\a\x10\x04(\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/register/successions\x12\xc3\x01\n" +
-	"\vGetSnapshot\x12*.pcnfunding.register.v1.GetSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"f\xca\xc1\x18\x1d\n" +
-	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xaa\x01\n" +
-	"\x0eGetPcnSnapshot\x12-.pcnfunding.register.v1.GetPcnSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"G\xca\xc1\x18\x16\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code\x82\xd3\xe4\x93\x02'\x12%/v1/register/pcns/{pcn_code}/snapshot\x12\xac\x01\n" +
-	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"2\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc4\x01\n" +
-	"\x0fListSuccessions\x12..pcnfunding.register.v1.ListSuccessionsRequest\x1a/.pcnfunding.register.v1.ListSuccessionsResponse\"P\xca\xc1\x18\n" +
-	"\n" +
-	"\x06\x01\x02\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02<\x12:/v1/register/commissioners/{commissioner_code}/successions\x12\xaf\x01\n" +
-	"\x0fGetOrganisation\x12..pcnfunding.register.v1.GetOrganisationRequest\x1a$.pcnfunding.register.v1.Organisation\"F\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x020\x12./v1/register/organisations/{organisation_code}\x12\xac\x01\n" +
+	"\x01\a\x10\x04(\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/register/successions\x12\xca\x01\n" +
+	"\vGetSnapshot\x12*.pcnfunding.register.v1.GetSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"m\xca\xc1\x18$\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code2\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xae\x01\n" +
+	"\x0eGetPcnSnapshot\x12-.pcnfunding.register.v1.GetPcnSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"K\xca\xc1\x18\x1a\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code2\x02\x03\x04\x82\xd3\xe4\x93\x02'\x12%/v1/register/pcns/{pcn_code}/snapshot\x12\xb2\x01\n" +
+	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"8\xca\xc1\x18\x12\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x012\x04\x03\x04\x05\a\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc7\x01\n" +
+	"\x0fListSuccessions\x12..pcnfunding.register.v1.ListSuccessionsRequest\x1a/.pcnfunding.register.v1.ListSuccessionsResponse\"S\xca\xc1\x18\r\n" +
+	"\x06\x01\x02\x06\x05\a\b\x10\x012\x01\x06\x82\xd3\xe4\x93\x02<\x12:/v1/register/commissioners/{commissioner_code}/successions\x12\xb5\x01\n" +
+	"\x0fGetOrganisation\x12..pcnfunding.register.v1.GetOrganisationRequest\x1a$.pcnfunding.register.v1.Organisation\"L\xca\xc1\x18\x12\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x012\x04\x03\x04\x05\a\x82\xd3\xe4\x93\x020\x12./v1/register/organisations/{organisation_code}\x12\xac\x01\n" +
 	"\x11ListOrganisations\x120.pcnfunding.register.v1.ListOrganisationsRequest\x1a1.pcnfunding.register.v1.ListOrganisationsResponse\"2\xca\xc1\x18\f\n" +
 	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/organisations\x12\x9a\x01\n" +
 	"\vGetCoverage\x12*.pcnfunding.register.v1.GetCoverageRequest\x1a .pcnfunding.register.v1.Coverage\"=\xca\xc1\x18\x1c\n" +
@@ -4241,9 +4240,9 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x0fAddCalendarItem\x12..pcnfunding.register.v1.AddCalendarItemRequest\x1a$.pcnfunding.register.v1.CalendarItem\"/\xca\xc1\x18\v\n" +
 	"\x05\x01\x02\x03\x04\a\x10\x05(\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/register/calendar\x12\xaf\x01\n" +
 	"\x12SettleCalendarItem\x121.pcnfunding.register.v1.SettleCalendarItemRequest\x1a$.pcnfunding.register.v1.CalendarItem\"@\xca\xc1\x18\v\n" +
-	"\x05\x01\x02\x03\x04\a\x10\x05(\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/register/calendar/{item_id}:settle\x12\xa9\x01\n" +
-	"\x10ListBankHolidays\x12/.pcnfunding.register.v1.ListBankHolidaysRequest\x1a0.pcnfunding.register.v1.ListBankHolidaysResponse\"2\xca\xc1\x18\f\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/bank-holidays\x12\xaf\x01\n" +
+	"\x05\x01\x02\x03\x04\a\x10\x05(\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/register/calendar/{item_id}:settle\x12\xac\x01\n" +
+	"\x10ListBankHolidays\x12/.pcnfunding.register.v1.ListBankHolidaysRequest\x1a0.pcnfunding.register.v1.ListBankHolidaysResponse\"5\xca\xc1\x18\x0f\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x012\x01\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/bank-holidays\x12\xaf\x01\n" +
 	"\x10ListAuditEntries\x12/.pcnfunding.register.v1.ListAuditEntriesRequest\x1a0.pcnfunding.register.v1.ListAuditEntriesResponse\"8\xca\xc1\x18\x1a\n" +
 	"\x03\x06\a\x02\x10\x02\x1a\x11commissioner_code\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/register/auditBNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1;registerv1b\x06proto3"
 
