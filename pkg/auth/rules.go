@@ -31,6 +31,8 @@ type MethodRule struct {
 	PCNField string
 	// Mutates is true for a call that changes something.
 	Mutates bool
+	// Callers are the names of those who may make the call over a connection with certificates, see AllowsCaller.
+	Callers []string
 	// ClientStreams and ServerStreams tell the shape of the call.
 	ClientStreams, ServerStreams bool
 	// Request is the full name of the request message.
@@ -102,5 +104,9 @@ func ruleOf(method protoreflect.MethodDescriptor) MethodRule {
 	rule.CommissionerField = access.GetCommissionerField()
 	rule.PCNField = access.GetPcnField()
 	rule.Mutates = access.GetMutates()
+	rule.Callers = slices.Clone(outsideCallers)
+	for _, caller := range access.GetCallers() {
+		rule.Callers = append(rule.Callers, CallerName(caller))
+	}
 	return rule
 }

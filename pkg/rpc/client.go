@@ -35,7 +35,7 @@ type DialOptions struct {
 	// Meter and Tracer receive telemetry; nil sends it nowhere.
 	Meter  metric.MeterProvider
 	Tracer trace.TracerProvider
-	// TLS secures the connection; nil calls in clear text, for in-process and loopback use.
+	// TLS secures the connection, see certs.Source.Client; nil calls in clear text, for in-process and loopback use.
 	TLS *tls.Config
 	// Health is the service name whose health decides which addresses are used; empty uses all.
 	Health string

@@ -10,6 +10,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/certs"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,6 +33,8 @@ func open(method string) bool {
 // chain is what happens around every handler of a server.
 type chain struct {
 	log       *slog.Logger
+	certs     *certs.Source // nil in clear text
+	self      string
 	verifier  auth.Verifier
 	validator protovalidate.Validator
 	unaries   *bound
@@ -58,6 +61,9 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 			resp, err = nil, c.refuse(ctx, info.FullMethod, id, err)
 		}
 	}()
+	if err := c.allowCaller(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
 	ctx, cancel := withDefaultTimeout(ctx, c.timeout)
 	defer cancel()
 	leave, err := c.unaries.enter(ctx)
@@ -100,6 +106,9 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 			err = c.refuse(ctx, info.FullMethod, id, err)
 		}
 	}()
+	if err := c.allowCaller(ctx, info.FullMethod); err != nil {
+		return err
+	}
 	_, limited := ctx.Deadline()
 	ctx, cancel := withDefaultTimeout(ctx, c.bulk)
 	defer cancel()

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/certs"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
@@ -49,8 +49,12 @@ type ServerOptions struct {
 	Tracer trace.TracerProvider
 	// Clock tells the time. Required with RatePerSecond.
 	Clock func() time.Time
-	// TLS secures connections; nil serves in clear text, for in-process and loopback use.
-	TLS *tls.Config
+	// Certs asks every connection for a certificate of the suite, and holds calls against the callers of their rule; nil serves
+	// anyone in clear text, for in-process and loopback use.
+	Certs *certs.Source
+	// Self is the name of a process that may make any call of this server because it is this process, as one that runs every
+	// service calls itself; empty for a service alone.
+	Self string
 	// MaxConcurrent bounds the unary calls worked on at once; 0 is 128, negative is no bound.
 	MaxConcurrent int
 	// MaxConcurrentBulk bounds the streams worked on at once; 0 is 16, negative is no bound.
@@ -110,7 +114,7 @@ func NewServer(o ServerOptions) (*grpc.Server, error) {
 		return nil, fmt.Errorf("make a gRPC server: %w", err)
 	}
 	c := &chain{
-		log: o.Logger, verifier: o.Verifier, validator: v,
+		log: o.Logger, certs: o.Certs, self: o.Self, verifier: o.Verifier, validator: v,
 		unaries: newBound(o.MaxConcurrent), streams: newBound(o.MaxConcurrentBulk),
 		rates:   newRates(o.RatePerSecond, o.RateBurst, o.Clock),
 		timeout: o.Timeout, bulk: o.BulkTimeout,
@@ -129,8 +133,8 @@ func NewServer(o ServerOptions) (*grpc.Server, error) {
 			MaxConnectionAge: o.ConnectionAge, MaxConnectionAgeGrace: maxConnectionAgeGrace,
 		}),
 	}
-	if o.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
+	if o.Certs != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(o.Certs.Server())))
 	}
 	return grpc.NewServer(options...), nil
 }
