@@ -27,7 +27,7 @@ type CA struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewCA makes an authority that trusts nobody else.
+// NewCA makes an authority.
 func NewCA(t testing.TB) *CA {
 	t.Helper()
 	ca := &CA{t: t, key: newKey(t)}
@@ -39,8 +39,17 @@ func NewCA(t testing.TB) *CA {
 }
 
 // Certify writes the files of a certificate that carries the name in the default trust domain, for servers and clients alike, into
-// a folder. Those that are there are replaced one by one, as a renewal does it. Changes are made to the certificate before it is signed.
+// a folder. Changes are made to the certificate before it is signed.
 func (ca *CA) Certify(dir, name string, changes ...func(*x509.Certificate)) certs.Files {
+	ca.t.Helper()
+	files := certs.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
+	WriteFile(ca.t, files.CA, ca.PEM())
+	ca.Renew(files, name, changes...)
+	return files
+}
+
+// Renew replaces key and certificate one after the other, as a renewal does it, and leaves the authorities alone.
+func (ca *CA) Renew(files certs.Files, name string, changes ...func(*x509.Certificate)) {
 	ca.t.Helper()
 	key := newKey(ca.t)
 	template := &x509.Certificate{
@@ -55,11 +64,8 @@ func (ca *CA) Certify(dir, name string, changes ...func(*x509.Certificate)) cert
 	if err != nil {
 		ca.t.Fatalf("encode a key: %v", err)
 	}
-	files := certs.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
 	WriteFile(ca.t, files.Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	WriteFile(ca.t, files.Cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
-	WriteFile(ca.t, files.CA, ca.PEM())
-	return files
 }
 
 // PEM is the authority's own certificate.
