@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -29,7 +28,9 @@ type OIDC struct {
 }
 
 // NewOIDC reads the discovery document of the issuer and returns a verifier of its tokens for the audience. Keys are fetched
-// when needed and again when a token names a new one. It fails when the issuer cannot be reached or names itself otherwise.
+// when needed, when a token names a new one, and every five minutes. A key that the issuer no longer gives counts for five minutes
+// more, and for ten after that in tokens that were seen before; where the issuer cannot be asked, for an hour and a quarter. It
+// fails when the issuer cannot be reached or names itself otherwise.
 func NewOIDC(ctx context.Context, issuer, audience string, clock func() time.Time) (Verifier, error) {
 	if issuer == "" || audience == "" {
 		return nil, errors.New("verify tokens: an issuer and an audience are needed")
@@ -50,8 +51,8 @@ func NewOIDC(ctx context.Context, issuer, audience string, clock func() time.Tim
 		return nil, fmt.Errorf("the issuer %s names no key set", issuer)
 	}
 	return &OIDC{
-		keys: oidc.NewRemoteKeySet(ctx, document.JWKS), clock: clock, cache: newCache(),
-		want: expectation{issuer: issuer, audience: audience},
+		keys:  &keys{clock: clock, fresh: func() oidc.KeySet { return oidc.NewRemoteKeySet(ctx, document.JWKS) }},
+		clock: clock, cache: newCache(), want: expectation{issuer: issuer, audience: audience},
 	}, nil
 }
 
@@ -82,8 +83,7 @@ func signatureFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("wait for the issuer's keys: %w", ctx.Err())
 	}
-	var fetching *url.Error
-	if errors.As(err, &fetching) {
+	if unreachable(err) {
 		return fault.New(fault.Busy, ReasonIssuerUnavailable, "the issuer's keys cannot be fetched now").Because(err)
 	}
 	return invalid("signature", "the token's signature does not hold").Because(err)

@@ -2,6 +2,8 @@ package auth
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,12 +15,14 @@ const (
 	// sparingInterval is the least time between two requests for the same document of the issuer: tokens with invented key
 	// names make the key set ask again, and anyone can send those.
 	sparingInterval = 10 * time.Second
+	// failureInterval is the same after a request that failed, shorter so that an issuer that is back is noticed soon.
+	failureInterval = time.Second
 	// maxDocumentBytes bounds a document of the issuer.
 	maxDocumentBytes = 1 << 20
 )
 
-// sparing is a transport for the few documents of an issuer. It answers a repeated request from memory for a short while, bounds
-// what is read, and makes an error of any status but 200.
+// sparing is a transport for the few documents of an issuer. It answers a repeated request from memory for a short while, be it with
+// the failure of before, bounds what is read, and makes an error of any status but 200.
 type sparing struct {
 	next  http.RoundTripper
 	clock func() time.Time
@@ -30,7 +34,17 @@ type sparing struct {
 type document struct {
 	header http.Header
 	body   []byte
+	failed error
 	at     time.Time
+}
+
+// holds tells whether a document need not be asked for again.
+func (d document) holds(now time.Time) bool {
+	age, life := now.Sub(d.at), sparingInterval
+	if d.failed != nil {
+		life = failureInterval
+	}
+	return age >= 0 && age < life
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -39,21 +53,25 @@ func (s *sparing) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	kept, found := s.last[address]
 	s.mu.Unlock()
-	if age := now.Sub(kept.at); found && age >= 0 && age < sparingInterval {
-		return kept.response(req), nil
+	if !found || !kept.holds(now) {
+		var err error
+		kept, err = s.fetch(req)
+		kept.failed, kept.at = err, now
+		s.keep(address, kept)
 	}
-	fresh, err := s.fetch(req)
-	if err != nil {
-		return nil, err
+	if kept.failed != nil {
+		return nil, kept.failed
 	}
-	fresh.at = now
+	return kept.response(req), nil
+}
+
+func (s *sparing) keep(address string, d document) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last == nil {
 		s.last = make(map[string]document)
 	}
-	s.last[address] = fresh
-	return fresh.response(req), nil
+	s.last[address] = d
 }
 
 func (s *sparing) fetch(req *http.Request) (document, error) {
@@ -71,6 +89,9 @@ func (s *sparing) fetch(req *http.Request) (document, error) {
 	}
 	if len(body) > maxDocumentBytes {
 		return document{}, fmt.Errorf("the issuer's document is longer than %d bytes", maxDocumentBytes)
+	}
+	if !json.Valid(body) {
+		return document{}, errors.New("the issuer's document is no JSON")
 	}
 	return document{header: resp.Header.Clone(), body: body}, nil
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -214,31 +216,33 @@ func TestVerify_RefusesForgedTokens(t *testing.T) {
 		return encode(`{"alg":"`+alg+`","kid":"`+i.kid+`"}`) + "." + encode(string(text)) + "."
 	}
 	cases := map[string]struct{ token, claim string }{
-		"foreign key":                   {sign(t, jose.ES256, foreign, kid, claims), "signature"},
-		"foreign key with its own jwk":  {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid, "jwk": jose.JSONWebKey{Key: foreign.Public()}}, claims), "signature"},
-		"foreign key with a key's URL":  {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid, "jku": "https://evil.example.test/jwks"}, claims), "signature"},
-		"foreign RSA key":               {sign(t, jose.RS256, foreignRSA, kid, claims), ""},
-		"alg none":                      {unsigned("none"), "alg"},
-		"alg None":                      {unsigned("None"), "alg"},
-		"alg nOnE with a signature":     {unsigned("nOnE") + parts[2], "alg"},
-		"ES256 without a signature":     {unsigned("ES256"), ""},
-		"public key as a shared secret": {sign(t, jose.HS256, public, kid, claims), "alg"},
-		"kid as a path":                 {sign(t, jose.ES256, foreign, map[string]any{"kid": "../../../../dev/null"}, claims), ""},
-		"kid as SQL":                    {sign(t, jose.ES256, foreign, map[string]any{"kid": "x' UNION SELECT 'secret"}, claims), ""},
-		"kid with NUL":                  {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid + "\x00"}, claims), ""},
-		"kid of nothing":                {sign(t, jose.ES256, foreign, nil, claims), ""},
-		"unknown critical header":       {sign(t, jose.ES256, i.key, map[string]any{"kid": i.kid, "crit": []string{"exp2"}, "exp2": 1}, claims), ""},
-		"payload exchanged":             {parts[0] + "." + encode(strings.Replace(string(text), "15N", "*", 1)) + "." + parts[2], "signature"},
-		"signature of zeros":            {parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "signature"},
-		"signature cut":                 {good[:len(good)-4], ""},
-		"one part":                      {"abc", "token"},
-		"four parts":                    {good + ".abc", "token"},
-		"JSON serialisation":            {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, "token"},
-		"padded base64":                 {parts[0] + "=." + parts[1] + "." + parts[2], "token"},
-		"no JSON in the payload":        {sign(t, jose.ES256, i.key, kid, "not json"), "payload"},
-		"a claim that stands twice":     {sign(t, jose.ES256, i.key, kid, strings.Replace(string(text), "{", `{"aud":"x",`, 1)), "payload"},
-		"16 KiB and more":               {strings.Repeat("a", 16<<10+1), "token"},
-		"naughty text":                  {"\xff\xfe.\u202e.\x00", "token"},
+		"foreign key":                          {sign(t, jose.ES256, foreign, kid, claims), "signature"},
+		"foreign key with its own jwk":         {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid, "jwk": jose.JSONWebKey{Key: foreign.Public()}}, claims), "signature"},
+		"foreign key with a key's URL":         {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid, "jku": "https://evil.example.test/jwks"}, claims), "signature"},
+		"foreign RSA key":                      {sign(t, jose.RS256, foreignRSA, kid, claims), ""},
+		"alg none":                             {unsigned("none"), "alg"},
+		"alg None":                             {unsigned("None"), "alg"},
+		"alg nOnE with a signature":            {unsigned("nOnE") + parts[2], "alg"},
+		"ES256 without a signature":            {unsigned("ES256"), ""},
+		"public key as a shared secret":        {sign(t, jose.HS256, public, kid, claims), "alg"},
+		"public key in PEM as a shared secret": {sign(t, jose.HS256, pemOf(t, i.key.Public()), kid, claims), "alg"},
+		"kid as a path":                        {sign(t, jose.ES256, foreign, map[string]any{"kid": "../../../../dev/null"}, claims), ""},
+		"kid as SQL":                           {sign(t, jose.ES256, foreign, map[string]any{"kid": "x' UNION SELECT 'secret"}, claims), ""},
+		"kid as an address":                    {sign(t, jose.ES256, foreign, map[string]any{"kid": "https://evil.example.test/jwks#1"}, claims), ""},
+		"kid with NUL":                         {sign(t, jose.ES256, foreign, map[string]any{"kid": i.kid + "\x00"}, claims), ""},
+		"kid of nothing":                       {sign(t, jose.ES256, foreign, nil, claims), ""},
+		"unknown critical header":              {sign(t, jose.ES256, i.key, map[string]any{"kid": i.kid, "crit": []string{"exp2"}, "exp2": 1}, claims), ""},
+		"payload exchanged":                    {parts[0] + "." + encode(strings.Replace(string(text), "15N", "*", 1)) + "." + parts[2], "signature"},
+		"signature of zeros":                   {parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "signature"},
+		"signature cut":                        {good[:len(good)-4], ""},
+		"one part":                             {"abc", "token"},
+		"four parts":                           {good + ".abc", "token"},
+		"JSON serialisation":                   {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, "token"},
+		"padded base64":                        {parts[0] + "=." + parts[1] + "." + parts[2], "token"},
+		"no JSON in the payload":               {sign(t, jose.ES256, i.key, kid, "not json"), "payload"},
+		"a claim that stands twice":            {sign(t, jose.ES256, i.key, kid, strings.Replace(string(text), "{", `{"aud":"x",`, 1)), "payload"},
+		"16 KiB and more":                      {strings.Repeat("a", 16<<10+1), "token"},
+		"naughty text":                         {"\xff\xfe.\u202e.\x00", "token"},
 	}
 	for name, c := range cases {
 		for kind, verifier := range i.verifiers {
@@ -248,6 +252,13 @@ func TestVerify_RefusesForgedTokens(t *testing.T) {
 			})
 		}
 	}
+}
+
+func pemOf(t *testing.T, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	require.NoError(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 func requireRefused(t *testing.T, verifier auth.Verifier, token, reason, claim string) {
@@ -343,6 +354,7 @@ func TestOIDC_TellsAnIssuerThatIsDown(t *testing.T) {
 
 	i.down.Store(false)
 	require.Eventually(t, func() bool {
+		i.clock.Advance(time.Second)
 		_, err := i.verifiers["oidc"].Verify(t.Context(), token)
 		return err == nil
 	}, 5*time.Second, 10*time.Millisecond)
