@@ -13,9 +13,11 @@ import (
 )
 
 type checkCommand struct {
+	access `embed:""`
+
 	File    string `arg:"" help:"CSV with the columns id, method, request, expected, source; - for standard input."`
 	Address string `help:"gRPC address of a running suite; without one the quotations run in this process." placeholder:"127.0.0.1:9090"`
-	Token   string `help:"Bearer token for a running suite; without one the local key mints it." env:"PCN_TOKEN"`
+	Token   string `help:"Bearer token for a running suite; without one the issuer gives it to --oidc-client-id, or else the local key mints it." env:"PCN_TOKEN"`
 	DataDir string `help:"Folder of the local key." default:"var" type:"path"`
 }
 
@@ -47,8 +49,12 @@ func (c *checkCommand) connect(ctx context.Context) (grpc.ClientConnInterface, f
 	if c.Address == "" {
 		return inProcess(ctx)
 	}
-	reach := client{Address: c.Address, Token: c.Token, DataDir: c.DataDir}
-	conn, err := reach.dial(reach.Address, localPrincipal(optionsv1.Role_ROLE_AUDITOR))
+	reach := client{access: c.access, Address: c.Address, Token: c.Token, DataDir: c.DataDir}
+	dialler, err := reach.dialler(localPrincipal(optionsv1.Role_ROLE_AUDITOR))
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := dialler.dial(reach.Address, serviceNames...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,8 +74,12 @@ func inProcess(ctx context.Context) (grpc.ClientConnInterface, func() error, err
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	stop := process.start(ctx)
-	reach := client{Address: process.grpcAddr, DataDir: dir}
-	conn, err := reach.dial(reach.Address, localPrincipal(optionsv1.Role_ROLE_AUDITOR))
+	reach := process.reach()
+	dialler, err := reach.dialler(localPrincipal(optionsv1.Role_ROLE_AUDITOR))
+	if err != nil {
+		return nil, nil, errors.Join(err, stop(), os.RemoveAll(dir))
+	}
+	conn, err := dialler.dial(reach.Address, serviceNames...)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop(), os.RemoveAll(dir))
 	}

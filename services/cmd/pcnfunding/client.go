@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/certs"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
@@ -35,6 +38,8 @@ import (
 
 // client says how a command reaches a running suite.
 type client struct {
+	access `embed:""`
+
 	Address string `help:"gRPC address of the suite." default:"127.0.0.1:9090"`
 	// RegisterAddress and those below set services apart that run on their own.
 	RegisterAddress string `help:"gRPC address of register, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
@@ -43,29 +48,74 @@ type client struct {
 	DevfundAddress  string `help:"gRPC address of devfund, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	ActivityAddress string `help:"gRPC address of activity, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
-	Token           string `help:"Bearer token; without one the local key mints it." env:"PCN_TOKEN"`
+	Token           string `help:"Bearer token; without one the issuer gives it to --oidc-client-id, or else the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
+}
+
+// access says by which certificate a command calls, and with whose tokens if none is given.
+type access struct {
+	transport `embed:""`
+
+	OIDCIssuer           string   `name:"oidc-issuer" help:"Issuer that gives tokens to --oidc-client-id." placeholder:"https://..."`
+	OIDCClientID         string   `name:"oidc-client-id" help:"Name by which the issuer knows this job, which then asks it for its own tokens."`
+	OIDCClientKeyFile    string   `name:"oidc-client-key-file" help:"Private key by which the job proves itself: a JSON Web Key, or PKCS #8 in PEM form." type:"path"`
+	OIDCClientSecretFile string   `name:"oidc-client-secret-file" help:"Secret by which it does so in place of a key." type:"path"`
+	OIDCClientScope      []string `name:"oidc-client-scope" help:"Scope to ask the issuer for; may be given more than once."`
 }
 
 // localTokenLife is how long a token lives that a command mints for itself.
 const localTokenLife = 10 * time.Minute
 
-// dial connects to an address, with the token given or one minted for a principal.
-func (c *client) dial(address string, by auth.Principal) (*grpc.ClientConn, error) {
-	token := c.Token
+// dialler makes the connections of a command, all by one certificate and with one source of tokens.
+type dialler struct {
+	transport *transport
+	certs     *certs.Source
+	token     func(context.Context) (string, error)
+}
+
+// dialler is for calls with a token of the job, or one minted for a principal.
+func (c *client) dialler(by auth.Principal) (*dialler, error) {
+	source, err := c.source(slog.New(slog.DiscardHandler))
+	return &dialler{transport: &c.transport, certs: source, token: c.tokens(by)}, err
+}
+
+// dial connects to an address at which one of the services answers.
+func (d *dialler) dial(address string, services ...string) (*grpc.ClientConn, error) {
+	if err := d.transport.mayDial(address); err != nil {
+		return nil, err
+	}
 	return rpc.Dial("passthrough:///"+address, rpc.DialOptions{
-		BulkTimeout: 10 * time.Minute, Timeout: 2 * time.Minute,
-		Token: func(context.Context) (string, error) {
-			if token != "" {
-				return token, nil
-			}
-			issuer, err := auth.OpenLocalIssuer(c.DataDir, time.Now)
-			if err != nil {
-				return "", fmt.Errorf("no --token, and no local key: %w", err)
-			}
-			return issuer.Mint(by, localTokenLife)
-		},
+		BulkTimeout: 10 * time.Minute, Timeout: 2 * time.Minute, TLS: clientTLS(d.certs, services...), Token: d.token,
 	})
+}
+
+// tokens gives the token given, one that the issuer gives to the job, or one minted by the local key, in this order.
+func (c *client) tokens(by auth.Principal) func(context.Context) (string, error) {
+	if c.Token != "" {
+		return func(context.Context) (string, error) { return c.Token, nil }
+	}
+	if c.OIDCClientID != "" {
+		open := sync.OnceValues(func() (*auth.ClientTokens, error) {
+			return auth.NewClientTokens(context.Background(), auth.ClientOptions{
+				Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, KeyFile: c.OIDCClientKeyFile, SecretFile: c.OIDCClientSecretFile,
+				Scopes: c.OIDCClientScope, Clock: time.Now,
+			})
+		})
+		return func(ctx context.Context) (string, error) {
+			tokens, err := open()
+			if err != nil {
+				return "", err
+			}
+			return tokens.Token(ctx)
+		}
+	}
+	return func(context.Context) (string, error) {
+		issuer, err := auth.OpenLocalIssuer(c.DataDir, time.Now)
+		if err != nil {
+			return "", fmt.Errorf("no --token, no --oidc-client-id, and no local key: %w", err)
+		}
+		return issuer.Mint(by, localTokenLife)
+	}
 }
 
 // localPrincipal is who a command of the local run is: somebody whose role is held for all of England.
@@ -101,6 +151,10 @@ func (c *client) withClients(role optionsv1.Role, fn func(clients) error) error 
 
 // as calls fn with clients of the services on behalf of a principal.
 func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
+	dialler, err := c.dialler(by)
+	if err != nil {
+		return err
+	}
 	conns := make(map[string]*grpc.ClientConn)
 	for name, address := range map[string]string{
 		register.Name: c.RegisterAddress,
@@ -111,7 +165,7 @@ func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
 		activity.Name: c.ActivityAddress,
 		payments.Name: c.PaymentsAddress,
 	} {
-		conn, err := c.dial(cmp.Or(address, c.Address), by)
+		conn, err := dialler.dial(cmp.Or(address, c.Address), name)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (p *process) showSample(ctx context.Context) error {
 
 // sampleMonths loads the sample data and closes its months over gRPC, as a stranger would. What was done before stays.
 func (p *process) sampleMonths(ctx context.Context) error {
-	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	reach := p.reach()
 	began := time.Now()
 	err := reach.withClients(optionsv1.Role_ROLE_OPERATOR, func(suite clients) error {
 		return loadSample(ctx, suite.register)
@@ -194,17 +194,17 @@ func inPieces(file io.Reader, send func(piece []byte) error) error {
 // greet says where the suite can be reached.
 func (p *process) greet() {
 	fmt.Printf(`
-REST       http://%[1]s/v1      reference page http://%[1]s/docs/
+REST       %[1]s/v1      reference page %[1]s/docs/
 gRPC       %[2]s            events %[3]s
-health     http://%[1]s/readyz  metrics http://%[1]s/metrics
+health     %[1]s/readyz  metrics %[1]s/metrics
 
 A token, one PCN's lines with their working, its statement, its year of the Investment and Impact Fund, and its A&E attendances:
   TOKEN=$(bin/pcnfunding token --role auditor --data-dir %[4]s)
-  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/core/pcns/U89141/months/2022-04
-  curl -s -H "Authorization: Bearer $TOKEN" -o statement.pdf http://%[1]s/v1/payments/pcns/U89141/statements/2022-04/statement.pdf
-  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/iif/pcns/U89141/years/2023-24
-  curl -s -H "Authorization: Bearer $TOKEN" http://%[1]s/v1/activity/pcns/U89141/months/2020-11/report
+  curl -s -H "Authorization: Bearer $TOKEN" %[1]s/v1/core/pcns/U89141/months/2022-04
+  curl -s -H "Authorization: Bearer $TOKEN" -o statement.pdf %[1]s/v1/payments/pcns/U89141/statements/2022-04/statement.pdf
+  curl -s -H "Authorization: Bearer $TOKEN" %[1]s/v1/iif/pcns/U89141/years/2023-24
+  curl -s -H "Authorization: Bearer $TOKEN" %[1]s/v1/activity/pcns/U89141/months/2020-11/report
 
 Stop with Ctrl-C.
-`, p.httpAddr, p.grpcAddr, p.natsURL, p.command.DataDir)
+`, p.address(), p.grpcAddr, p.natsURL, p.command.DataDir)
 }

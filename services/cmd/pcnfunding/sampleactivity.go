@@ -44,7 +44,7 @@ const (
 // sampleAttendances takes two months of attendances through to the PCNs over gRPC, as a stranger would. What was done before stays.
 func (p *process) sampleAttendances(ctx context.Context) error {
 	began := time.Now()
-	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	reach := p.reach()
 	if _, err := showAttendances(ctx, reach, sample.PublishedAttendances(), nil, os.Stdout); err != nil {
 		return fmt.Errorf("attendances of the sample: %w", err)
 	}

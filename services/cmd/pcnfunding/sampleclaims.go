@@ -33,7 +33,7 @@ const (
 // to closed schedules. What was done before stays.
 func (p *process) sampleClaims(ctx context.Context) error {
 	began := time.Now()
-	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	reach := p.reach()
 	s := &claimsSample{of: sample.PublishedWorkforce()}
 	err := reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) (err error) {
 		s.codes, err = commissioners(ctx, suite.register, s.of.Month)

@@ -39,7 +39,7 @@ const (
 // stranger would. What was done before stays.
 func (p *process) sampleDevelopment(ctx context.Context) error {
 	began := time.Now()
-	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	reach := p.reach()
 	s := &developmentSample{of: sample.PublishedDevelopment()}
 	if err := s.run(ctx, reach, os.Stdout); err != nil {
 		return fmt.Errorf("development fund of the sample: %w", err)

@@ -30,7 +30,7 @@ const overridden = "ACC-08"
 // modelled counts. What was done before stays.
 func (p *process) sampleAchievement(ctx context.Context) error {
 	began := time.Now()
-	reach := client{Address: p.grpcAddr, DataDir: p.command.DataDir}
+	reach := p.reach()
 	s := &achievementSample{of: sample.PublishedAchievement()}
 	err := reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) (err error) {
 		s.codes, err = commissioners(ctx, suite.register, s.of.Month)

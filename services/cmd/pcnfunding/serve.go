@@ -18,6 +18,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/certs"
 	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/lifecycle"
@@ -43,8 +44,9 @@ const sealInterval = time.Minute
 const pruneInterval = 6 * time.Hour
 
 type serveCommand struct {
-	storage  `embed:""`
-	identity `embed:""`
+	storage   `embed:""`
+	identity  `embed:""`
+	transport `embed:""`
 
 	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or gateway."`
 	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
@@ -92,9 +94,15 @@ func (s *serveCommand) Validate() error {
 	if s.Sample && s.Service != "all" {
 		return errors.New("--sample goes with serve all")
 	}
+	if err := s.transport.check(); err != nil {
+		return err
+	}
 	for _, address := range []string{s.HTTP, s.GRPC} {
 		if s.OIDCIssuer == "" && !onLoopback(address) {
 			return fmt.Errorf("%s can be reached from elsewhere: --oidc-issuer is needed there, for the local key is for one machine only", address)
+		}
+		if err := s.mayListen(address); err != nil {
+			return err
 		}
 	}
 	if s.NATS == "" && s.Listen != "" && !onLoopback(s.Listen) {
@@ -182,6 +190,7 @@ type process struct {
 	broker   *bus.Bus
 	stores   map[string]*sqldb.DB
 	checks   *rpc.Readiness
+	certs    *certs.Source // nil in clear text
 }
 
 // assemble opens what the services chosen need and puts their parts in the order in which they start.
@@ -196,6 +205,9 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 	}
 	p := &process{command: s, shutdown: shutdown, telling: telling, stores: make(map[string]*sqldb.DB)}
 	p.group = lifecycle.New(lifecycle.Options{Logger: telling.Logger, Notice: s.Notice})
+	if err := p.openCerts(); err != nil {
+		return nil, err
+	}
 	verifier, issuer, err := s.verifier(ctx, s.DataDir)
 	if err != nil {
 		return nil, err
@@ -233,7 +245,7 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 	p.group.Add("broker", nil, func(context.Context) error { broker.Close(); return nil })
 	server, err := rpc.NewServer(rpc.ServerOptions{
 		Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now,
-		RatePerSecond: s.Rate, RateBurst: 2 * s.Rate,
+		RatePerSecond: s.Rate, RateBurst: 2 * s.Rate, Certs: p.certs, Self: p.self(),
 	})
 	if err != nil {
 		return err
@@ -295,7 +307,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		service.Register(server)
 		p.group.Add(name+" reminders", service.Run, nil)
 	case core.Name:
-		conn, err := p.dial(s.RegisterAddress)
+		conn, err := p.dial(register.Name, s.RegisterAddress)
 		if err != nil {
 			return nil, err
 		}
@@ -309,7 +321,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 	case iif.Name:
-		conn, err := p.dial(s.RegisterAddress)
+		conn, err := p.dial(register.Name, s.RegisterAddress)
 		if err != nil {
 			return nil, err
 		}
@@ -319,7 +331,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		service.Register(server)
 	case devfund.Name:
-		conn, err := p.dial(s.RegisterAddress)
+		conn, err := p.dial(register.Name, s.RegisterAddress)
 		if err != nil {
 			return nil, err
 		}
@@ -329,7 +341,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		service.Register(server)
 	case activity.Name:
-		conn, err := p.dial(s.RegisterAddress)
+		conn, err := p.dial(register.Name, s.RegisterAddress)
 		if err != nil {
 			return nil, err
 		}
@@ -339,7 +351,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 		service.Register(server)
 	case payments.Name:
-		conn, err := p.dial(s.RegisterAddress)
+		conn, err := p.dial(register.Name, s.RegisterAddress)
 		if err != nil {
 			return nil, err
 		}
@@ -362,7 +374,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 
 // addArrs adds the service that keeps claims, with the key of its pseudonyms, and returns what its upkeep does besides.
 func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server) (forget func(context.Context) error, err error) {
-	conn, err := p.dial(p.command.RegisterAddress)
+	conn, err := p.dial(register.Name, p.command.RegisterAddress)
 	if err != nil {
 		return nil, err
 	}
@@ -422,11 +434,14 @@ func prune(ctx context.Context, db *sqldb.DB) error {
 }
 
 // dial connects to a service elsewhere, or to the server of this process.
-func (p *process) dial(address string) (*grpc.ClientConn, error) {
+func (p *process) dial(service, address string) (*grpc.ClientConn, error) {
 	if address == "" {
 		address = "passthrough:///" + p.grpcAddr
 	}
-	return rpc.Dial(address, rpc.DialOptions{Meter: p.telling.Meter, Tracer: p.telling.Tracer})
+	if err := p.command.mayDial(address); err != nil {
+		return nil, err
+	}
+	return rpc.Dial(address, rpc.DialOptions{Meter: p.telling.Meter, Tracer: p.telling.Tracer, TLS: clientTLS(p.certs, service)})
 }
 
 // addGateway adds REST, the reference page and the operations endpoints.
@@ -434,7 +449,7 @@ func (p *process) addGateway(ctx context.Context) error {
 	s, tell := p.command, p.telling
 	conns := make(map[string]grpc.ClientConnInterface)
 	for name, address := range s.addresses() {
-		conn, err := p.dial(address)
+		conn, err := p.dial(name, address)
 		if err != nil {
 			return err
 		}
@@ -521,9 +536,9 @@ func (p *process) addOperations() error {
 }
 
 func (p *process) addHTTP(handler http.Handler) error {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", p.command.HTTP)
+	listener, err := p.listenHTTP(context.Background(), p.command.HTTP)
 	if err != nil {
-		return fmt.Errorf("listen for HTTP: %w", err)
+		return err
 	}
 	p.httpAddr = listener.Addr().String()
 	server := gateway.NewHTTPServer(p.httpAddr, handler, p.telling.Logger)
