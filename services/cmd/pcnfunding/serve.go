@@ -94,7 +94,7 @@ func (s *serveCommand) Validate() error {
 	if s.Sample && s.Service != "all" {
 		return errors.New("--sample goes with serve all")
 	}
-	if err := s.transport.check(); err != nil {
+	if err := s.wholeOrNone(); err != nil {
 		return err
 	}
 	for _, address := range []string{s.HTTP, s.GRPC} {

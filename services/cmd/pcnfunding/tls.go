@@ -25,8 +25,8 @@ type transport struct {
 	InsecurePlaintext bool   `name:"insecure-plaintext" help:"Talk to other machines in clear text, tokens and claims included. Only where a service mesh encrypts for every process."`
 }
 
-// check refuses half a set of files.
-func (t *transport) check() error {
+// wholeOrNone refuses half a set of files.
+func (t *transport) wholeOrNone() error {
 	given := 0
 	for _, file := range []string{t.TLSCertFile, t.TLSKeyFile, t.TLSCAFile} {
 		if file != "" {
@@ -47,7 +47,7 @@ func (t *transport) secured() bool { return t.TLSCertFile != "" }
 
 // source reads the certificate; it returns nil if there is none.
 func (t *transport) source(log *slog.Logger) (*certs.Source, error) {
-	if err := t.check(); err != nil || !t.secured() {
+	if err := t.wholeOrNone(); err != nil || !t.secured() {
 		return nil, err
 	}
 	return certs.Open(certs.Files{
