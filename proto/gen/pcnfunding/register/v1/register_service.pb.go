@@ -4177,7 +4177,7 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\x17ListBankHolidaysRequest\x12\x1f\n" +
 	"\x04year\x18\x01 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb7\x17(\xec\x0eR\x04year\"[\n" +
 	"\x18ListBankHolidaysResponse\x12?\n" +
-	"\bholidays\x18\x01 \x03(\v2#.pcnfunding.register.v1.BankHolidayR\bholidays2\x8a-\n" +
+	"\bholidays\x18\x01 \x03(\v2#.pcnfunding.register.v1.BankHolidayR\bholidays2\x89-\n" +
 	"\x0fRegisterService\x12f\n" +
 	"\x06Import\x12%.pcnfunding.register.v1.ImportRequest\x1a&.pcnfunding.register.v1.ImportResponse\"\v\xca\xc1\x18\a\n" +
 	"\x01\a\x10\x04(\x01(\x01\x12\x82\x01\n" +
@@ -4202,9 +4202,9 @@ const file_pcnfunding_register_v1_register_service_proto_rawDesc = "" +
 	"\vGetSnapshot\x12*.pcnfunding.register.v1.GetSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"m\xca\xc1\x18$\n" +
 	"\x06\x01\x02\x06\x05\a\b\x10\x02\x1a\x11commissioner_code2\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02?Z&\x12$/v1/register/snapshots/{snapshot_id}\x12\x15/v1/register/snapshot\x12\xae\x01\n" +
 	"\x0eGetPcnSnapshot\x12-.pcnfunding.register.v1.GetPcnSnapshotRequest\x1a .pcnfunding.register.v1.Snapshot\"K\xca\xc1\x18\x1a\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code2\x02\x03\x04\x82\xd3\xe4\x93\x02'\x12%/v1/register/pcns/{pcn_code}/snapshot\x12\xb2\x01\n" +
-	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"8\xca\xc1\x18\x12\n" +
-	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x012\x04\x03\x04\x05\a\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc7\x01\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x03\"\bpcn_code2\x02\x03\x04\x82\xd3\xe4\x93\x02'\x12%/v1/register/pcns/{pcn_code}/snapshot\x12\xb1\x01\n" +
+	"\x11ListCommissioners\x120.pcnfunding.register.v1.ListCommissionersRequest\x1a1.pcnfunding.register.v1.ListCommissionersResponse\"7\xca\xc1\x18\x11\n" +
+	"\b\x01\x02\x03\x04\x06\x05\a\b\x10\x012\x03\x03\x04\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/register/commissioners\x12\xc7\x01\n" +
 	"\x0fListSuccessions\x12..pcnfunding.register.v1.ListSuccessionsRequest\x1a/.pcnfunding.register.v1.ListSuccessionsResponse\"S\xca\xc1\x18\r\n" +
 	"\x06\x01\x02\x06\x05\a\b\x10\x012\x01\x06\x82\xd3\xe4\x93\x02<\x12:/v1/register/commissioners/{commissioner_code}/successions\x12\xb5\x01\n" +
 	"\x0fGetOrganisation\x12..pcnfunding.register.v1.GetOrganisationRequest\x1a$.pcnfunding.register.v1.Organisation\"L\xca\xc1\x18\x12\n" +
