@@ -72,6 +72,9 @@ func Open(files Files, clock func() time.Time, log *slog.Logger) (*Source, error
 // Name is what the certificate calls this process, without the trust domain.
 func (s *Source) Name() string { return s.name }
 
+// Expires is when the certificate in force ends.
+func (s *Source) Expires() time.Time { return s.load().certificate.Leaf.NotAfter }
+
 // load returns what the files hold now. Files that cannot be used, as when they are replaced one by one, leave what was good before
 // in force.
 func (s *Source) load() *material {

@@ -205,6 +205,24 @@ func TestSource_FollowsTheFiles(t *testing.T) {
 	require.Equal(t, 3, bytes.Count(book.Bytes(), []byte("not usable")), "each complaint once: %s", book.String())
 }
 
+// TestServer_ResumesNothing has a client come back with what it kept of a connection, after its authority was withdrawn.
+func TestServer_ResumesNothing(t *testing.T) {
+	t.Parallel()
+	before, after := testkit.NewCA(t), testkit.NewCA(t)
+	dir := t.TempDir()
+	server := testkit.OpenCerts(t, before.Certify(dir, "register"))
+	client := stranger(t, before.Certify(t.TempDir(), "core"))
+	client.ServerName, client.ClientSessionCache = "localhost", tls.NewLRUClientSessionCache(1)
+	config := server.Server()
+	_, serverErr, _ := shake(t, server, config, client)
+	require.NoError(t, serverErr)
+	_, kept := client.ClientSessionCache.Get("localhost")
+	require.False(t, kept, "there is nothing to come back with")
+	after.Certify(dir, "register")
+	_, serverErr, _ = shake(t, server, config, client)
+	require.Error(t, serverErr)
+}
+
 func TestOpen_RefusesBadFiles(t *testing.T) {
 	t.Parallel()
 	ca, foreign := testkit.NewCA(t), testkit.NewCA(t)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/pcnfunding/pcnfunding/pkg/certs"
 )
 
@@ -90,7 +92,13 @@ func (p *process) openCerts() error {
 		return fmt.Errorf("the certificate is that of %s, and this is %s: others would refuse it", source.Name(), p.command.Service)
 	}
 	p.certs = source
-	return nil
+	_, err = p.telling.Meter.Meter("certs").Int64ObservableGauge("tls_certificate_expiry_timestamp_seconds",
+		metric.WithDescription("When the certificate of the process ends, in seconds since 1970."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(source.Expires().Unix())
+			return nil
+		}))
+	return err
 }
 
 // self is the name by which the process calls itself, if it runs what it calls.

@@ -161,6 +161,8 @@ func TestServe_SpeaksMutualTLS(t *testing.T) {
 	for _, p := range []*process{register, core, rest} {
 		code, _ = ask(t, web, p.address()+"/readyz", "")
 		require.Equal(t, http.StatusOK, code, "a probe has no certificate")
+		_, metrics := get(t, web, p.address()+"/metrics", "")
+		require.Contains(t, string(metrics), "tls_certificate_expiry_timestamp_seconds{")
 	}
 
 	file := filepath.Join(t.TempDir(), "secret")
@@ -217,14 +219,7 @@ func webClient(t *testing.T, ca *testkit.CA) *http.Client {
 // ask gets an address and returns the status of the answer, and the reason if it is a problem.
 func ask(t *testing.T, web *http.Client, address, token string) (code int, reason string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+token)
-	answer, err := web.Do(req)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, answer.Body.Close()) }()
-	body, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
+	answer, body := get(t, web, address, token)
 	var problem struct {
 		Reason string `json:"reason"`
 	}
@@ -232,4 +227,19 @@ func ask(t *testing.T, web *http.Client, address, token string) (code int, reaso
 		require.NoError(t, json.Unmarshal(body, &problem))
 	}
 	return answer.StatusCode, problem.Reason
+}
+
+// get reads an address whole, over HTTP/2 as browsers do.
+func get(t *testing.T, web *http.Client, address, token string) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	answer, err := web.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, answer.Body.Close()) }()
+	require.Equal(t, 2, answer.ProtoMajor)
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer, body
 }
