@@ -150,7 +150,10 @@ func TestSeal_GoesTogetherWithWritersAndOtherSealers(t *testing.T) {
 }
 
 func TestDatabase_RefusesToChangeTheLog(t *testing.T) {
-	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+	t.Parallel()
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		require.NoError(t, db.Migrate(t.Context(), nil))
 		addAll(t, db, 2, "15N")
 		statements := []string{
 			`UPDATE audit SET summary = 'x'`,

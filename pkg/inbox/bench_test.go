@@ -34,7 +34,7 @@ func BenchmarkCatchUp(b *testing.B) {
 			return verdicts
 		})
 	})
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.PostgresOwned} {
 		b.Run(name, func(b *testing.B) {
 			db := open(b, sqldb.Options{})
 			require.NoError(b, db.Migrate(b.Context(), tables))

@@ -64,7 +64,7 @@ func addAll(tb testing.TB, db *sqldb.DB, n int, aggregates ...string) (ids []str
 // event is refused, and is sent again once the cause is mended.
 func TestConsume_CarriesEventsFromServiceToService(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		const each = 200
 		producer, b := open(t), testkit.Bus(t)
 		require.NoError(t, producer.Migrate(t.Context(), nil))

@@ -49,7 +49,7 @@ type fixture struct {
 func onBoth(t *testing.T, test func(f *fixture)) {
 	t.Helper()
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.PostgresOwned} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := testkit.NewClock(testkit.Start)

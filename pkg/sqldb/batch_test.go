@@ -29,7 +29,7 @@ func queueThing(ctx context.Context, tx *sqldb.Tx, id string) error {
 // Whatever is run next finds what was queued, whichever way it is run.
 func TestQueue_ComesBeforeWhatIsRunAfterIt(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), schema()))
 		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error {
@@ -70,7 +70,7 @@ func TestQueue_ComesBeforeWhatIsRunAfterIt(t *testing.T) {
 // What was queued and fails undoes everything, even if the closure goes on, and even where it is found out with the commit alone.
 func TestQueue_AFailureIsThatOfTheTransaction(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), schema()))
 		require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return queueThing(t.Context(), tx, "a") }))
@@ -106,7 +106,7 @@ func stored(t *testing.T, db *sqldb.DB) (ids []string) {
 // A statement that must touch a row and touches none is no error to the engine: the commit must not go with it.
 func TestQueueFirst_NothingIsCommittedBesideARowThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), schema()))
 		take := func(id string) error {

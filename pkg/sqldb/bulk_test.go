@@ -100,7 +100,7 @@ func BenchmarkBulkInsert(b *testing.B) {
 	const rows = 6600
 	open := map[string]func() *sqldb.DB{
 		"sqlite":   func() *sqldb.DB { return testkit.SQLite(b, sqldb.Options{}) },
-		"postgres": func() *sqldb.DB { return testkit.Postgres(b, sqldb.Options{}) },
+		"postgres": func() *sqldb.DB { return testkit.PostgresOwned(b, sqldb.Options{}) },
 	}
 	for name, open := range open {
 		b.Run(name, func(b *testing.B) {

@@ -40,6 +40,9 @@ func (d Dialect) String() string {
 type Options struct {
 	// Schema is the Postgres schema that holds the service's tables; empty means public. SQLite has none.
 	Schema string
+	// Role is the Postgres role that sessions act as (SET ROLE); empty means the one that logs in. Migrations are made as the one that logs
+	// in, and grant the role what it needs. SQLite has no roles.
+	Role string
 	// MaxConns bounds the connections of the pool (on SQLite, of the readers); 0 means 16.
 	MaxConns int
 	// Clock tells the time; it is required.
@@ -59,6 +62,8 @@ const defaultMaxConns = 16
 type DB struct {
 	dialect Dialect
 	schema  string
+	role    string // Postgres only
+	path    string // SQLite only
 	clock   func() time.Time
 	logger  *slog.Logger
 	writer  *sql.DB
@@ -66,6 +71,7 @@ type DB struct {
 	config  *pgx.ConnConfig // Postgres only
 
 	signals    sync.Map // topic → chan struct{}
+	secured    sync.Map // table → bool, whether row security binds us
 	trustLocks atomic.Bool
 }
 
@@ -91,7 +97,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if !isIdentifier(o.Schema) {
 		return nil, fmt.Errorf("open database: schema %q is not a plain lower-case identifier", o.Schema)
 	}
-	db := &DB{schema: o.Schema, clock: o.Clock, logger: o.Logger}
+	db := &DB{schema: o.Schema, role: o.Role, clock: o.Clock, logger: o.Logger}
 	if db.logger == nil {
 		db.logger = slog.New(slog.DiscardHandler)
 	}

@@ -133,7 +133,7 @@ func TestSQLite_FullDiskIsBusyAndReadingGoesOn(t *testing.T) {
 
 func TestPostgres_RefusesToRunUnsafe(t *testing.T) {
 	t.Parallel()
-	testkit.Postgres(t, sqldb.Options{}) // skips or fails without a server
+	testkit.PostgresOwned(t, sqldb.Options{}) // skips or fails without a server
 	address := postgresWith(t, "synchronous_commit", "off")
 	_, err := sqldb.Open(t.Context(), address, sqldb.Options{Clock: time.Now})
 	require.ErrorContains(t, err, "synchronous_commit is off")
@@ -161,7 +161,7 @@ func TestPostgres_ServerOutOfReachIsBusy(t *testing.T) {
 
 func TestPostgres_LockTimeoutIsBusy(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	err := db.Write(t.Context(), func(tx *sqldb.Tx) error {
 		require.NoError(t, tx.Lock(t.Context(), "thing/a"))
 		return db.Write(t.Context(), func(other *sqldb.Tx) error { return other.Lock(t.Context(), "thing/a") })
@@ -174,7 +174,7 @@ func TestPostgres_LockTimeoutIsBusy(t *testing.T) {
 
 func TestPostgres_LongJobsRaiseTheirLimit(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	limit := func(tx *sqldb.Tx) (s string) {
 		require.NoError(t, tx.QueryRow(t.Context(), "SHOW statement_timeout").Scan(&s))
 		return s
@@ -194,7 +194,7 @@ func TestPostgres_LongJobsRaiseTheirLimit(t *testing.T) {
 // A locked aggregate must be free again after every retry, or the pool would hand out connections that hold it.
 func TestPostgres_KeepsNoLockAfterARetry(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	require.NoError(t, db.Migrate(t.Context(), schema()))
 	require.NoError(t, db.Write(t.Context(), func(tx *sqldb.Tx) error { return add(t.Context(), tx, "a", 0) }))
 	together(10, func(int) {
@@ -216,7 +216,7 @@ func TestPostgres_KeepsNoLockAfterARetry(t *testing.T) {
 
 func TestPostgres_LostConnectionIsBusyAndThenForgotten(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	require.NoError(t, db.Migrate(t.Context(), schema()))
 	err := db.Write(t.Context(), func(tx *sqldb.Tx) error {
 		var pid int
@@ -231,7 +231,7 @@ func TestPostgres_LostConnectionIsBusyAndThenForgotten(t *testing.T) {
 
 func TestLead_OneAtATimeAndTheNextTakesOver(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		leads := make(chan int)
 		var stops [2]context.CancelFunc
@@ -263,7 +263,7 @@ func TestLead_OneAtATimeAndTheNextTakesOver(t *testing.T) {
 
 func TestLead_EndsWithItsConnection(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	err := db.Lead(t.Context(), "work", func(ctx context.Context) error {
 		_, err := db.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid IN
 			(SELECT pid FROM pg_stat_activity WHERE application_name = $1)`, "pcnfunding-"+db.Schema())
@@ -277,8 +277,8 @@ func TestLead_EndsWithItsConnection(t *testing.T) {
 
 func TestLead_HearsSignalsOfOtherProcesses(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
-	other := testkit.Postgres(t, sqldb.Options{Schema: db.Schema()})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
+	other := testkit.PostgresOwned(t, sqldb.Options{Schema: db.Schema()})
 	ctx, stop := context.WithCancel(t.Context())
 	waiting := make(chan struct{})
 	err := db.Lead(ctx, "work", func(leading context.Context) error {

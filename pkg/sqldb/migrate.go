@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -27,43 +29,68 @@ const (
 	migrationAttempts = 10
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var mechanismFiles embed.FS
+
+// mechanismMigrations are those of the tables that idempotency, audit, outbox and inbox use.
+func mechanismMigrations() fs.FS {
+	files, err := fs.Sub(mechanismFiles, "migrations")
+	if err != nil {
+		panic(err) // the name is not a path
+	}
+	return files
+}
 
 // Migrate brings the schema up to date: first the tables that the packages idempotency, audit and outbox use, then the service's
 // own, from the numbered files at the root of serviceMigrations (nil for none). A file named 00002_name.postgres.sql or
-// 00002_name.sqlite.sql is for that engine only. Each file is one transaction; running it again, or from two processes at
-// once, does no harm.
+// 00002_name.sqlite.sql is for that engine only. Each file is one transaction; running it again, from two processes at
+// once, or after one was killed in it, does no harm. Where sessions act as a role of their own (Options.Role), that role is then granted
+// what it needs.
 func (db *DB) Migrate(ctx context.Context, serviceMigrations fs.FS) error {
-	mechanism, err := fs.Sub(mechanismFiles, "migrations")
+	open := db.migrationPool
+	if db.dialect == SQLite {
+		open = db.migrationFile
+	}
+	target, done, err := open(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fmt.Errorf("migrate schema %s: %w", db.schema, explain(err))
 	}
-	target := db.writer
-	if db.dialect == Postgres {
-		pool, done, err := db.migrationPool(ctx)
-		if err != nil {
-			return fmt.Errorf("migrate schema %s: %w", db.schema, explain(err))
-		}
-		defer done()
-		target = pool
-	}
-	if err := db.migrateWith(ctx, target, mechanism, mechanismVersions); err != nil {
+	defer done()
+	if err := db.migrateWith(ctx, target, mechanismMigrations(), mechanismVersions); err != nil {
 		return fmt.Errorf("migrate the mechanisms' tables: %w", err)
 	}
-	if serviceMigrations == nil {
+	if serviceMigrations != nil {
+		if err := db.migrateWith(ctx, target, serviceMigrations, serviceVersions); err != nil {
+			return fmt.Errorf("migrate the service's tables: %w", err)
+		}
+	}
+	if db.role == "" {
 		return nil
 	}
-	if err := db.migrateWith(ctx, target, serviceMigrations, serviceVersions); err != nil {
-		return fmt.Errorf("migrate the service's tables: %w", err)
+	if err := db.grantWith(ctx, target, db.role, serviceMigrations); err != nil {
+		return fmt.Errorf("grant %s what it needs on schema %s: %w", db.role, db.schema, explain(err))
 	}
 	return nil
 }
 
-// migrationPool opens connections with a migration's time limits, makes the schema, and keeps other migrations of it out
-// until done is called.
+// migrationFile keeps other migrations of a file out until done is called: SQLite would let two begin, and the second fail over what
+// the first has made. The lock is on a file beside it, since closing the file itself would end the locks that SQLite holds on it.
+func (db *DB) migrationFile(context.Context) (writer *sql.DB, done func(), err error) {
+	lock, err := os.OpenFile(db.path+".migrate", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("wait for another migration: %w", err), lock.Close())
+	}
+	return db.writer, func() { _ = lock.Close() }, nil
+}
+
+// migrationPool opens connections of who logs in, with a migration's time limits, makes the schema, and keeps other migrations of it
+// out until done is called.
 func (db *DB) migrationPool(ctx context.Context) (pool *sql.DB, done func(), err error) {
 	config := db.config.Copy()
+	delete(config.RuntimeParams, roleParameter)
 	config.RuntimeParams["statement_timeout"] = millis(migrationLimit)
 	config.AfterConnect = nil
 	pool = stdlib.OpenDB(*config)

@@ -22,6 +22,9 @@ const (
 	idleLimit        = 10 * time.Second
 	transactionLimit = 10 * time.Second
 
+	// roleParameter is the setting that SET ROLE changes.
+	roleParameter = "role"
+
 	// transactionTimeoutSince is the first server version that knows transaction_timeout.
 	transactionTimeoutSince = 17
 )
@@ -39,6 +42,9 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 		"lock_timeout":                        millis(lockLimit),
 		"idle_in_transaction_session_timeout": millis(idleLimit),
 	})
+	if db.role != "" {
+		config.RuntimeParams[roleParameter] = db.role
+	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "pcnfunding-" + db.schema
 	}

@@ -35,7 +35,7 @@ func schema() fs.FS {
 func onBoth(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
 	t.Helper()
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), schema()))
 		test(t, db)
@@ -68,7 +68,7 @@ func TestMigrate_IsSafeToRepeatAndKeepsToTheEngine(t *testing.T) {
 
 func TestMigrate_RunsOnceWhenStartedManyTimes(t *testing.T) {
 	t.Parallel()
-	db := testkit.Postgres(t, sqldb.Options{})
+	db := testkit.PostgresOwned(t, sqldb.Options{})
 	var group sync.WaitGroup
 	errs := make([]error, 4)
 	for i := range errs {
@@ -80,7 +80,7 @@ func TestMigrate_RunsOnceWhenStartedManyTimes(t *testing.T) {
 
 func TestMigrate_AFileThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		broken := fstest.MapFS{"00001_x.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);")}}
 		require.Error(t, db.Migrate(t.Context(), broken))

@@ -19,7 +19,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		return errors.New("sqlite: no file named")
 	}
 	unclean := leftOpen(path)
-	db.dialect = SQLite
+	db.dialect, db.path, db.role = SQLite, path, ""
 	if err := makePrivate(path); err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
@@ -59,8 +59,10 @@ func makePrivate(path string) error {
 	return file.Close()
 }
 
+// sqliteDSN names the file and the settings. Without recursive triggers REPLACE would delete rows past the triggers that refuse it.
 func sqliteDSN(path, extra string) string {
-	return fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&%s",
+	return fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"+
+		"&_pragma=recursive_triggers(1)&%s",
 		(&url.URL{Path: path}).EscapedPath(), sqliteBusyMillis, extra)
 }
 
@@ -77,6 +79,7 @@ func checkPragmas(ctx context.Context, conn *sql.DB) error {
 		{"journal_mode", "wal"},
 		{"synchronous", "2"},
 		{"foreign_keys", "1"},
+		{"recursive_triggers", "1"},
 		{"busy_timeout", fmt.Sprint(sqliteBusyMillis)},
 	} {
 		var got string

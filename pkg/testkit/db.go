@@ -25,6 +25,17 @@ const PostgresVariable = "PCN_TEST_POSTGRES"
 // tables and with the real clock; it goes with the test.
 func Databases(t *testing.T, test func(t *testing.T, open func(t *testing.T) *sqldb.DB)) {
 	t.Helper()
+	databases(t, Postgres, test)
+}
+
+// OwnedDatabases does what Databases does, for tests that make tables of their own.
+func OwnedDatabases(t *testing.T, test func(t *testing.T, open func(t *testing.T) *sqldb.DB)) {
+	t.Helper()
+	databases(t, PostgresOwned, test)
+}
+
+func databases(t *testing.T, postgres func(testing.TB, sqldb.Options) *sqldb.DB, test func(t *testing.T, open func(t *testing.T) *sqldb.DB)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, func(t *testing.T) *sqldb.DB { t.Helper(); return SQLite(t, sqldb.Options{}) })
@@ -32,7 +43,7 @@ func Databases(t *testing.T, test func(t *testing.T, open func(t *testing.T) *sq
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		requirePostgres(t)
-		test(t, func(t *testing.T) *sqldb.DB { t.Helper(); return Postgres(t, sqldb.Options{}) })
+		test(t, func(t *testing.T) *sqldb.DB { t.Helper(); return postgres(t, sqldb.Options{}) })
 	})
 }
 
@@ -62,9 +73,32 @@ func SQLiteURL(tb testing.TB) string {
 
 var schemas atomic.Int64
 
-// Postgres opens a new schema of the Postgres at PCN_TEST_POSTGRES, and drops it at the end of the test. Without that address
-// the test is skipped, or fails where CI is set. The clock is the real one unless o sets another.
+// appRole is what sessions on Postgres act as in tests, so that they find out what a service needs and was not granted.
+const appRole = "pcn_test_service"
+
+// makeAppRole makes that role where it is not there. Two processes may try at once.
+const makeAppRole = `DO $$ BEGIN
+	IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '` + appRole + `') THEN
+		CREATE ROLE ` + appRole + ` NOLOGIN NOSUPERUSER NOBYPASSRLS;
+	END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+END $$`
+
+// Postgres opens a new schema of the Postgres at PCN_TEST_POSTGRES, and drops it at the end of the test. Once it is migrated, sessions
+// have the rights of a service on it, unless o names another role. Without that address the test is skipped, or fails where CI is set.
+// The clock is the real one unless o sets another.
 func Postgres(tb testing.TB, o sqldb.Options) *sqldb.DB {
+	tb.Helper()
+	requirePostgres(tb)
+	if o.Role == "" {
+		onPostgres(tb, makeAppRole)
+		o.Role = appRole
+	}
+	return PostgresOwned(tb, o)
+}
+
+// PostgresOwned does what Postgres does, but sessions may do all that the owner of the schema may.
+func PostgresOwned(tb testing.TB, o sqldb.Options) *sqldb.DB {
 	tb.Helper()
 	requirePostgres(tb)
 	if o.Schema == "" {
@@ -73,6 +107,15 @@ func Postgres(tb testing.TB, o sqldb.Options) *sqldb.DB {
 	onPostgres(tb, "CREATE SCHEMA IF NOT EXISTS "+o.Schema)
 	tb.Cleanup(func() { onPostgres(tb, "DROP SCHEMA IF EXISTS "+o.Schema+" CASCADE") })
 	return openDB(tb, os.Getenv(PostgresVariable), o)
+}
+
+// Owner opens the schema of a test on Postgres once more, with all that its owner may do. SQLite has no owner, so db itself comes back.
+func Owner(tb testing.TB, db *sqldb.DB) *sqldb.DB {
+	tb.Helper()
+	if db.Dialect() == sqldb.SQLite {
+		return db
+	}
+	return openDB(tb, os.Getenv(PostgresVariable), sqldb.Options{Schema: db.Schema(), MaxConns: 2})
 }
 
 // onPostgres runs one statement outside any schema.

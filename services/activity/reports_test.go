@@ -568,9 +568,10 @@ func TestTables_AreAppendOnly(t *testing.T) {
 		s.set(t, "15N", "DUE_DAY", "", "DAY 20")
 		_, err := s.activity.GetPcnReport(s.as(t, testkit.PCNManager("U10001")), &activityv1.GetPcnReportRequest{PcnCode: "U10001", Month: "2020-11"})
 		require.NoError(t, err)
+		owner := testkit.Owner(t, s.db)
 		for _, table := range []string{"figures", "settings", "imports", "cuts", "attendances", "reports", "report_rows", "publications", "receipts"} {
 			require.Positive(t, s.count(t, table), table)
-			_, err := s.db.Exec(t.Context(), "DELETE FROM "+table)
+			_, err := owner.Exec(t.Context(), "DELETE FROM "+table)
 			require.ErrorContains(t, err, "append-only", table)
 		}
 	})

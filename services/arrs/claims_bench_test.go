@@ -35,7 +35,7 @@ func BenchmarkSubmitClaim(b *testing.B) {
 	if os.Getenv("BENCH") == "full" {
 		many = manyClaims
 	}
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.PostgresOwned} {
 		b.Run(fmt.Sprintf("%s/after_%d_and_%d", name, fewClaims, many), func(b *testing.B) {
 			small, large := newClaimStore(b, open, fewClaims), newClaimStore(b, open, many)
 			var few, more []time.Duration

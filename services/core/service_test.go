@@ -437,10 +437,11 @@ func TestSchedules_AreFrozen(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		s.register.set(snapshotPCN("U1", "15N", "QJK", 40000))
 		s.close(t, "15N", "2022-04", "r1")
+		owner := testkit.Owner(t, s.db)
 		for _, statement := range []string{
 			`UPDATE lines SET amount_pence = 1`, `DELETE FROM lines`, `UPDATE schedules SET pay_total_pence = 1`, `DELETE FROM rates`,
 		} {
-			err := s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			err := owner.Write(t.Context(), func(tx *sqldb.Tx) error {
 				_, err := tx.Exec(t.Context(), statement)
 				return err
 			})

@@ -296,6 +296,7 @@ func TestCloseMonth_AssertsThatSchedulesHoldWhatIsApproved(t *testing.T) {
 		s.register.set(closePCN("U1", "QJK", "QJK"))
 		s.approve(t, "p1", "QJK", closeTranche{"L1", "U1", "2020-09", 100})
 		const body = `UPDATE plans SET approved_version = 0 WHERE plan_id = NEW.plan_id`
+		s.db = testkit.Owner(t, s.db)
 		if s.db.Dialect() == sqldb.Postgres {
 			s.exec(t, `CREATE FUNCTION interfere() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN `+body+`; RETURN NEW; END'`)
 			s.exec(t, `CREATE TRIGGER interferes AFTER INSERT ON lines FOR EACH ROW EXECUTE FUNCTION interfere()`)

@@ -27,7 +27,7 @@ func BenchmarkCalculateYear(b *testing.B) {
 	if os.Getenv("BENCH") == "short" {
 		bodies, pcns, practices = bodies/10, pcns/10, practices/10
 	}
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": testkit.SQLite, "postgres": testkit.PostgresOwned} {
 		b.Run(name, func(b *testing.B) {
 			clock := testkit.NewClock(time.Date(2026, time.June, 1, 9, 0, 0, 0, time.UTC))
 			s := newCourseSuite(b, open(b, clockOptions(clock)), clock)

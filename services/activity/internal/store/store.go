@@ -9,7 +9,7 @@ import (
 	"iter"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var migrations embed.FS
 
 // Migrations returns the numbered schema changes.

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var migrations embed.FS
 
 // Migrations returns the numbered schema changes.

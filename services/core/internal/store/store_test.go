@@ -132,7 +132,7 @@ func migrationsBefore(t *testing.T, number string) fs.FS {
 
 func TestStore_KeepsLinesOfBeforeTheBasis(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(t *testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(t *testing.T) *sqldb.DB) {
 		t.Helper()
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), migrationsBefore(t, "00003")))

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var migrations embed.FS
 
 // Migrations returns the numbered schema changes.

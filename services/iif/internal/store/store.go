@@ -15,7 +15,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var migrations embed.FS
 
 // Migrations returns the numbered schema changes.

@@ -25,7 +25,7 @@ const (
 // BenchmarkPost posts a month of all England, transaction by transaction as runs do, and compares that with bare inserts of the same
 // rows into tables with a primary key and nothing else, in as many transactions.
 func BenchmarkPost(b *testing.B) {
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"SQLite": testkit.SQLite, "Postgres": testkit.Postgres} {
+	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"SQLite": testkit.SQLite, "Postgres": testkit.PostgresOwned} {
 		b.Run(name, func(b *testing.B) {
 			db := open(b, sqldb.Options{Clock: time.Now})
 			require.NoError(b, db.Migrate(b.Context(), store.Migrations()))

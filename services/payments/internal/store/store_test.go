@@ -112,6 +112,7 @@ func fill(t *testing.T, db *sqldb.DB) {
 func TestTables_AreFrozen(t *testing.T) {
 	conform(t, func(t *testing.T, db *sqldb.DB) {
 		fill(t, db)
+		db = testkit.Owner(t, db)
 		for table, column := range map[string]string{
 			"schedules": "month", "lines": "amount_pence", "entitlements": "amount_pence", "approvals": "approved_by", "run_lines": "amount_pence",
 			"run_payees": "net_pence", "exports": "content", "settings": "value", "code_mappings": "value", "suppliers": "value", "imports": "rows_read",

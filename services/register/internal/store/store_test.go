@@ -378,6 +378,7 @@ func quarantineIsListed(t *testing.T, db *sqldb.DB) {
 }
 
 func nothingChanges(t *testing.T, db *sqldb.DB) {
+	db = testkit.Owner(t, db)
 	l := file(t, db, "gp-reg-pat-prac-map_2022-01-01.csv")
 	require.Equal(t, int64(45), l.RowsStored)
 	for _, table := range []string{"loads", "published_mappings", "places", "sightings"} {

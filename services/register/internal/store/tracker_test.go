@@ -186,6 +186,7 @@ func trackerNeverChanges(t *testing.T, db *sqldb.DB) {
 		_, err := store.AddReminder(ctx, tx, store.Reminder{Subject: "a"})
 		return err
 	})
+	db = testkit.Owner(t, db)
 	for table, column := range map[string]string{
 		"requirement_versions": "name", "requirement_steps": "reason", "calendar_changes": "title", "reminders": "moment",
 	} {
