@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,19 +41,28 @@ const gatewayName = "gateway"
 // storage says where services keep their data.
 type storage struct {
 	DataDir     string `help:"Folder of the embedded stores and the local key." default:"var" type:"path"`
-	DatabaseURL string `help:"Postgres to use in place of embedded files; each service has its own schema." placeholder:"postgres://..."`
+	DatabaseURL string `help:"Postgres to use in place of embedded files; each service has its own schema. {service} stands for its name." placeholder:"postgres://..."`
+	// DatabaseRole narrows what sessions may do where all services log in as the same role.
+	DatabaseRole string `help:"Role that sessions on Postgres act as, such as pcn_{service}; without one, that which logs in." placeholder:"ROLE"`
 }
+
+// serviceMark stands for the name of a service in an address or a role.
+const serviceMark = "{service}"
+
+func ofService(text, service string) string { return strings.ReplaceAll(text, serviceMark, service) }
 
 // open opens the database of a service.
 func (s *storage) open(ctx context.Context, service string) (*sqldb.DB, error) {
-	url := s.DatabaseURL
+	url := ofService(s.DatabaseURL, service)
 	if url == "" {
 		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the data folder: %w", err)
 		}
 		url = "sqlite:" + filepath.Join(s.DataDir, service+".db")
 	}
-	db, err := sqldb.Open(ctx, url, sqldb.Options{Schema: service, Clock: time.Now})
+	db, err := sqldb.Open(ctx, url, sqldb.Options{
+		Schema: service, Role: ofService(s.DatabaseRole, service), Clock: time.Now,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database of %s: %w", service, err)
 	}
@@ -74,8 +85,8 @@ func (s *storage) lock() (release func() error, err error) {
 	return file.Close, nil
 }
 
-// migrate brings the schema of a service up to date.
-func migrate(ctx context.Context, db *sqldb.DB, service string) error {
+// migrations are the numbered schema changes of a service.
+func migrations(service string) fs.FS {
 	files := register.Migrations()
 	switch service {
 	case core.Name:
@@ -91,7 +102,12 @@ func migrate(ctx context.Context, db *sqldb.DB, service string) error {
 	case payments.Name:
 		files = payments.Migrations()
 	}
-	if err := db.Migrate(ctx, files); err != nil {
+	return files
+}
+
+// migrate brings the schema of a service up to date.
+func migrate(ctx context.Context, db *sqldb.DB, service string) error {
+	if err := db.Migrate(ctx, migrations(service)); err != nil {
 		return fmt.Errorf("migrate %s: %w", service, err)
 	}
 	return nil
@@ -129,13 +145,19 @@ func chosen(name string) ([]string, error) {
 type migrateCommand struct {
 	storage `embed:""`
 	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity or payments."`
+	AppRole string `help:"Role that is granted what the service needs, no more; {service} stands for its name. Without this flag, pcn_{service} where there is such a role." placeholder:"ROLE"`
+	Owner   string `name:"owner-role" help:"Role that --print-roles makes to migrate with and to own what is made so." default:"pcn_owner"`
+	Print   bool   `name:"print-roles" help:"Print the SQL with which an administrator makes the roles and schemas, and do nothing else."`
 }
 
-// Run migrates the services chosen.
+// Run migrates the services chosen, and grants their roles what they need.
 func (m *migrateCommand) Run(ctx context.Context) error {
 	names, err := chosen(m.Service)
 	if err != nil {
 		return err
+	}
+	if m.Print {
+		return m.printRoles(os.Stdout, names)
 	}
 	for _, name := range names {
 		if name == gatewayName {
@@ -155,7 +177,10 @@ func (m *migrateCommand) one(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return migrate(ctx, db, name)
+	if err := migrate(ctx, db, name); err != nil {
+		return err
+	}
+	return m.grant(ctx, db, name)
 }
 
 // keyBytes is the least length of a key, and that of one that is made.

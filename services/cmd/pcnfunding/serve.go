@@ -296,6 +296,8 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		if err := migrate(ctx, db, name); err != nil {
 			return nil, err
 		}
+	} else if err := db.CheckVersion(ctx, migrations(name)); err != nil {
+		return nil, fmt.Errorf("%s cannot serve: %w", name, err)
 	}
 	forget := func(context.Context) error { return nil }
 	switch name {
