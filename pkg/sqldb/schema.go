@@ -112,7 +112,7 @@ const catalogue = `
 	UNION ALL SELECT format('constraint %s on %s %s', conname, conrelid::regclass, pg_get_constraintdef(oid))
 		FROM pg_constraint WHERE connamespace = to_regnamespace($1)
 	UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = $1
-	UNION ALL SELECT 'trigger ' || pg_get_triggerdef(pg_trigger.oid) || ' ' || tgenabled
+	UNION ALL SELECT 'trigger ' || pg_get_triggerdef(pg_trigger.oid) || ' ' || tgenabled::text
 		FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE relnamespace = to_regnamespace($1) AND NOT tgisinternal
 	UNION ALL SELECT 'function ' || pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = to_regnamespace($1) AND prokind = 'f'
 	UNION ALL SELECT format('policy %s on %s for %s using %s check %s', policyname, tablename, cmd, qual, with_check)

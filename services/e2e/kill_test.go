@@ -3,13 +3,11 @@ package e2e
 import (
 	"bytes"
 	"context"
-	cryptorand "crypto/rand"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // makes the Postgres driver known by name
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
@@ -37,11 +34,13 @@ const (
 type mortal struct {
 	t       *testing.T
 	harness *harness
+	nats    string
 	args    []string
+	storage []string // flags of commands that work on its databases
 }
 
-// newMortal makes a suite on a new folder, or on a new Postgres database beside it.
-func newMortal(t *testing.T, database string) *mortal {
+// newMortal makes a suite on a new folder, or on a new Postgres database beside it, where each service has a role of its own.
+func newMortal(t *testing.T, onPostgres bool) *mortal {
 	t.Helper()
 	dir := t.TempDir()
 	m := &mortal{t: t, harness: &harness{
@@ -52,15 +51,28 @@ func newMortal(t *testing.T, database string) *mortal {
 		out, err := exec.Command("go", "build", "-o", m.harness.binary, command).CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
+	m.nats = freeAddress(t)
 	m.args = []string{
-		"serve", "all", "--data-dir", m.harness.dataDir, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "",
+		"serve", "all", "--data-dir", m.harness.dataDir, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", m.nats,
 	}
-	if database != "" {
+	m.storage = []string{"--data-dir", m.harness.dataDir}
+	if onPostgres {
+		owner, service := newDatabase(t, m.harness.binary)
 		key := filepath.Join(dir, "person.key")
 		require.NoError(t, os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600))
-		m.args = append(m.args, "--database-url", database, "--person-key-file", key)
+		m.args = append(m.args, "--database-url", service, "--migrate=false", "--person-key-file", key)
+		m.storage = []string{"--database-url", owner}
 	}
 	return m
+}
+
+// freeAddress returns an address on loopback at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
 }
 
 // start runs the suite and waits until it is ready; the first time it loads its sample.
@@ -218,12 +230,12 @@ func TestMonth_SurvivesKills(t *testing.T) {
 		_, err := fmt.Sscan(text, &kills)
 		require.NoError(t, err)
 	}
-	stores := map[string]func(*testing.T) string{"SQLite": func(*testing.T) string { return "" }}
+	stores := map[string]bool{"SQLite": false}
 	if os.Getenv(testkit.PostgresVariable) != "" {
-		stores["Postgres"] = newDatabase
+		stores["Postgres"] = true
 	}
-	undisturbed := outcome(t, "", nil, nil)
-	for name, address := range stores {
+	undisturbed := outcome(t, newMortal(t, false), nil, nil)
+	for name, onPostgres := range stores {
 		t.Run(name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
@@ -232,34 +244,17 @@ func TestMonth_SurvivesKills(t *testing.T) {
 			for _, at := range chance.Perm(len(wholeMonth()))[:min(kills, len(wholeMonth()))] {
 				deadly[at] = true
 			}
-			require.Equal(t, undisturbed, outcome(t, address(t), deadly, chance))
+			m := newMortal(t, onPostgres)
+			require.Equal(t, undisturbed, outcome(t, m, deadly, chance))
+			m.kill()
+			drill(t, m, newMortal(t, onPostgres), undisturbed)
 		})
 	}
 }
 
-// newDatabase makes a database on the Postgres of the tests, and drops it at the end.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	address, err := url.Parse(os.Getenv(testkit.PostgresVariable))
-	require.NoError(t, err)
-	pool, err := sql.Open("pgx", address.String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = pool.Close() })
-	name := "e2e_" + strings.ToLower(cryptorand.Text())
-	_, err = pool.ExecContext(t.Context(), "CREATE DATABASE "+name)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := pool.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
-		require.NoError(t, err)
-	})
-	address.Path = "/" + name
-	return address.String()
-}
-
 // outcome takes the month through, with a kill in some of its steps, and returns what came of it, without times and new identifiers.
-func outcome(t *testing.T, database string, deadly map[int]bool, chance *rand.Rand) map[string]any {
+func outcome(t *testing.T, m *mortal, deadly map[int]bool, chance *rand.Rand) map[string]any {
 	t.Helper()
-	m := newMortal(t, database)
 	m.start("--sample", "--no-sample-claims", "--no-sample-activity")
 	for at, s := range wholeMonth() {
 		if deadly[at] {
@@ -267,6 +262,12 @@ func outcome(t *testing.T, database string, deadly map[int]bool, chance *rand.Ra
 		}
 		m.perform(s)
 	}
+	return m.books()
+}
+
+// books returns what stands in the books of the commissioner, without times and new identifiers.
+func (m *mortal) books() map[string]any {
+	m.t.Helper()
 	out := make(map[string]any)
 	for _, number := range []string{"1", "2"} {
 		run := m.read("/v1/payments/runs/"+killOf+"-"+killMonth+"-"+number, there)
@@ -281,7 +282,6 @@ func outcome(t *testing.T, database string, deadly map[int]bool, chance *rand.Ra
 		}
 		out[list] = rows
 	}
-	m.kill()
 	return out
 }
 

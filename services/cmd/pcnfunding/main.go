@@ -31,7 +31,9 @@ type commands struct {
 	Check     checkCommand     `cmd:"" help:"Prove worked examples against the quotation calls."`
 	Explain   explainCommand   `cmd:"" help:"Show how a line came about, from clause to penny."`
 	Statement statementCommand `cmd:"" help:"Write the statement of a PCN for a month or a year."`
-	Events    eventsCommand    `cmd:"" help:"Publish events once more from the database."`
+	Events    eventsCommand    `cmd:"" help:"Hold events of databases and streams against each other, and mend where they differ."`
+	Backup    backupCommand    `cmd:"" help:"Back all databases up into a folder, while the suite runs."`
+	Restore   restoreCommand   `cmd:"" help:"Restore a backup where there is nothing yet, and hold the result against it."`
 	Audit     auditCommand     `cmd:"" help:"Verify the seals of the audit log."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }

@@ -41,7 +41,7 @@ var rolesSQL = template.Must(template.New("roles").Funcs(template.FuncMap{"name"
 ALTER ROLE {{name .}} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 {{end}}REVOKE ALL ON DATABASE {{name .Database}} FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-{{template "role" .Owner}}GRANT CONNECT ON DATABASE {{name .Database}} TO {{name .Owner}};
+{{template "role" .Owner}}GRANT CONNECT, CREATE ON DATABASE {{name .Database}} TO {{name .Owner}};
 {{range .Services}}
 {{template "role" .Role}}ALTER ROLE {{name .Role}} SET statement_timeout = '4s';
 ALTER ROLE {{name .Role}} SET lock_timeout = '2s';

@@ -132,7 +132,7 @@ func TestPlans_AreKept(t *testing.T) {
 			plan(t, tx, "p1", "36J", "A", "U1")
 			return nil
 		}))
-		db := testkit.Owner(t, db)
+		db = testkit.Owner(t, db)
 		for _, statement := range []string{
 			`UPDATE plan_lines SET amount_pence = 0`, `DELETE FROM tranches`, `UPDATE tranches SET amount_pence = 0`, `UPDATE plan_pcns SET pcn_code = 'X'`, `DELETE FROM plans`,
 			`DELETE FROM plan_versions`,
