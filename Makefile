@@ -35,6 +35,12 @@ test-postgres: ## The same, with every store test on a Postgres that is started 
 e2e: build ## End-to-end tests over REST; BASE_URL points them at a running suite
 	go test -count=1 -timeout 10m ./services/e2e/...
 
+.PHONY: drill
+drill: build ## Back up, destroy, restore and rebuild on both stores, and hold the books against each other
+	@started=$$(.ci/postgres start $(CURDIR)/var/drill) || exit 1; eval "$$started"; \
+	trap '.ci/postgres stop $(CURDIR)/var/drill' EXIT; \
+	PCN_BIN=$(CURDIR)/bin/pcnfunding E2E_KILLS=0 go test -count=1 -v -timeout 15m -run '^TestMonth_SurvivesKills$$' ./services/e2e
+
 .PHONY: fuzz
 fuzz: ## Fuzz money, rules and file readers, a minute each
 	@for target in $$(grep -rl --include='*_test.go' '^func Fuzz' pkg services | xargs -n1 dirname | sort -u); do \

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/pressly/goose/v3"
 
@@ -123,20 +122,16 @@ const catalogueSQLite = `SELECT type || ' ' || name || ' ' || COALESCE(sql, '') 
 // SchemaDigest returns a hash of the schema itself, not of its rows: tables, columns, constraints, indexes, triggers, functions and
 // policies. Two databases of one engine that were migrated by the same code have the same.
 func (db *DB) SchemaDigest(ctx context.Context) (digest string, err error) {
-	text, args := catalogueSQLite, []any(nil)
+	// The order must hang neither on the collation of the database nor on the name of the schema, which one service's may have changed. A schema
+	// that was dumped and restored nests conditions with fewer parentheses.
+	text, args := catalogueSQLite+` ORDER BY 1`, []any(nil)
 	if db.dialect == Postgres {
-		text, args = catalogue, []any{db.schema}
+		text = `SELECT line FROM (SELECT translate(replace(replace(line, $1 || '.', ''), $1, ''), '()', '') AS line FROM (` + catalogue + `) AS named) AS lines
+			ORDER BY line COLLATE "C"`
+		args = []any{db.schema}
 	}
 	err = db.Read(ctx, func(q Querier) error {
-		// The order must not hang on the collation of the database.
-		if db.dialect == Postgres {
-			text = `SELECT line FROM (` + text + `) AS lines ORDER BY line COLLATE "C"`
-		} else {
-			text += ` ORDER BY 1`
-		}
-		digest, err = digestOf(ctx, q, text, args, func(line string) string {
-			return strings.ReplaceAll(line, db.schema+".", "") // one service's schema may bear another name
-		})
+		digest, err = digestOf(ctx, q, text, args)
 		return err
 	})
 	if err != nil {
@@ -145,7 +140,7 @@ func (db *DB) SchemaDigest(ctx context.Context) (digest string, err error) {
 	return digest, nil
 }
 
-func digestOf(ctx context.Context, q Querier, text string, args []any, plain func(string) string) (digest string, err error) {
+func digestOf(ctx context.Context, q Querier, text string, args []any) (digest string, err error) {
 	rows, err := q.Query(ctx, text, args...)
 	if err != nil {
 		return "", err
@@ -157,7 +152,7 @@ func digestOf(ctx context.Context, q Querier, text string, args []any, plain fun
 		if err := rows.Scan(&line); err != nil {
 			return "", err
 		}
-		_, _ = fmt.Fprintf(h, "%d %s\n", len(line.String), plain(line.String))
+		_, _ = fmt.Fprintf(h, "%d %s\n", len(line.String), line.String)
 	}
 	return hex.EncodeToString(h.Sum(nil)), rows.Err()
 }
