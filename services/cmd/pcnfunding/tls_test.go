@@ -161,7 +161,7 @@ func TestServe_SpeaksMutualTLS(t *testing.T) {
 	for _, p := range []*process{register, core, rest} {
 		code, _ = ask(t, web, p.address()+"/readyz", "")
 		require.Equal(t, http.StatusOK, code, "a probe has no certificate")
-		_, metrics := get(t, web, p.address()+"/metrics", "")
+		_, _, metrics := get(t, web, p.address()+"/metrics", "")
 		require.Contains(t, string(metrics), "tls_certificate_expiry_timestamp_seconds{")
 	}
 
@@ -219,18 +219,18 @@ func webClient(t *testing.T, ca *testkit.CA) *http.Client {
 // ask gets an address and returns the status of the answer, and the reason if it is a problem.
 func ask(t *testing.T, web *http.Client, address, token string) (code int, reason string) {
 	t.Helper()
-	answer, body := get(t, web, address, token)
+	code, kind, body := get(t, web, address, token)
 	var problem struct {
 		Reason string `json:"reason"`
 	}
-	if answer.Header.Get("Content-Type") == "application/problem+json" {
+	if kind == "application/problem+json" {
 		require.NoError(t, json.Unmarshal(body, &problem))
 	}
-	return answer.StatusCode, problem.Reason
+	return code, problem.Reason
 }
 
 // get reads an address whole, over HTTP/2 as browsers do.
-func get(t *testing.T, web *http.Client, address, token string) (*http.Response, []byte) {
+func get(t *testing.T, web *http.Client, address, token string) (code int, kind string, body []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
@@ -239,7 +239,7 @@ func get(t *testing.T, web *http.Client, address, token string) (*http.Response,
 	require.NoError(t, err)
 	defer func() { require.NoError(t, answer.Body.Close()) }()
 	require.Equal(t, 2, answer.ProtoMajor)
-	body, err := io.ReadAll(answer.Body)
+	body, err = io.ReadAll(answer.Body)
 	require.NoError(t, err)
-	return answer, body
+	return answer.StatusCode, answer.Header.Get("Content-Type"), body
 }
