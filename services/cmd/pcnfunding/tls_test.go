@@ -130,7 +130,7 @@ func running(t *testing.T, command *serveCommand) *process {
 	require.NoError(t, err)
 	stop := process.start(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() { require.NoError(t, stop()) })
-	require.Eventually(t, process.group.Ready, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, process.group.Ready, time.Minute, 5*time.Millisecond)
 	return process
 }
 
