@@ -199,23 +199,33 @@ func grants(schema, role string, tables []Access, service bool) []string {
 		"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA " + in + " FROM PUBLIC, " + to,
 		"GRANT USAGE ON SCHEMA " + in + " TO " + to,
 		"GRANT EXECUTE ON FUNCTION " + in + ".analyze_table(text) TO " + to,
-		"GRANT SELECT ON " + in + "." + mechanismVersions + " TO " + to,
 	}
-	if service {
-		list = append(list, "GRANT SELECT ON "+in+"."+serviceVersions+" TO "+to)
+	give := func(right string, names []string) {
+		if len(names) > 0 {
+			list = append(list, "GRANT "+right+" ON "+strings.Join(names, ", ")+" TO "+to)
+		}
 	}
+	var all, change, remove []string
 	for _, a := range tables {
-		rights := []string{"SELECT", "INSERT"}
+		name := in + "." + a.Table
+		all = append(all, name)
+		if a.Delete {
+			remove = append(remove, name)
+		}
 		switch {
 		case slices.Equal(a.Update, []string{"*"}):
-			rights = append(rights, "UPDATE")
+			change = append(change, name)
 		case len(a.Update) > 0:
-			rights = append(rights, "UPDATE ("+strings.Join(a.Update, ", ")+")")
+			give("UPDATE ("+strings.Join(a.Update, ", ")+")", []string{name})
 		}
-		if a.Delete {
-			rights = append(rights, "DELETE")
-		}
-		list = append(list, "GRANT "+strings.Join(rights, ", ")+" ON "+in+"."+a.Table+" TO "+to)
 	}
+	give("SELECT, INSERT", all)
+	give("UPDATE", change)
+	give("DELETE", remove)
+	versions := []string{in + "." + mechanismVersions}
+	if service {
+		versions = append(versions, in+"."+serviceVersions)
+	}
+	give("SELECT", versions)
 	return list
 }

@@ -32,8 +32,8 @@ func newDatabase(t *testing.T, binary string) (owner, service string) {
 	t.Cleanup(func() {
 		_, err := pool.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		require.NoError(t, err)
-		for _, role := range []string{"owner", "register", "core", "arrs", "iif", "devfund", "activity", "payments"} {
-			_, err := pool.ExecContext(context.Background(), "DROP ROLE IF EXISTS "+name+"_"+role)
+		for _, role := range texts(t, pool, `SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)`, name+"_") {
+			_, err := pool.ExecContext(context.Background(), "DROP ROLE "+role)
 			require.NoError(t, err)
 		}
 	})
@@ -50,6 +50,21 @@ func newDatabase(t *testing.T, binary string) (owner, service string) {
 	require.NoError(t, err, string(out))
 	program(t, binary, "migrate", "all", "--app-role", name+"_{service}", "--database-url", owner)
 	return owner, service
+}
+
+// texts returns the one column of a query.
+func texts(t *testing.T, pool *sql.DB, query string, args ...any) (list []string) {
+	t.Helper()
+	rows, err := pool.QueryContext(context.Background(), query, args...)
+	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		list = append(list, text)
+	}
+	require.NoError(t, rows.Err())
+	return list
 }
 
 // postgresTool finds a program of Postgres as .ci/postgres does.
@@ -138,9 +153,7 @@ func drill(t *testing.T, m, spare *mortal, books map[string]any) {
 	m.kill()
 
 	// Everything is lost, streams included.
-	if len(spare.storage) > 0 && spare.storage[0] == "--database-url" {
-		spare.forget("register", "core", "arrs", "iif", "devfund", "activity", "payments")
-	}
+	spare.forget("*")
 	t.Log(spare.do("restore", backup))
 	spare.grant()
 	spare.do("events", "rebuild", "all")
@@ -163,21 +176,24 @@ func (m *mortal) grant() {
 	}
 }
 
-// forget loses the data of services.
-func (m *mortal) forget(services ...string) {
+// forget loses the data of a service, or of all with *.
+func (m *mortal) forget(service string) {
 	m.t.Helper()
-	for _, service := range services {
-		if m.storage[0] != "--database-url" {
-			for _, suffix := range []string{"", "-wal", "-shm"} {
-				require.NoError(m.t, os.RemoveAll(filepath.Join(m.harness.dataDir, service+".db"+suffix)))
-			}
-			continue
+	if m.storage[0] != "--database-url" {
+		files, err := filepath.Glob(filepath.Join(m.harness.dataDir, service+".db*"))
+		require.NoError(m.t, err)
+		for _, file := range files {
+			require.NoError(m.t, os.Remove(file))
 		}
-		pool, err := sql.Open("pgx", m.storage[1])
+		return
+	}
+	pool, err := sql.Open("pgx", m.storage[1])
+	require.NoError(m.t, err)
+	defer func() { _ = pool.Close() }()
+	const owned = `SELECT nspname FROM pg_namespace WHERE nspowner = current_user::regrole AND nspname LIKE $1`
+	for _, schema := range texts(m.t, pool, owned, strings.ReplaceAll(service, "*", "%")) {
+		_, err := pool.ExecContext(m.t.Context(), "DROP SCHEMA "+schema+" CASCADE")
 		require.NoError(m.t, err)
-		_, err = pool.ExecContext(m.t.Context(), "DROP SCHEMA "+service+" CASCADE")
-		require.NoError(m.t, err)
-		require.NoError(m.t, pool.Close())
 	}
 }
 

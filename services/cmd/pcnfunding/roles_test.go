@@ -108,6 +108,7 @@ func TestRoles_MayDoWhatTheServiceNeedsAndNothingElse(t *testing.T) {
 		for _, table := range tables {
 			e.checkTable(t, db, service, table)
 		}
+		e.checkLimits(t, service)
 		other := serviceNames[0]
 		if other == service {
 			other = serviceNames[1]
@@ -140,6 +141,19 @@ func (e *estate) checkTable(t *testing.T, db *sqldb.DB, service string, table sq
 	assert.Equal(t, len(table.Update) > 0, may.changeAny, name)
 	assert.Equal(t, table.Delete, may.remove, name)
 	assert.False(t, may.truncate || may.refer, name)
+}
+
+// checkLimits holds that limits on time bind whoever logs in as a service, with any program.
+func (e *estate) checkLimits(t *testing.T, service string) {
+	t.Helper()
+	pool, err := sql.Open("pgx", ofService(e.service, service))
+	require.NoError(t, err)
+	defer func() { _ = pool.Close() }()
+	for setting, want := range map[string]string{"statement_timeout": "4s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s"} {
+		var got string
+		require.NoError(t, pool.QueryRowContext(t.Context(), "SHOW "+setting).Scan(&got))
+		assert.Equal(t, want, got, "%s of %s", setting, service)
+	}
 }
 
 // TestRoles_ANewTableNeedsADecision shows what somebody meets who adds a table and says nothing of it.
