@@ -3,6 +3,8 @@ package bus_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 )
@@ -32,15 +35,26 @@ func messages(n int, prefix string) []outbox.Message {
 func TestOpen_RefusesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]bus.Config{
-		"no directory":         {},
-		"not on loopback":      {StoreDir: t.TempDir(), Listen: "0.0.0.0:4222"},
-		"missing port":         {StoreDir: t.TempDir(), Listen: "127.0.0.1"},
-		"invalid syntax":       {StoreDir: t.TempDir(), Listen: "127.0.0.1:x"},
-		"an't start JetStream": {StoreDir: "/dev/null"},
-		"connect to the broke": {URL: "not an address"},
+		"neither an address nor a server": {},
+		"connect to the broke":            {URL: "not an address"},
+		"no such file":                    {URL: "nats://127.0.0.1:1", CAFile: "/nowhere"},
 	} {
 		_, err := bus.Open(t.Context(), c)
-		assert.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestStartServer_RefusesWhatItCannotUse(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]bus.ServerConfig{
+		"no directory":    {},
+		"not on loopback": {StoreDir: t.TempDir(), Listen: "0.0.0.0:4222"},
+		"missing port":    {StoreDir: t.TempDir(), Listen: "127.0.0.1"},
+		"invalid syntax":  {StoreDir: t.TempDir(), Listen: "127.0.0.1:x"},
+		"not a directory": {StoreDir: "/dev/null"},
+	} {
+		_, err := bus.StartServer(c)
+		require.ErrorContains(t, err, want)
 	}
 }
 
@@ -139,10 +153,18 @@ func TestPublish_FailsAtOnceWithoutABroker(t *testing.T) {
 
 func TestOpen_OtherClientsReachAListeningBroker(t *testing.T) {
 	t.Parallel()
-	host, err := bus.Open(t.Context(), bus.Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer server.Stop()
+	host, err := bus.Open(t.Context(), bus.Config{Server: server})
 	require.NoError(t, err)
 	defer host.Close()
-	guest, err := bus.Open(t.Context(), bus.Config{URL: host.ClientURL(), Name: "guest"})
+	user := natsauth.User{Name: "guest", Unbounded: true}
+	creds, err := server.Credentials(user)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "guest.creds")
+	require.NoError(t, os.WriteFile(file, creds, 0o600))
+	guest, err := bus.Open(t.Context(), bus.Config{URL: server.ClientURL(), CredentialsFile: file, User: user})
 	require.NoError(t, err)
 	defer guest.Close()
 	require.NoError(t, guest.EnsureStream(t.Context(), events))
@@ -150,15 +172,19 @@ func TestOpen_OtherClientsReachAListeningBroker(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, acks, 3)
 	assert.EqualValues(t, 3, streamInfo(t, host).State.Msgs)
-	assert.Equal(t, host.ClientURL(), guest.ClientURL())
-	assert.Empty(t, testkit.Bus(t).ClientURL(), "nobody else reaches a broker that does not listen")
+	assert.Empty(t, testkit.Broker(t).ClientURL(), "nobody else reaches a broker that does not listen")
+
+	_, err = nats.Connect(server.ClientURL())
+	require.ErrorIs(t, err, nats.ErrAuthorization, "nobody gets in without credentials")
 }
 
 func TestOpen_FindsTheStreamsAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for round := range 2 {
-		b, err := bus.Open(t.Context(), bus.Config{StoreDir: dir})
+		server, err := bus.StartServer(bus.ServerConfig{StoreDir: dir})
+		require.NoError(t, err)
+		b, err := bus.Open(t.Context(), bus.Config{Server: server})
 		require.NoError(t, err)
 		require.NoError(t, b.EnsureStream(t.Context(), events))
 		acks, err := b.Publish(t.Context(), messages(10, "m"))
@@ -166,6 +192,7 @@ func TestOpen_FindsTheStreamsAgain(t *testing.T) {
 		assert.Equal(t, round == 1, acks[0].Duplicate, "message ids are remembered too")
 		assert.EqualValues(t, 10, streamInfo(t, b).State.Msgs)
 		b.Close()
+		server.Stop()
 	}
 }
 

@@ -57,7 +57,10 @@ func (k *taker) taken() []string {
 
 func openTest(t *testing.T) *Bus {
 	t.Helper()
-	b, err := Open(t.Context(), Config{StoreDir: t.TempDir()})
+	server, err := StartServer(ServerConfig{StoreDir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	b, err := Open(t.Context(), Config{Server: server})
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
 	return b
@@ -124,7 +127,7 @@ func TestConsume_WaitsForTheStreamAndOutlastsTheBroker(t *testing.T) {
 	publish(t, b, 1, 100)
 	eventually(t, func() bool { return len(k.taken()) == 100 }, "the stream was made later")
 
-	require.NoError(t, b.embedded.restart())
+	require.NoError(t, b.config.Server.restart())
 	publish(t, b, 101, 200)
 	eventually(t, func() bool { return len(k.taken()) == 200 }, "after a restart of the broker")
 	stop()

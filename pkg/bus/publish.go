@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,10 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 )
 
-// canary is the stream of Check: it keeps one message.
-const (
-	canaryStream  = "PCNFUNDING_CANARY"
-	canarySubject = "pcnfunding.canary"
-)
+// canaryStream is the stream of Check: it keeps one message of each user.
+const canaryStream = "PCNFUNDING_CANARY"
+
+func canarySubject(user string) string { return "pcnfunding.canary." + user }
 
 var _ outbox.Publisher = (*Bus)(nil)
 
@@ -30,8 +30,8 @@ func (b *Bus) Publish(ctx context.Context, msgs []outbox.Message) ([]outbox.Ack,
 	if err := errors.Join(sendErr, ackErr); err != nil {
 		return acks, errors.Join(err, b.recover(ctx, err))
 	}
-	if b.embedded != nil {
-		b.embedded.storeWorks()
+	if b.config.Server != nil {
+		b.config.Server.storeWorks()
 	}
 	return acks, nil
 }
@@ -80,10 +80,10 @@ func (b *Bus) recover(ctx context.Context, err error) error {
 		return b.ensureAll(ctx)
 	}
 	refusal, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok || b.embedded == nil || isStreamFull(refusal) {
+	if !ok || b.config.Server == nil || isStreamFull(refusal) {
 		return nil
 	}
-	return b.embedded.storeFailed()
+	return b.config.Server.storeFailed()
 }
 
 // isStreamFull reports whether a stream has reached its own bound, for which the broker has no code of its own. Starting it again
@@ -92,20 +92,31 @@ func isStreamFull(refusal *jetstream.APIError) bool {
 	return refusal.Description == server.ErrMaxBytes.Error() || refusal.Description == server.ErrMaxMsgs.Error()
 }
 
-// Check publishes a message to a stream of its own, and so finds also a broker that answers but cannot store.
+// Check publishes a message to a stream for that, and so finds also a broker that answers but cannot store. Then it looks whether the
+// streams that were ensured are as they should be; the error is a DriftError if one is not.
 func (b *Bus) Check(ctx context.Context) error {
-	_, err := b.js.Publish(ctx, canarySubject, nil)
+	subject := canarySubject(cmp.Or(b.config.User.Name, "suite"))
+	_, err := b.js.Publish(ctx, subject, nil)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		_, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name: canaryStream, Subjects: []string{canarySubject}, MaxMsgs: 1, Discard: jetstream.DiscardOld,
+			Name: canaryStream, Subjects: []string{canarySubject("*")}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardOld,
 			Storage: jetstream.FileStorage, Replicas: max(1, b.config.Replicas),
 		})
 		if err == nil {
-			_, err = b.js.Publish(ctx, canarySubject, nil)
+			_, err = b.js.Publish(ctx, subject, nil)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("check the broker: %w", err)
+	}
+	for _, s := range b.ensured() {
+		have, err := b.js.Stream(ctx, s.Name)
+		if err != nil {
+			return fmt.Errorf("check stream %s: %w", s.Name, err)
+		}
+		if err := drift(s.config(b.config), have.CachedInfo().Config); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -34,7 +34,10 @@ var eventStream = bus.Stream{Name: "BENCH", Subjects: []string{"google.protobuf.
 // broker starts an embedded broker, which syncs each message to disk.
 func broker(b *testing.B, c *closers) *bus.Bus {
 	b.Helper()
-	broker, err := bus.Open(b.Context(), bus.Config{StoreDir: b.TempDir()})
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: b.TempDir()})
+	require.NoError(b, err)
+	c.add(server.Stop)
+	broker, err := bus.Open(b.Context(), bus.Config{Server: server})
 	require.NoError(b, err)
 	c.add(broker.Close)
 	require.NoError(b, broker.EnsureStream(b.Context(), eventStream))

@@ -166,7 +166,10 @@ func serve(server *grpc.Server, listener net.Listener, c *closers) {
 // relay publishes the events of the services, as they would be beside the calls.
 func (s *suite) relay(b *testing.B) {
 	b.Helper()
-	broker, err := bus.Open(b.Context(), bus.Config{StoreDir: b.TempDir()})
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: b.TempDir()})
+	require.NoError(b, err)
+	s.add(server.Stop)
+	broker, err := bus.Open(b.Context(), bus.Config{Server: server})
 	require.NoError(b, err)
 	s.add(broker.Close)
 	ctx, cancel := context.WithCancel(context.Background())

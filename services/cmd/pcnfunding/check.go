@@ -67,7 +67,7 @@ func inProcess(ctx context.Context) (grpc.ClientConnInterface, func() error, err
 	if err != nil {
 		return nil, nil, err
 	}
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", quiet: true}
 	command.DataDir = dir
 	process, err := command.assemble(ctx)
 	if err != nil {

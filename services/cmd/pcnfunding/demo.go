@@ -28,7 +28,7 @@ func (d *demoCommand) Run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", quiet: true}
 	command.DataDir = dir
 	process, err := command.assemble(ctx)
 	if err != nil {
@@ -206,5 +206,5 @@ A token, one PCN's lines with their working, its statement, its year of the Inve
   curl -s -H "Authorization: Bearer $TOKEN" %[1]s/v1/activity/pcns/U89141/months/2020-11/report
 
 Stop with Ctrl-C.
-`, p.address(), p.grpcAddr, p.natsURL, p.command.DataDir)
+`, p.address(), p.grpcAddr, p.eventsURL(), p.command.DataDir)
 }

@@ -15,7 +15,7 @@ import (
 // The sample's month of two commissioners: one that has chosen a list to stand in for the tariff, and one that has not.
 func TestSampleAttendances_ReachThePCNs(t *testing.T) {
 	t.Parallel()
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", quiet: true}
 	command.DataDir = t.TempDir()
 	process, err := command.assemble(t.Context())
 	require.NoError(t, err)

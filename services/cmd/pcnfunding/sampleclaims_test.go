@@ -14,7 +14,7 @@ import (
 // The sample's month of one ICB: Shropshire, Telford and Wrekin has the fewest PCNs.
 func TestSampleClaims_TakesAMonthFromThePublicationToARun(t *testing.T) {
 	t.Parallel()
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", quiet: true}
 	command.DataDir = t.TempDir()
 	process, err := command.assemble(t.Context())
 	require.NoError(t, err)

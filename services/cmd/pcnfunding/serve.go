@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +46,7 @@ type serveCommand struct {
 	storage   `embed:""`
 	identity  `embed:""`
 	transport `embed:""`
+	events    `embed:""`
 
 	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or gateway."`
 	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
@@ -57,10 +57,6 @@ type serveCommand struct {
 	Migrate     bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
 	GRPC        string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
 	HTTP        string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
-	NATS        string        `name:"nats" help:"Broker to use in place of an embedded one." placeholder:"nats://..."`
-	Listen      string        `name:"nats-listen" help:"Address of the embedded broker; empty for this process only." default:"127.0.0.1:4222"`
-	Creds       string        `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
-	Copies      int           `name:"nats-replicas" help:"Copies of each stream." default:"1"`
 	Rate        int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice      time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
@@ -105,10 +101,7 @@ func (s *serveCommand) Validate() error {
 			return err
 		}
 	}
-	if s.NATS == "" && s.Listen != "" && !onLoopback(s.Listen) {
-		return fmt.Errorf("%s can be reached from elsewhere: the embedded broker asks nobody who they are; use --nats", s.Listen)
-	}
-	return nil
+	return s.checkEvents(names)
 }
 
 // reaches refuses a service alone that calls others and is not told where they run.
@@ -186,8 +179,8 @@ type process struct {
 	telling  *telemetry.Telemetry
 	grpcAddr string
 	httpAddr string
-	natsURL  string
-	broker   *bus.Bus
+	broker   *bus.Server // nil for one elsewhere
+	buses    map[string]*bus.Bus
 	stores   map[string]*sqldb.DB
 	checks   *rpc.Readiness
 	certs    *certs.Source // nil in clear text
@@ -203,7 +196,7 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{command: s, shutdown: shutdown, telling: telling, stores: make(map[string]*sqldb.DB)}
+	p := &process{command: s, shutdown: shutdown, telling: telling, stores: make(map[string]*sqldb.DB), buses: make(map[string]*bus.Bus)}
 	p.group = lifecycle.New(lifecycle.Options{Logger: telling.Logger, Notice: s.Notice})
 	if err := p.openCerts(); err != nil {
 		return nil, err
@@ -234,15 +227,9 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 		}
 		p.group.Add("data folder", nil, func(context.Context) error { return release() })
 	}
-	broker, err := bus.Open(ctx, bus.Config{
-		URL: s.NATS, CredentialsFile: s.Creds, StoreDir: filepath.Join(s.DataDir, "events"), Listen: s.Listen, Replicas: s.Copies,
-		Name: "pcnfunding-" + s.Service, Logger: tell.Logger,
-	})
-	if err != nil {
+	if err := p.startBroker(); err != nil {
 		return err
 	}
-	p.broker, p.natsURL = broker, broker.ClientURL()
-	p.group.Add("broker", nil, func(context.Context) error { broker.Close(); return nil })
 	server, err := rpc.NewServer(rpc.ServerOptions{
 		Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now,
 		RatePerSecond: s.Rate, RateBurst: 2 * s.Rate, Certs: p.certs, Self: p.self(),
@@ -260,7 +247,7 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 		if name == gatewayName {
 			continue
 		}
-		db, err := p.addService(ctx, name, server, broker)
+		db, err := p.addService(ctx, name, server)
 		if err != nil {
 			return err
 		}
@@ -284,8 +271,12 @@ func served(err error) error {
 }
 
 // addService adds one service with its database, its relay and the sealing of its audit log.
-func (p *process) addService(ctx context.Context, name string, server *grpc.Server, broker *bus.Bus) (*sqldb.DB, error) {
+func (p *process) addService(ctx context.Context, name string, server *grpc.Server) (*sqldb.DB, error) {
 	s, tell := p.command, p.telling
+	broker, err := p.connectBroker(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	db, err := s.open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -362,12 +353,8 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
 		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
 	})
-	stream := bus.Stream{Name: "PCNFUNDING_" + strings.ToUpper(name), Subjects: []string{"pcnfunding." + name + ".v1.>"}}
 	p.group.Add(name+" relay", func(ctx context.Context) error {
-		// A broker that is away is met again by the relay, which makes the stream before it publishes.
-		if err := broker.EnsureStream(ctx, stream); err != nil {
-			tell.Logger.WarnContext(ctx, "the stream is not there yet", "stream", stream.Name, "error", err)
-		}
+		p.declareStream(ctx, name)
 		return relay.Run(ctx)
 	}, nil)
 	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell, forget) }, nil)
@@ -518,8 +505,8 @@ func (p *process) status(ctx context.Context) any {
 			parts[payments.Name+" events"] = part{State: "degraded", Detail: fmt.Sprintf("%d events are in quarantine: list the held events", held)}
 		}
 	}
-	if p.broker != nil {
-		note("broker", p.broker.Check(ctx))
+	for name, broker := range p.buses {
+		note(name+" broker", broker.Check(ctx))
 	}
 	return parts
 }

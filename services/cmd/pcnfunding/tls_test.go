@@ -111,7 +111,7 @@ func tokenIssuer(t *testing.T, secret string) *auth.LocalIssuer {
 // apart starts a service on its own, with its own certificate and folder.
 func apart(t *testing.T, ca *testkit.CA, issuer, name, registerAddress string) *process {
 	t.Helper()
-	command := &serveCommand{Service: name, Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: name, Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", events: events{Copies: 1}, quiet: true}
 	command.transport = shown(ca.Certify(t.TempDir(), name))
 	command.DataDir, command.OIDCIssuer, command.OIDCAudience = t.TempDir(), issuer, auth.DefaultAudience
 	for _, address := range []*string{
@@ -191,7 +191,7 @@ func TestServe_SpeaksMutualTLS(t *testing.T) {
 func TestServe_AllSpeaksMutualTLSToItself(t *testing.T) {
 	t.Parallel()
 	ca := testkit.NewCA(t)
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", events: events{Copies: 1}, quiet: true}
 	command.DataDir, command.transport = t.TempDir(), shown(ca.Certify(t.TempDir(), "all"))
 	process := running(t, command)
 	token, err := process.issuer.Mint(testkit.Auditor(auth.England), time.Minute)

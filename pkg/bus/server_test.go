@@ -14,7 +14,10 @@ import (
 // After three failures of its store the embedded broker is a new one, and this connection, its subscriptions and the streams go on.
 func TestEmbedded_StartsAgainUnderItsClients(t *testing.T) {
 	t.Parallel()
-	b, err := Open(t.Context(), Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	s, err := StartServer(ServerConfig{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer s.Stop()
+	b, err := Open(t.Context(), Config{Server: s})
 	require.NoError(t, err)
 	defer b.Close()
 	require.NoError(t, b.EnsureStream(t.Context(), Stream{Name: "EVENTS", Subjects: []string{"events.>"}}))
@@ -24,17 +27,17 @@ func TestEmbedded_StartsAgainUnderItsClients(t *testing.T) {
 	heard := make(chan *nats.Msg, 1)
 	_, err = b.Conn().ChanSubscribe("elsewhere", heard)
 	require.NoError(t, err)
-	before, address := b.embedded.server, b.ClientURL()
+	before, address := s.server, s.ClientURL()
 
-	require.NoError(t, b.embedded.storeFailed())
-	require.NoError(t, b.embedded.storeFailed())
-	b.embedded.storeWorks()
-	require.NoError(t, b.embedded.storeFailed())
-	require.NoError(t, b.embedded.storeFailed())
-	assert.Same(t, before, b.embedded.server, "only failures in a row count")
-	require.NoError(t, b.embedded.storeFailed())
-	assert.NotSame(t, before, b.embedded.server)
-	assert.Equal(t, address, b.ClientURL())
+	require.NoError(t, s.storeFailed())
+	require.NoError(t, s.storeFailed())
+	s.storeWorks()
+	require.NoError(t, s.storeFailed())
+	require.NoError(t, s.storeFailed())
+	assert.Same(t, before, s.server, "only failures in a row count")
+	require.NoError(t, s.storeFailed())
+	assert.NotSame(t, before, s.server)
+	assert.Equal(t, address, s.ClientURL())
 
 	require.Eventually(t, func() bool {
 		acks, err := b.Publish(t.Context(), []outbox.Message{message})
@@ -50,10 +53,10 @@ func TestEmbedded_StartsAgainUnderItsClients(t *testing.T) {
 
 func TestEmbedded_SyncsEveryMessage(t *testing.T) {
 	t.Parallel()
-	e, err := startEmbedded(Config{StoreDir: t.TempDir()}, discard)
+	s, err := StartServer(ServerConfig{StoreDir: t.TempDir()})
 	require.NoError(t, err)
-	defer e.stop()
-	assert.True(t, e.options.SyncAlways)
-	assert.True(t, e.server.JetStreamConfig().SyncAlways, "the server has taken the setting")
-	assert.True(t, e.options.DontListen)
+	defer s.Stop()
+	assert.True(t, s.options.SyncAlways)
+	assert.True(t, s.server.JetStreamConfig().SyncAlways, "the server has taken the setting")
+	assert.True(t, s.options.DontListen)
 }

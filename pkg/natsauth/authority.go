@@ -1,0 +1,204 @@
+package natsauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+const (
+	claimsUpdate = "$SYS.REQ.CLAIMS.UPDATE"
+	claimsLookup = "$SYS.REQ.ACCOUNT.%s.CLAIMS.LOOKUP"
+	// revokeAttempts is how often a revocation is written until it is there to read: of two at once, one can overwrite the other.
+	revokeAttempts = 5
+	// answerWait is how long the broker may take to answer one request.
+	answerWait = 5 * time.Second
+
+	// partnerSubscriptions and partnerPayload bound what one connection of a partner may hold and send: it sends requests for messages
+	// and acknowledgements only.
+	partnerSubscriptions = 64
+	partnerPayload       = 16 << 10
+)
+
+// ErrCannotRevoke is the answer of an authority whose keys let it issue only.
+var ErrCannotRevoke = errors.New(
+	"these keys do not revoke credentials: until they expire, remove their consumers, or revoke with the full key file of nats init")
+
+// Grant is what one credential may do: fetch and acknowledge from its own durable consumers, and nothing else.
+type Grant struct {
+	Partner    string    // partner id, plain token
+	Credential string    // credential id, plain token
+	Durables   []Durable // consumers that the credential may fetch from
+	Expires    time.Time
+}
+
+// Authority issues and revokes the credentials of partners. It is safe for concurrent use.
+type Authority struct {
+	account string        // public key of the account of partners
+	issue   nkeys.KeyPair // signs users of that account
+	revoke  nkeys.KeyPair // signs the account itself; nil if it cannot revoke
+	system  *nats.Conn    // a connection in the system account; nil if it cannot revoke
+}
+
+// NewAuthority takes the content of a key file as Material.AuthorityKeys gives it, and a connection of the user of
+// Material.SystemUser. Without either the operator's key in the file or the connection, Revoke returns ErrCannotRevoke.
+func NewAuthority(keys []byte, system *nats.Conn) (*Authority, error) {
+	a := &Authority{system: system}
+	for line := range strings.Lines(string(keys)) {
+		what, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		var err error
+		switch {
+		case what == "account" && nkeys.IsValidPublicAccountKey(value):
+			a.account = value
+		case what == "issue":
+			a.issue, err = fromSeed([]byte(value), nkeys.PrefixByteAccount)
+		case what == "revoke":
+			a.revoke, err = fromSeed([]byte(value), nkeys.PrefixByteOperator)
+		case what == "" || strings.HasPrefix(what, "#"):
+		default:
+			err = errors.New("a line is none of account, issue and revoke with its key")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the key file for partners: %w", err)
+		}
+	}
+	if a.account == "" || a.issue == nil {
+		return nil, errors.New("read the key file for partners: it needs a line for account and one for issue")
+	}
+	return a, nil
+}
+
+// Issue returns the content of a .creds file and the public key of its user, by which it is revoked.
+func (a *Authority) Issue(g Grant) (creds []byte, publicKey string, err error) {
+	if err := g.check(); err != nil {
+		return nil, "", fmt.Errorf("issue credentials: %w", err)
+	}
+	p := jwt.Permissions{Sub: jwt.Permission{Allow: jwt.StringList{InboxPrefix(g.Credential) + ".>"}}}
+	for _, d := range g.Durables {
+		p.Pub.Allow.Add(d.fetch(partnerAPI)...)
+	}
+	creds, publicKey, err = issue(a.issue, func(claims *jwt.UserClaims) {
+		claims.Name, claims.Expires, claims.IssuerAccount = g.Credential, g.Expires.Unix(), a.account
+		claims.Permissions = p
+		claims.Subs, claims.NatsLimits.Payload = partnerSubscriptions, partnerPayload
+		claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
+		claims.Tags.Add("partner:" + g.Partner)
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("issue credentials: %w", err)
+	}
+	return creds, publicKey, nil
+}
+
+// issue makes a key pair for a user, and the .creds file that names it and what fill says of it, signed by an account.
+func issue(by nkeys.KeyPair, fill func(*jwt.UserClaims)) (creds []byte, publicKey string, err error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, "", err
+	}
+	defer pair.Wipe()
+	seed, err := pair.Seed()
+	if err != nil {
+		return nil, "", err
+	}
+	if publicKey, err = pair.PublicKey(); err != nil {
+		return nil, "", err
+	}
+	claims := jwt.NewUserClaims(publicKey)
+	fill(claims)
+	token, err := claims.Encode(by)
+	if err != nil {
+		return nil, "", err
+	}
+	creds, err = jwt.FormatUserConfig(token, seed)
+	return creds, publicKey, err
+}
+
+func (g Grant) check() error {
+	if g.Expires.IsZero() {
+		return errors.New("they need an end")
+	}
+	if len(g.Durables) == 0 { // without any permission of its own a user would have all
+		return errors.New("they need a consumer")
+	}
+	names := []string{g.Partner, g.Credential}
+	for _, d := range g.Durables {
+		names = append(names, d.Stream, d.Name)
+	}
+	return checkPlain(names...)
+}
+
+// Revoke makes the broker refuse a user from now on and cuts it off, also after restarts. What was issued to the key up to at is
+// revoked. It returns once the broker states the revocation itself; a server of a cluster that is away hears of it when it is back.
+func (a *Authority) Revoke(ctx context.Context, publicKey string, at time.Time) error {
+	if a.revoke == nil || a.system == nil {
+		return ErrCannotRevoke
+	}
+	if !nkeys.IsValidPublicUserKey(publicKey) {
+		return fmt.Errorf("revoke credentials: %q is no public key of a user", publicKey)
+	}
+	for range revokeAttempts {
+		claims, err := a.lookUp(ctx)
+		if err != nil {
+			return fmt.Errorf("revoke credentials: read the account of partners: %w", err)
+		}
+		if claims.Revocations.IsRevoked(publicKey, at) {
+			return nil
+		}
+		claims.RevokeAt(publicKey, at)
+		if err := a.push(ctx, claims); err != nil {
+			return fmt.Errorf("revoke credentials: change the account of partners: %w", err)
+		}
+	}
+	return fmt.Errorf("revoke credentials: after %d attempts the broker still does not state it; others change the account at once", revokeAttempts)
+}
+
+// lookUp returns the account of partners as the broker has it.
+func (a *Authority) lookUp(ctx context.Context) (*jwt.AccountClaims, error) {
+	answer, err := a.request(ctx, fmt.Sprintf(claimsLookup, a.account), nil)
+	if err != nil {
+		return nil, err
+	}
+	return jwt.DecodeAccountClaims(string(answer))
+}
+
+// push signs the account and gives it to every server.
+func (a *Authority) push(ctx context.Context, claims *jwt.AccountClaims) error {
+	token, err := claims.Encode(a.revoke)
+	if err != nil {
+		return err
+	}
+	answer, err := a.request(ctx, claimsUpdate, []byte(token))
+	if err != nil {
+		return err
+	}
+	var said struct {
+		Error *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(answer, &said); err != nil {
+		return fmt.Errorf("read the broker's answer: %w", err)
+	}
+	if said.Error != nil {
+		return fmt.Errorf("the broker refuses: %s", said.Error.Description)
+	}
+	return nil
+}
+
+func (a *Authority) request(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	answer, err := a.system.RequestWithContext(ctx, subject, data)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Data, nil
+}
