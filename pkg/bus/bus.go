@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -89,6 +90,7 @@ func Open(_ context.Context, c Config) (*Bus, error) {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { b.logger.Info("connected to the broker", "address", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectErrHandler(b.refused()),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.logger.Warn("the broker reports", "error", err) }),
 	}
 	if c.User.Name != "" {
@@ -103,6 +105,16 @@ func Open(_ context.Context, c Config) (*Bus, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// refused returns what logs why the broker cannot be reached: each reason once in a row, for attempts follow one another closely.
+func (b *Bus) refused() nats.ConnErrHandler {
+	var last atomic.Value
+	return func(_ *nats.Conn, err error) {
+		if reason := err.Error(); last.Swap(reason) != reason {
+			b.logger.Warn("the broker cannot be reached", "error", err)
+		}
+	}
 }
 
 // reach returns the options by which the broker is reached.

@@ -63,6 +63,8 @@ func StartServer(c ServerConfig) (*Server, error) {
 		NoSigs:     true,
 		DontListen: c.Listen == "",
 
+		MaxControlLine: natsauth.MaxControlLine,
+
 		DisableJetStreamBanner: true,
 	}}
 	if s.logger == nil {

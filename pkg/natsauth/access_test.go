@@ -300,6 +300,26 @@ func TestIssue_RefusesWhatWouldWiden(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A credential comes to the broker in one line of its protocol, which is bounded.
+func TestIssue_NamesManyConsumersButNotTooMany(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	grant := natsauth.Grant{Partner: "a", Credential: strings.Repeat("c", 36), Expires: inAYear()}
+	add := func(n int) {
+		for i := range n {
+			grant.Durables = append(grant.Durables, natsauth.Durable{Stream: fmt.Sprintf("PCNFUNDING_SERVICE%d", i), Name: "partner-" + strings.Repeat("d", 36)})
+		}
+	}
+	add(16)
+	creds, _, err := f.authority.Issue(grant)
+	require.NoError(t, err)
+	require.Greater(t, len(creds), 4096)
+	f.connect(t, creds, grant.Credential)
+	add(48)
+	_, _, err = f.authority.Issue(grant)
+	require.ErrorContains(t, err, "give them fewer consumers")
+}
+
 func TestNewAuthority_SaysWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	m, err := natsauth.Create(t.TempDir())
@@ -351,7 +371,7 @@ func TestCredentials_RefusesWhatWouldWiden(t *testing.T) {
 		{Name: "nobody"},
 		{Name: "a.b", Streams: []string{"S"}},
 		{Name: "a", Streams: []string{"*"}},
-		{Name: "a", Manage: []string{">"}},
+		{Name: "a", Manage: true, Spare: []string{">"}},
 		{Name: "a", Durables: []natsauth.Durable{{Stream: "S", Name: "*"}}},
 	} {
 		_, err := m.Credentials(u)

@@ -117,6 +117,9 @@ func issue(by nkeys.KeyPair, fill func(*jwt.UserClaims)) (creds []byte, publicKe
 	if err != nil {
 		return nil, "", err
 	}
+	if len(token) > maxToken {
+		return nil, "", fmt.Errorf("they come to %d bytes, and the broker takes %d: give them fewer consumers", len(token), maxToken)
+	}
 	creds, err = jwt.FormatUserConfig(token, seed)
 	return creds, publicKey, err
 }

@@ -16,6 +16,12 @@ const (
 	partnerAPI = "$JS." + Domain + ".API"
 )
 
+// MaxControlLine is how long the broker must let a line of its protocol be, in bytes: credentials that name many consumers come in one.
+const MaxControlLine = 16 << 10
+
+// maxToken is how long the token of a user may be, so that it fits into a line with what else the client says.
+const maxToken = MaxControlLine - 4<<10
+
 // plain is a name that is one token of a subject.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
@@ -32,10 +38,10 @@ type User struct {
 	Streams []string
 	// Durables are the consumers it may make, change, look at and take messages from.
 	Durables []Durable
-	// Manage are the streams it may look at, and on which it may do so with every consumer, and delete it, except Spare.
-	Manage []string
-	// Spare are the consumers that Manage leaves alone; it may only look at them.
-	Spare []Durable
+	// Manage lets it look at every stream, and on each make, change, take from and delete every consumer except those named Spare, at
+	// which it may only look.
+	Manage bool
+	Spare  []string
 	// Unbounded lifts every limit; it is for the process that holds the broker's keys anyway.
 	Unbounded bool
 }
@@ -58,13 +64,14 @@ func (u User) permissions() jwt.Permissions {
 		p.Pub.Allow.Add(d.fetch(suiteAPI)...)
 		p.Pub.Allow.Add(d.change()...)
 	}
-	for _, s := range u.Manage {
-		every := Durable{s, "*"}
+	if u.Manage {
+		every := Durable{"*", "*"}
 		p.Pub.Allow.Add(every.fetch(suiteAPI)...)
 		p.Pub.Allow.Add(every.change()...)
-		p.Pub.Allow.Add(every.remove(), suiteAPI+".STREAM.INFO."+s, suiteAPI+".CONSUMER.NAMES."+s, suiteAPI+".CONSUMER.LIST."+s)
+		p.Pub.Allow.Add(every.remove(), suiteAPI+".STREAM.INFO.*", suiteAPI+".CONSUMER.NAMES.*", suiteAPI+".CONSUMER.LIST.*")
 	}
-	for _, d := range u.Spare {
+	for _, name := range u.Spare {
+		d := Durable{"*", name}
 		p.Pub.Deny.Add(d.remove())
 		p.Pub.Deny.Add(d.change()...)
 		p.Pub.Deny.Add(d.take(suiteAPI)...)
@@ -96,8 +103,8 @@ func (d Durable) remove() string {
 
 // check refuses names that would change the meaning of the subjects they become part of.
 func (u User) check() error {
-	names := slices.Concat([]string{u.Name}, u.Streams, u.Manage)
-	for _, d := range slices.Concat(u.Durables, u.Spare) {
+	names := slices.Concat([]string{u.Name}, u.Streams, u.Spare)
+	for _, d := range u.Durables {
 		names = append(names, d.Stream, d.Name)
 	}
 	return checkPlain(names...)

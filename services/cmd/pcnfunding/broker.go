@@ -92,12 +92,7 @@ func listener() natsauth.User { return manager(natsauth.User{Name: listenerName}
 
 // manager lets a user make consumers of its own on every stream, and leave those of the other services alone.
 func manager(u natsauth.User) natsauth.User {
-	for _, name := range brokerServices() {
-		u.Manage = append(u.Manage, bus.ServiceStream(name).Name)
-		if name != u.Name && name != partnersName {
-			u.Spare = append(u.Spare, brokerUser(name).Durables...)
-		}
-	}
+	u.Manage, u.Spare = true, []string{payments.Name}
 	return u
 }
 

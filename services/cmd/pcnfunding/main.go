@@ -34,6 +34,7 @@ type commands struct {
 	Events    eventsCommand    `cmd:"" help:"Hold events of databases and streams against each other, and mend where they differ."`
 	Backup    backupCommand    `cmd:"" help:"Back all databases up into a folder, while the suite runs."`
 	Restore   restoreCommand   `cmd:"" help:"Restore a backup where there is nothing yet, and hold the result against it."`
+	Nats      natsCommand      `cmd:"" help:"Keys, accounts and credentials of a NATS broker."`
 	Audit     auditCommand     `cmd:"" help:"Verify the seals of the audit log."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
