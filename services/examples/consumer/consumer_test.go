@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -67,7 +70,7 @@ func (f *fixture) read(t *testing.T, o options) []string {
 		o.name = "test"
 	}
 	var out bytes.Buffer
-	require.NoError(t, consume(t.Context(), f.js, o, &out))
+	require.NoError(t, consume(t.Context(), f.js, identity{}, o, &out))
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
@@ -210,5 +213,64 @@ func TestConsume_StopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	<-ctx.Done()
-	require.Error(t, consume(ctx, f.js, options{stream: "PCNFUNDING_CORE", name: "x"}, &bytes.Buffer{}))
+	require.Error(t, consume(ctx, f.js, identity{}, options{stream: "PCNFUNDING_CORE", name: "x"}, &bytes.Buffer{}))
+}
+
+// The same program serves the person at the machine and a partner, who reaches one consumer and makes none.
+func TestConnect_WithTheRightsOfItsCredentials(t *testing.T) {
+	t.Parallel()
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	b, err := bus.Open(t.Context(), bus.Config{Server: server})
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	require.NoError(t, b.EnsureStream(t.Context(), bus.ServiceStream("core")))
+	f := &fixture{js: b.JetStream()}
+	f.publish(t, "e1", "15N", closed(t, 1)[0])
+	f.publish(t, "e2", "QJK", closed(t, 1)[0])
+	_, err = f.js.CreateConsumer(t.Context(), "PCNFUNDING_CORE", jetstream.ConsumerConfig{
+		Durable: "partner-x", AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{"pcnfunding.core.v1.*.15N"},
+	})
+	require.NoError(t, err)
+	authority, end, err := bus.OpenAuthority(bus.Config{Server: server}, "", "")
+	require.NoError(t, err)
+	t.Cleanup(end)
+	listener, err := server.Credentials(natsauth.User{Name: "listener", Manage: true})
+	require.NoError(t, err)
+	partner, _, err := authority.Issue(natsauth.Grant{
+		Partner: "x", Credential: "c1", Expires: time.Now().Add(time.Hour), Durables: []natsauth.Durable{{Stream: "PCNFUNDING_CORE", Name: "partner-x"}},
+	})
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		creds []byte
+		want  []string
+	}{
+		"listener":  {listener, []string{"commissioner/15N", "commissioner/QJK"}},
+		"partner-x": {partner, []string{"commissioner/15N"}},
+	} {
+		file := filepath.Join(t.TempDir(), name+".creds")
+		require.NoError(t, os.WriteFile(file, c.creds, 0o600))
+		var out bytes.Buffer
+		require.NoError(t, connect(t.Context(), options{
+			url: server.ClientURL(), credentials: file, stream: "PCNFUNDING_CORE", name: name, once: true,
+		}, &out))
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		require.Len(t, lines, len(c.want), name)
+		for i, line := range lines {
+			require.Contains(t, line, c.want[i])
+		}
+	}
+}
+
+func TestReadIdentity_RefusesWhatIsNone(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "some.creds")
+	for _, text := range []string{"", "-----BEGIN NATS USER JWT-----\na.!.c\n------END NATS USER JWT------", "-----BEGIN NATS USER JWT-----\na.e30.c\n"} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		_, err := readIdentity(file)
+		require.ErrorContains(t, err, "read the credentials")
+	}
+	_, err := readIdentity(file + "x")
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
