@@ -22,8 +22,9 @@ const (
 	window = 512
 	// stallWait is how long a message waits for room in the window.
 	stallWait = 5 * time.Second
-	// ackWait is how long a message waits for its acknowledgement.
-	ackWait = 10 * time.Second
+	// ackWait is how long a message waits for its acknowledgement: one that the leader of a stream took with it never comes, and
+	// publishing is to be there again within 5 s.
+	ackWait = 3 * time.Second
 
 	reconnectWait = 250 * time.Millisecond
 	drainLimit    = 5 * time.Second

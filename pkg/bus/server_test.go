@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -59,4 +61,45 @@ func TestEmbedded_SyncsEveryMessage(t *testing.T) {
 	assert.True(t, s.options.SyncAlways)
 	assert.True(t, s.server.JetStreamConfig().SyncAlways, "the server has taken the setting")
 	assert.True(t, s.options.DontListen)
+}
+
+// Streams of a suite that had no accounts yet are still there, with what was published and how far its consumers have come.
+func TestServer_AdoptsStreamsWithoutAnAccount(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old, err := server.NewServer(&server.Options{JetStream: true, StoreDir: dir, DontListen: true, NoSigs: true, NoLog: true})
+	require.NoError(t, err)
+	old.Start()
+	require.True(t, old.ReadyForConnections(10*time.Second))
+	conn, err := nats.Connect("", nats.InProcessServer(old))
+	require.NoError(t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}})
+	require.NoError(t, err)
+	consumer, err := js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{Durable: "far", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = js.Publish(t.Context(), "events.one", nil)
+		require.NoError(t, err)
+	}
+	m, err := consumer.Next()
+	require.NoError(t, err)
+	require.NoError(t, m.DoubleAck(t.Context()))
+	old.Shutdown()
+	old.WaitForShutdown()
+
+	for range 2 {
+		s, err := StartServer(ServerConfig{StoreDir: dir})
+		require.NoError(t, err)
+		b, err := Open(t.Context(), Config{Server: s})
+		require.NoError(t, err)
+		c, err := b.JetStream().Consumer(t.Context(), "EVENTS", "far")
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, c.CachedInfo().AckFloor.Stream)
+		assert.EqualValues(t, 1, c.CachedInfo().NumPending)
+		b.Close()
+		s.Stop()
+	}
 }
