@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -36,6 +37,7 @@ type commands struct {
 	Restore   restoreCommand   `cmd:"" help:"Restore a backup where there is nothing yet, and hold the result against it."`
 	Nats      natsCommand      `cmd:"" help:"Keys, accounts and credentials of a NATS broker."`
 	Audit     auditCommand     `cmd:"" help:"Verify the seals of the audit log."`
+	Doctor    doctorCommand    `cmd:"" help:"Check configuration, databases, streams, keys, clocks and disk, and print what is wrong and how to mend it."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
@@ -48,7 +50,11 @@ func main() {
 		kong.DefaultEnvars("PCN"),
 		kong.BindTo(context.Background(), (*context.Context)(nil)),
 	)
-	if err := parsed.Run(); err != nil {
+	err := parsed.Run()
+	if code, ok := errors.AsType[exitCode](err); ok {
+		os.Exit(int(code))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "pcnfunding:", describe(err))
 		os.Exit(1)
 	}
