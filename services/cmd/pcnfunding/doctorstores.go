@@ -52,7 +52,7 @@ func (e *examination) folder(context.Context) {
 		e.note("data folder", broken, "", "%v", err)
 		return
 	case info.Mode().Perm()&0o077 != 0:
-		e.note("data folder", doubtful, "chmod 700 "+dir, "others may look into %s (mode %o)", dir, info.Mode().Perm())
+		e.note("data folder access", doubtful, "chmod 700 "+dir, "others may look into %s (mode %o)", dir, info.Mode().Perm())
 	}
 	e.disk(dir)
 	if !e.embeds() {

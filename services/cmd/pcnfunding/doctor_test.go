@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+)
+
+// examined runs the doctor as from the command line.
+func examined(t *testing.T, args ...string) *examination {
+	t.Helper()
+	var c commands
+	parser, err := kong.New(&c, kong.DefaultEnvars("PCN"))
+	require.NoError(t, err)
+	parsed, err := parser.Parse(append([]string{"doctor"}, args...))
+	require.NoError(t, err)
+	e := &examination{command: &c.Doctor, flags: flagValues(parsed)}
+	e.run(t.Context())
+	return e
+}
+
+// line returns the line of a check; the last if there are several.
+func (e *examination) line(t *testing.T, check string) finding {
+	t.Helper()
+	for i := len(e.findings) - 1; i >= 0; i-- {
+		if e.findings[i].Check == check {
+			return e.findings[i]
+		}
+	}
+	require.Fail(t, "no such line", "%s in %v", check, e.findings)
+	return finding{}
+}
+
+// patient is a data folder with the register on it, an event sent and its stream.
+type patient struct {
+	t      *testing.T
+	dir    string
+	stored storage
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	p := &patient{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	p.stored.DataDir = p.dir
+	require.NoError(t, os.Mkdir(p.dir, 0o700))
+	p.database(func(db *sqldb.DB) {
+		require.NoError(t, migrate(t.Context(), db, "register"))
+	})
+	p.stream(func(b *bus.Bus) { p.send(b, time.Now()) })
+	return p
+}
+
+func (p *patient) database(change func(*sqldb.DB)) {
+	p.t.Helper()
+	db, err := p.stored.open(p.t.Context(), "register")
+	require.NoError(p.t, err)
+	change(db)
+	require.NoError(p.t, db.Close())
+}
+
+func (p *patient) exec(query string, args ...any) {
+	p.t.Helper()
+	p.database(func(db *sqldb.DB) {
+		_, err := db.Exec(p.t.Context(), query, args...)
+		require.NoError(p.t, err)
+	})
+}
+
+func (p *patient) stream(change func(*bus.Bus)) {
+	p.t.Helper()
+	b, err := bus.Open(p.t.Context(), bus.Config{StoreDir: filepath.Join(p.dir, "events")})
+	require.NoError(p.t, err)
+	defer b.Close()
+	require.NoError(p.t, b.EnsureStream(p.t.Context(), bus.Stream{Name: "PCNFUNDING_REGISTER", Subjects: []string{"pcnfunding.register.v1.>"}}))
+	change(b)
+}
+
+// send publishes an event, with the row in the outbox that a relay would have marked at a time.
+func (p *patient) send(b *bus.Bus, at time.Time) {
+	p.t.Helper()
+	id := uuid.NewString()
+	p.row(id, at, at)
+	_, err := b.Publish(p.t.Context(), []outbox.Message{{ID: id, Subject: "pcnfunding.register.v1.LoadRecorded.england"}})
+	require.NoError(p.t, err)
+}
+
+// row adds an event to the outbox; one not sent has the zero time for it.
+func (p *patient) row(id string, created, sentAt time.Time) {
+	var marked any
+	if !sentAt.IsZero() {
+		marked = sqldb.Micros(sentAt)
+	}
+	p.exec(`INSERT INTO outbox (id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at, created_at, sent_at)
+		VALUES ($1, $1, $1, 1, 'pcnfunding.register.v1.LoadRecorded.england', 'x', '', '', $2, $2, $3)`, id, sqldb.Micros(created), marked)
+}
+
+func TestDoctor_FindsNothingOnAHealthyFolder(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	e := examined(t, "register", "--data-dir", p.dir)
+	for _, f := range e.findings {
+		if f.Check == "disk" {
+			continue // that of the machine
+		}
+		require.Equal(t, fine, f.Verdict, "%v", f)
+		require.Empty(t, f.Mend)
+	}
+	require.Equal(t, "they agree", e.line(t, "register stream and outbox").Detail)
+	var text, document bytes.Buffer
+	require.NoError(t, e.print(&text, false))
+	require.NoError(t, e.print(&document, true))
+	require.Contains(t, text.String(), "ok            register schema")
+	require.Contains(t, document.String(), `"verdict": "ok"`)
+}
+
+// TestDoctor_NamesWhatIsBroken breaks one thing at a time and looks for its line.
+func TestDoctor_NamesWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	hour := time.Now().Add(-time.Hour)
+	for name, c := range map[string]struct {
+		harm         func(*patient)
+		check        string
+		verdict      verdict
+		detail, mend string
+	}{
+		"a folder that others may read": {
+			func(p *patient) { require.NoError(p.t, os.Chmod(p.dir, 0o755)) }, //nolint:gosec // that is the harm
+			"data folder access", doubtful, "mode 755", "chmod 700",
+		},
+		"no database": {
+			func(p *patient) { require.NoError(p.t, os.Remove(filepath.Join(p.dir, "register.db"))) },
+			"register database", doubtful, "not there yet", "pcnfunding migrate register",
+		},
+		"a damaged database": {
+			func(p *patient) {
+				require.NoError(p.t, os.WriteFile(filepath.Join(p.dir, "register.db"), bytes.Repeat([]byte("no database "), 1000), 0o600))
+			},
+			"register database", broken, "not a database", "--database-url",
+		},
+		"a schema that is behind": {
+			func(p *patient) {
+				p.exec(`DELETE FROM schema_service WHERE version_id = (SELECT MAX(version_id) FROM schema_service)`)
+			},
+			"register schema", broken, "this program needs", "pcnfunding migrate register",
+		},
+		"an event that waits": {
+			func(p *patient) { p.row("waits", hour, time.Time{}) },
+			"register outbox", doubtful, "1 events wait, the oldest for 1h0m", "broker",
+		},
+		"an event in quarantine": {
+			func(p *patient) {
+				p.exec(`INSERT INTO inbox_held VALUES ('held', 'e', 'a', 1, 's', '', '', '', 'UNREADABLE', 'text', 6, 0, 0)`)
+			},
+			"register events taken in", doubtful, "1 in quarantine", "release or discard",
+		},
+		"a stream that deletes": {
+			func(p *patient) {
+				p.stream(func(b *bus.Bus) {
+					stream, err := b.JetStream().Stream(p.t.Context(), "PCNFUNDING_REGISTER")
+					require.NoError(p.t, err)
+					settings := stream.CachedInfo().Config
+					settings.MaxAge = time.Hour
+					_, err = b.JetStream().UpdateStream(p.t.Context(), settings)
+					require.NoError(p.t, err)
+				})
+			},
+			"register stream", broken, "max_age is 1h0m0s", "pcnfunding serve register",
+		},
+		"a stream that is gone": {
+			func(p *patient) {
+				p.stream(func(b *bus.Bus) {
+					require.NoError(p.t, b.JetStream().DeleteStream(p.t.Context(), "PCNFUNDING_REGISTER"))
+				})
+			},
+			"register stream", broken, "1 events that were sent", "pcnfunding events rebuild register",
+		},
+		"a stream that has lost its beginning": {
+			func(p *patient) { p.row("lost", hour, hour) },
+			"register stream and outbox", broken, "1 events that were sent are no longer in the stream", "pcnfunding events rebuild register",
+		},
+		"a stream that has lost its end": {
+			func(p *patient) { p.row("lost", time.Now(), time.Now().Add(time.Hour)) },
+			"register stream and outbox", broken, "the end of the stream is lost", "pcnfunding events rebuild register",
+		},
+		"a database older than the stream": {
+			func(p *patient) { p.exec(`DELETE FROM outbox`) },
+			"register stream and outbox", broken, "the stream is newer than the database", "docs/operations/backup.md",
+		},
+		"a local key that others may read": {
+			func(p *patient) {
+				_, err := auth.OpenLocalIssuer(p.dir, time.Now)
+				require.NoError(p.t, err)
+				require.NoError(p.t, os.Chmod(filepath.Join(p.dir, "local-issuer.key"), 0o644)) //nolint:gosec // that is the harm
+			},
+			"local issuer", broken, "may be read by others", "chmod 600",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t)
+			c.harm(p)
+			got := examined(t, "register", "--data-dir", p.dir).line(t, c.check)
+			require.Equal(t, c.verdict, got.Verdict, "%v", got)
+			require.Contains(t, got.Detail, c.detail)
+			require.Contains(t, got.Mend, c.mend)
+		})
+	}
+}
+
+func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	release, err := p.stored.lock()
+	require.NoError(t, err)
+	defer func() { _ = release() }()
+	suite := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"broker": {"state": "degraded", "detail": "see the log"}}`))
+	}))
+	defer suite.Close()
+	e := examined(t, "register", "--data-dir", p.dir, "--http", strings.TrimPrefix(suite.URL, "http://"))
+	require.Contains(t, e.line(t, "data folder").Detail, "in use by a suite that runs")
+	require.Equal(t, fine, e.line(t, "register schema").Verdict, "the database can be read beside the suite")
+	require.Equal(t, doubtful, e.line(t, "broker").Verdict)
+	require.Equal(t, unverified, e.line(t, "streams").Verdict)
+	require.Equal(t, exitCode(1), e.outcome())
+	suite.Close()
+	e = examined(t, "register", "--data-dir", p.dir, "--http", strings.TrimPrefix(suite.URL, "http://"))
+	require.Equal(t, unverified, e.line(t, "running suite").Verdict)
+}
+
+func TestDoctor_TellsWhatServeWouldRefuse(t *testing.T) {
+	t.Parallel()
+	e := examined(t, "core", "--data-dir", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, broken, e.line(t, "configuration").Verdict)
+	require.Contains(t, e.line(t, "configuration").Detail, "--register-address")
+	require.Equal(t, doubtful, e.line(t, "data folder").Verdict)
+	require.Equal(t, exitCode(2), e.outcome())
+}
+
+func TestDoctor_LooksAtTheBroker(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	away := examined(t, "register", "--data-dir", p.dir, "--nats", "nats://127.0.0.1:1")
+	require.Equal(t, broken, away.line(t, "broker").Verdict)
+	for answer, want := range map[string]verdict{
+		`{"jetstream": {"config": {"sync_always": true}}}`:           fine,
+		`{"jetstream": {"config": {"sync_interval": 120000000000}}}`: broken,
+		`{}`:   broken,
+		`what`: unverified,
+	} {
+		monitor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+		e := &examination{command: new(doctorCommand)}
+		e.command.NATS, e.command.Monitor = "nats://broker", monitor.URL
+		e.sync(t.Context())
+		require.Equal(t, want, e.line(t, "broker sync").Verdict, answer)
+		monitor.Close()
+	}
+	e := &examination{command: new(doctorCommand)}
+	e.command.NATS = "nats://broker"
+	e.sync(t.Context())
+	require.Equal(t, unverified, e.line(t, "broker sync").Verdict, "nobody vouches for it")
+}
+
+func TestDoctor_ComparesClocksAndSpace(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for apart, want := range map[time.Duration]verdict{
+		0: fine, time.Second: fine, -time.Second: fine, 10 * time.Second: doubtful, -10 * time.Second: doubtful, time.Minute: broken, -time.Minute: broken,
+	} {
+		e := new(examination)
+		e.clock("clock", now.Add(apart), now, now, 0)
+		require.Equal(t, want, e.line(t, "clock").Verdict, apart)
+	}
+	for free, want := range map[uint64]verdict{100: fine, 20: fine, 19: doubtful, 5: doubtful, 4: broken, 0: broken} {
+		e := new(examination)
+		e.space("/data", free, 100)
+		require.Equal(t, want, e.line(t, "disk").Verdict, free)
+	}
+}
+
+func TestDoctor_ExitCodeIsOfTheWorstLine(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verdicts []verdict
+		want     error
+	}{
+		{nil, nil},
+		{[]verdict{fine, unverified}, nil},
+		{[]verdict{fine, doubtful}, exitCode(1)},
+		{[]verdict{broken, doubtful, fine}, exitCode(2)},
+	} {
+		e := new(examination)
+		for _, v := range c.verdicts {
+			e.note("x", v, "", "")
+		}
+		require.Equal(t, c.want, e.outcome())
+	}
+}
