@@ -55,6 +55,34 @@ bench: build ## Benchmarks, each beside its bound; BENCH=short for a quick look
 check: build ## Prove the worked examples in process
 	@for file in services/*/testdata/examples.csv; do echo $$file; bin/pcnfunding check $$file || exit 1; done
 
+# What the image is labelled with. The time is the commit's, so that the same commit gives the same digest.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+IMAGE = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) GOWORK=off go -C tools/image run . -root $(CURDIR) -out $(CURDIR)/bin/image \
+	-version $(VERSION) -revision $$(git rev-parse HEAD)
+
+.PHONY: image
+image: ## Image for both platforms in bin/image, with its bill of materials; PUSH=reference pushes it too
+	$(IMAGE) $(if $(PUSH),-push $(PUSH))
+
+.PHONY: sbom
+sbom: ## Bill of materials of this machine's platform in bin/image
+	$(IMAGE) -platforms linux/$$(go env GOARCH)
+
+.PHONY: image-test
+image-test: ## Hold the image, its bill of materials and the Compose file to their promises
+	GOWORK=off go -C tools/image test -count=1 -timeout 15m ./...
+
+# What is upgraded from, unless FROM names another commit: the last release, or the commit before the last change of a schema.
+FROM ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git log -1 --format=%H -- '*/migrations/*.sql' | xargs -I% git rev-parse %^)
+
+.PHONY: rolling
+rolling: build ## Upgrade every process of all services from FROM to this commit under load; needs PCN_TEST_POSTGRES
+	@set -e; old=$$(mktemp -d); trap 'git worktree remove --force $$old/tree; rm -rf $$old' EXIT; \
+	echo "from $(FROM)"; git worktree add --detach --quiet $$old/tree $(FROM); \
+	(cd $$old/tree && CGO_ENABLED=0 go build -trimpath -o $$old/pcnfunding ./services/cmd/pcnfunding); \
+	ROLLING_FROM=$$old/pcnfunding ROLLING_TO=$(CURDIR)/bin/pcnfunding ROLLING_SETTLE=31s \
+	  go test -count=1 -v -timeout 15m ./services/e2e/rolling
+
 .PHONY: tools
 tools: ## Install the pinned tools into .bin
 	@for group in gen lint; do GOWORK=off GOBIN=$(BIN) go -C tools/$$group install tool || exit 1; done

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/resolver/dns"
 
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
@@ -41,6 +42,10 @@ const sealInterval = time.Minute
 
 // pruneInterval is how often answers and sent events are forgotten that are older than they must be kept.
 const pruneInterval = 6 * time.Hour
+
+// resolveEvery is how soon after one look at a service's addresses another may follow. The library's 30 s are longer than it takes to
+// replace all processes of a service, after which none that a client knows would be left.
+const resolveEvery = time.Second
 
 type serveCommand struct {
 	storage   `embed:""`
@@ -149,6 +154,7 @@ func onLoopback(address string) bool {
 
 // Run serves until a signal comes.
 func (s *serveCommand) Run(ctx context.Context) error {
+	dns.SetMinResolutionInterval(resolveEvery)
 	process, err := s.assemble(ctx)
 	if err != nil {
 		return err

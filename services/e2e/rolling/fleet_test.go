@@ -1,0 +1,254 @@
+package rolling
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+)
+
+const (
+	startLimit = time.Minute
+	stopLimit  = 45 * time.Second
+	pollEvery  = 50 * time.Millisecond
+	// notice is how long a process goes on serving after the signal; who sends it work is told of the end within endpointLag.
+	notice      = 2 * time.Second
+	endpointLag = 500 * time.Millisecond
+
+	grpcPort, httpPort = "29090", "28080"
+	zone               = ".suite.test."
+)
+
+// others are the services that each one calls.
+var others = []string{"register", "core", "arrs", "iif", "devfund", "activity", "payments"}
+
+// fleet is a suite of processes on one database and one broker, which find each other by name as in a cluster: each process has an
+// address of its own, which it does not hand on to the one that replaces it.
+type fleet struct {
+	t        *testing.T
+	dir      string
+	database string
+	broker   *server.Server
+	names    *names
+	next     int
+	pods     map[string][]*pod
+}
+
+// pod is one process.
+type pod struct {
+	service, address string
+	process          *exec.Cmd
+	log              string
+	ended            chan error
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{t: t, dir: t.TempDir(), database: newDatabase(t), broker: newBroker(t), names: newNames(t), pods: make(map[string][]*pod)}
+	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "person.key"), bytes.Repeat([]byte("k"), 32), 0o600))
+	return f
+}
+
+// newDatabase makes a database that goes with the test.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	address, err := url.Parse(os.Getenv(testkit.PostgresVariable))
+	require.NoError(t, err)
+	pool, err := sql.Open("pgx", address.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = pool.Close() })
+	name := "rolling_" + strings.ToLower(rand.Text())
+	_, err = pool.ExecContext(t.Context(), "CREATE DATABASE "+name)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := pool.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		require.NoError(t, err)
+	})
+	address.Path = "/" + name
+	return address.String()
+}
+
+// newBroker starts a broker that keeps its streams on disk and syncs them before it acknowledges.
+func newBroker(t *testing.T) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true,
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(startLimit))
+	return s
+}
+
+// migrate brings the schemas up to date with a program, as the job of an upgrade does before any process is replaced.
+func (f *fleet) migrate(binary string) {
+	f.t.Helper()
+	out, err := exec.Command(binary, "migrate", "all", "--database-url", f.database).CombinedOutput()
+	require.NoError(f.t, err, string(out))
+}
+
+// start runs a process of a service, and makes it known once it is ready.
+func (f *fleet) start(binary, service string) *pod {
+	f.t.Helper()
+	f.next++
+	p := &pod{service: service, address: fmt.Sprintf("127.%d.%d.%d", 64+os.Getpid()%64, os.Getpid()/64%256, f.next), ended: make(chan error, 1)}
+	p.log = filepath.Join(f.dir, fmt.Sprintf("%s-%d.log", service, f.next))
+	args := []string{
+		"serve", service, "--no-migrate", "--data-dir", f.dir, "--database-url", f.database, "--nats", f.broker.ClientURL(),
+		"--person-key-file", filepath.Join(f.dir, "person.key"), "--rate-limit", "0", "--drain-notice", notice.String(),
+		"--grpc", net.JoinHostPort(p.address, grpcPort), "--http", net.JoinHostPort(p.address, httpPort),
+	}
+	for _, other := range others {
+		args = append(args, "--"+other+"-address", "dns://"+f.names.address+"/"+other+zone+":"+grpcPort)
+	}
+	log, err := os.Create(p.log)
+	require.NoError(f.t, err)
+	defer func() { _ = log.Close() }()
+	p.process = exec.Command(binary, args...)
+	p.process.Stdout, p.process.Stderr = log, log
+	require.NoError(f.t, p.process.Start())
+	go func() { p.ended <- p.process.Wait() }()
+	f.t.Cleanup(func() { _ = p.process.Process.Kill() })
+	f.pods[service] = append(f.pods[service], p)
+	return p
+}
+
+// ready waits for processes and then makes them known.
+func (f *fleet) ready(pods ...*pod) {
+	f.t.Helper()
+	for _, p := range pods {
+		require.Eventually(f.t, func() bool {
+			answer, err := http.Get("http://" + net.JoinHostPort(p.address, httpPort) + "/readyz")
+			if err != nil {
+				return false
+			}
+			_ = answer.Body.Close()
+			return answer.StatusCode == http.StatusOK
+		}, startLimit, pollEvery, "%s does not become ready: %s", p.service, p.said())
+		f.names.add(p.service, p.address)
+	}
+}
+
+// replace starts a process in place of another before it stops that one: the endpoints follow a little after the signal.
+func (f *fleet) replace(binary string, old *pod) {
+	f.t.Helper()
+	f.ready(f.start(binary, old.service))
+	f.pods[old.service] = slices.DeleteFunc(f.pods[old.service], func(p *pod) bool { return p == old })
+	require.NoError(f.t, old.process.Process.Signal(syscall.SIGTERM))
+	timer := time.AfterFunc(endpointLag, func() { f.names.remove(old.service, old.address) })
+	defer timer.Stop()
+	select {
+	case err := <-old.ended:
+		require.NoError(f.t, err, "%s did not stop in good order: %s", old.service, old.said())
+	case <-time.After(stopLimit):
+		require.Fail(f.t, "a process does not stop", "%s: %s", old.service, old.said())
+	}
+}
+
+// said is the end of what a process logged.
+func (p *pod) said() string {
+	text, _ := os.ReadFile(p.log)
+	return string(text[max(0, len(text)-3000):])
+}
+
+// names is a name server for the services, which knows the processes that are ready.
+type names struct {
+	address string
+	socket  net.PacketConn
+
+	mu    sync.Mutex
+	known map[string][]string
+}
+
+func newNames(t *testing.T) *names {
+	t.Helper()
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	n := &names{address: socket.LocalAddr().String(), socket: socket, known: make(map[string][]string)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.serve()
+	}()
+	t.Cleanup(func() { _ = socket.Close(); <-done })
+	return n
+}
+
+func (n *names) add(service, address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[service] = append(n.known[service], address)
+}
+
+func (n *names) remove(service, address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[service] = slices.DeleteFunc(n.known[service], func(a string) bool { return a == address })
+}
+
+// of returns the addresses of a service.
+func (n *names) of(service string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.known[service])
+}
+
+func (n *names) serve() {
+	buffer := make([]byte, 4096)
+	for {
+		size, from, err := n.socket.ReadFrom(buffer)
+		if err != nil {
+			return // closed
+		}
+		if answer, err := n.answer(buffer[:size]); err == nil {
+			_, _ = n.socket.WriteTo(answer, from) // who asked asks again
+		}
+	}
+}
+
+func (n *names) answer(query []byte) ([]byte, error) {
+	var message dnsmessage.Message
+	if err := message.Unpack(query); err != nil || len(message.Questions) != 1 {
+		return nil, fmt.Errorf("no single question: %w", err)
+	}
+	question := message.Questions[0]
+	reply := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: message.ID, Response: true, Authoritative: true},
+		Questions: message.Questions,
+	}
+	service, inZone := strings.CutSuffix(question.Name.String(), zone)
+	addresses := n.of(service)
+	if !inZone || len(addresses) == 0 {
+		reply.RCode = dnsmessage.RCodeNameError
+	}
+	if question.Type == dnsmessage.TypeA {
+		for _, a := range addresses {
+			reply.Answers = append(reply.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: question.Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 1},
+				Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(a).To4())},
+			})
+		}
+	}
+	return reply.Pack()
+}
