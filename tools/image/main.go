@@ -75,8 +75,8 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("compute the digest: %w", err)
 	}
 	for _, one := range built {
-		fmt.Printf("%s: binary %.1f MB, image %.1f MB compressed, %d modules\n",
-			one.platform.String(), megabytes(one.binaryBytes), megabytes(one.imageBytes), len(*one.bom.Components))
+		fmt.Printf("%s: binary %d MB, image %d MB compressed, %d modules\n",
+			one.platform.String(), one.binaryBytes/1e6, one.imageBytes/1e6, len(*one.bom.Components))
 	}
 	fmt.Println(digest)
 	if o.push == "" {
@@ -84,8 +84,6 @@ func run(ctx context.Context, o options) error {
 	}
 	return push(ctx, o.push, index, built)
 }
-
-func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
 
 // createdAt reads the time that the image and its bill of materials carry, in seconds since 1970; empty is 1970 itself.
 func createdAt(epoch string) (time.Time, error) {
@@ -115,7 +113,7 @@ func build(ctx context.Context, o options, platform v1.Platform, created time.Ti
 	if err := compile(ctx, o, platform, binary); err != nil {
 		return variant{}, err
 	}
-	content, err := os.ReadFile(binary)
+	content, err := os.ReadFile(binary) //nolint:gosec // we have just written it
 	if err != nil {
 		return variant{}, err
 	}

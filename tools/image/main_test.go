@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -167,7 +168,7 @@ func TestImage_IsALayoutWithReferrersAndCanBePushed(t *testing.T) {
 	if err := validate.Index(must[v1.ImageIndex](t)(stored.ImageIndex(listed.Manifests[0].Digest))); err != nil {
 		t.Error(err)
 	}
-	hub := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	hub := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	defer hub.Close()
 	reference := strings.TrimPrefix(hub.URL, "http://") + "/suite/pcnfunding:1.2.3"
 	if err := push(t.Context(), reference, index, []variant{v}); err != nil {
@@ -190,7 +191,7 @@ func TestImage_IsALayoutWithReferrersAndCanBePushed(t *testing.T) {
 func unpack(t *testing.T, image v1.Image) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the user of the image has to get in
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	archive := tar.NewReader(mutate.Extract(image))
@@ -203,8 +204,11 @@ func unpack(t *testing.T, image v1.Image) string {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, filepath.Clean("/"+header.Name))
+		if err = os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if header.Typeflag == tar.TypeDir {
-			err = os.MkdirAll(path, 0o700)
+			err = os.MkdirAll(path, 0o755)
 		} else {
 			err = os.WriteFile(path, must[[]byte](t)(io.ReadAll(archive)), 0o600)
 		}
@@ -249,13 +253,13 @@ func TestImage_ServesOnAReadOnlyRoot(t *testing.T) {
 		t.Errorf("it calls itself %s", version)
 	}
 	suite := inside(t, dir, "serve", "all", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--nats-listen", "")
-	var log strings.Builder
-	suite.Stderr = &log
-	said := must[io.ReadCloser](t)(suite.StdoutPipe())
+	var said strings.Builder
+	suite.Stderr = &said
+	printed := must[io.ReadCloser](t)(suite.StdoutPipe())
 	if err := suite.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(said)
+	lines := bufio.NewScanner(printed)
 	base := ""
 	for base == "" && lines.Scan() {
 		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "REST" {
@@ -263,21 +267,34 @@ func TestImage_ServesOnAReadOnlyRoot(t *testing.T) {
 		}
 	}
 	if base == "" {
-		t.Fatalf("it did not start: %s", log.String())
+		t.Fatalf("it did not start: %s", said.String())
 	}
-	answer := must[*http.Response](t)(http.Get(base + "/readyz")) //nolint:noctx // the test's own limit will do
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		t.Errorf("it is not ready: %s", answer.Status)
+	if status, body := get(t, base+"/readyz", ""); status != http.StatusOK {
+		t.Errorf("it is not ready: %d: %s", status, body)
 	}
 	if err := suite.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, said)
+	_, _ = io.Copy(io.Discard, printed)
 	if err := suite.Wait(); err != nil {
-		t.Errorf("it did not stop in good order: %v: %s", err, log.String())
+		t.Errorf("it did not stop in good order: %v: %s", err, said.String())
 	}
 	if _, err := os.Stat(filepath.Join(dir, "bin", "sh")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("there is a shell")
 	}
+}
+
+// get returns the status and the body of an answer; an empty token sends none.
+func get(t *testing.T, address, token string) (status int, body string) {
+	t.Helper()
+	request := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil))
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return answer.StatusCode, string(must[[]byte](t)(io.ReadAll(answer.Body)))
 }

@@ -36,11 +36,11 @@ type finding struct {
 	Mend string `json:"mend,omitempty"`
 }
 
-// exitCode ends the process with a code and says nothing more.
-type exitCode int
+// exitError ends the process with a code and says nothing more.
+type exitError int
 
 // Error implements error.
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 type doctorCommand struct {
 	// The flags and the environment of serve: what is examined is what would be served.
@@ -131,7 +131,7 @@ func (e *examination) configuration(context.Context) {
 
 // outcome is the exit code of the worst line.
 func (e *examination) outcome() error {
-	worst := exitCode(0)
+	worst := exitError(0)
 	for _, f := range e.findings {
 		switch f.Verdict {
 		case broken:

@@ -138,7 +138,7 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 		detail, mend string
 	}{
 		"a folder that others may read": {
-			func(p *patient) { require.NoError(p.t, os.Chmod(p.dir, 0o755)) }, //nolint:gosec // that is the harm
+			func(p *patient) { require.NoError(p.t, os.Chmod(p.dir, 0o755)) },
 			"data folder access", doubtful, "mode 755", "chmod 700",
 		},
 		"no database": {
@@ -204,7 +204,7 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 			func(p *patient) {
 				_, err := auth.OpenLocalIssuer(p.dir, time.Now)
 				require.NoError(p.t, err)
-				require.NoError(p.t, os.Chmod(filepath.Join(p.dir, "local-issuer.key"), 0o644)) //nolint:gosec // that is the harm
+				require.NoError(p.t, os.Chmod(filepath.Join(p.dir, "local-issuer.key"), 0o644))
 			},
 			"local issuer", broken, "may be read by others", "chmod 600",
 		},
@@ -236,7 +236,7 @@ func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
 	require.Equal(t, fine, e.line(t, "register schema").Verdict, "the database can be read beside the suite")
 	require.Equal(t, doubtful, e.line(t, "broker").Verdict)
 	require.Equal(t, unverified, e.line(t, "streams").Verdict)
-	require.Equal(t, exitCode(1), e.outcome())
+	require.Equal(t, exitError(1), e.outcome())
 	suite.Close()
 	e = examined(t, "register", "--data-dir", p.dir, "--http", strings.TrimPrefix(suite.URL, "http://"))
 	require.Equal(t, unverified, e.line(t, "running suite").Verdict)
@@ -248,7 +248,7 @@ func TestDoctor_TellsWhatServeWouldRefuse(t *testing.T) {
 	require.Equal(t, broken, e.line(t, "configuration").Verdict)
 	require.Contains(t, e.line(t, "configuration").Detail, "--register-address")
 	require.Equal(t, doubtful, e.line(t, "data folder").Verdict)
-	require.Equal(t, exitCode(2), e.outcome())
+	require.Equal(t, exitError(2), e.outcome())
 }
 
 func TestDoctor_LooksAtTheBroker(t *testing.T) {
@@ -300,8 +300,8 @@ func TestDoctor_ExitCodeIsOfTheWorstLine(t *testing.T) {
 	}{
 		{nil, nil},
 		{[]verdict{fine, unverified}, nil},
-		{[]verdict{fine, doubtful}, exitCode(1)},
-		{[]verdict{broken, doubtful, fine}, exitCode(2)},
+		{[]verdict{fine, doubtful}, exitError(1)},
+		{[]verdict{broken, doubtful, fine}, exitError(2)},
 	} {
 		e := new(examination)
 		for _, v := range c.verdicts {

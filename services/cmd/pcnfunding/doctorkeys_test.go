@@ -40,7 +40,7 @@ func TestDoctor_LooksAtThePersonKey(t *testing.T) {
 	require.Contains(t, look().Detail, "31 bytes and needs 32")
 	require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("k"), keyBytes), 0o600))
 	require.Equal(t, fine, look().Verdict)
-	require.NoError(t, os.Chmod(path, 0o644)) //nolint:gosec // that is the harm
+	require.NoError(t, os.Chmod(path, 0o644))
 	require.Contains(t, look().Detail, "anybody on this machine may read")
 }
 
@@ -66,7 +66,7 @@ func TestDoctor_LooksAtTheIssuer(t *testing.T) {
 	require.Contains(t, look().line(t, "issuer").Detail, "https://another.example")
 	handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
-		fmt.Fprintf(w, `{"issuer": %q, "jwks_uri": %[1]q, "keys": []}`, server.URL)
+		_, _ = fmt.Fprintf(w, `{"issuer": %q, "jwks_uri": %[1]q, "keys": []}`, server.URL)
 	})
 	require.Contains(t, look().line(t, "issuer").Detail, "publishes no key")
 	require.Equal(t, broken, look().line(t, "clock of the issuer").Verdict)

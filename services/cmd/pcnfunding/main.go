@@ -38,6 +38,8 @@ type commands struct {
 	Nats      natsCommand      `cmd:"" help:"Keys, accounts and credentials of a NATS broker."`
 	Audit     auditCommand     `cmd:"" help:"Verify the seals of the audit log."`
 	Doctor    doctorCommand    `cmd:"" help:"Check configuration, databases, streams, keys, clocks and disk, and print what is wrong and how to mend it."`
+	Issuer    issuerCommand    `cmd:"" help:"Publish the key of the local run to services of their own processes; for a laptop."`
+	Ready     readyCommand     `cmd:"" help:"Tell whether a service on this machine is ready, for health checks of containers."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
@@ -51,7 +53,7 @@ func main() {
 		kong.BindTo(context.Background(), (*context.Context)(nil)),
 	)
 	err := parsed.Run()
-	if code, ok := errors.AsType[exitCode](err); ok {
+	if code, ok := errors.AsType[exitError](err); ok {
 		os.Exit(int(code))
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ type tokenCommand struct {
 	Subject      string        `help:"Who the token speaks for." default:""`
 	Life         time.Duration `help:"How long it is valid." default:"1h"`
 	DataDir      string        `help:"Folder of the local key." default:"var" type:"path"`
+	Issuer       string        `help:"Name of the issuer in the token, where pcnfunding issuer publishes the key." placeholder:"http://issuer:8081"`
 }
 
 // Run prints a token.
@@ -23,6 +24,9 @@ func (t *tokenCommand) Run() error {
 	issuer, err := auth.OpenLocalIssuer(t.DataDir, time.Now)
 	if err != nil {
 		return err
+	}
+	if t.Issuer != "" {
+		issuer = issuer.At(t.Issuer)
 	}
 	principal := auth.Principal{Subject: t.Subject, Commissioners: t.Commissioner, PCNs: t.PCN}
 	if principal.Subject == "" {
