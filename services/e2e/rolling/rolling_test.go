@@ -274,7 +274,7 @@ func (l *load) untold(t *testing.T) (missing []string) {
 	})
 	require.NoError(t, err)
 	told := make(map[string]bool)
-	batch, err := consumer.Fetch(int(stream.CachedInfo().State.Msgs), jetstream.FetchMaxWait(time.Second)) //nolint:gosec // a few thousand
+	batch, err := consumer.Fetch(int(stream.CachedInfo().State.Msgs), jetstream.FetchMaxWait(time.Second))
 	require.NoError(t, err)
 	for message := range batch.Messages() {
 		event := new(registerv1.CalendarItemChanged)
