@@ -37,7 +37,7 @@ const (
 	settleVariable = "ROLLING_SETTLE"
 
 	clients = 4
-	// attempts and the pauses between them are those that docs/operations/upgrade.md asks of clients.
+	// attempts and the pauses between them are those that docs/operations/rolling.md asks of clients.
 	attempts   = 4
 	pauseFirst = 100 * time.Millisecond
 	callLimit  = 15 * time.Second
