@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,14 +80,11 @@ func (e *examination) status(ctx context.Context) {
 		e.note("running suite", unverified, "", "it does not tell its state at %s (--http): %v", url, err)
 		return
 	}
-	for _, name := range append([]string{"broker"}, e.services...) {
-		p, has := parts[name]
-		switch {
-		case !has:
-		case p.State == "ok":
-			e.note(name, fine, "", "the running suite has just stored a message")
-		default:
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		if p := parts[name]; p.State != "ok" {
 			e.note(name, doubtful, "look for \"degraded\" in the log of the running suite", "%s: %s", p.State, p.Detail)
+		} else if name == "broker" {
+			e.note(name, fine, "", "the running suite has just stored a message")
 		}
 	}
 	e.note("streams", unverified, "", "the broker is inside the suite that runs; stop it to have them looked at")

@@ -59,6 +59,10 @@ func (e *examination) folder(context.Context) {
 		return
 	}
 	release, err := e.command.lock()
+	if errors.Is(err, fs.ErrPermission) {
+		e.note("data folder", broken, "run this as the user whom the suite runs as, or give that user the folder", "%v", err)
+		return
+	}
 	if err != nil {
 		e.running = true
 		e.note("data folder", fine, "", "%s is in use by a suite that runs", dir)
