@@ -72,8 +72,8 @@ sbom: ## Bill of materials of this machine's platform in bin/image
 image-test: ## Hold the image, its bill of materials and the Compose file to their promises
 	GOWORK=off go -C tools/image test -count=1 -timeout 15m ./...
 
-# What is upgraded from, unless FROM names another commit: the last release, or the commit before the last change of a schema.
-FROM ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git log -1 --format=%H -- '*/migrations/*.sql' | xargs -I% git rev-parse %^)
+# What is upgraded from, unless FROM names another commit: the last release, or what stood before the last change of a schema came in.
+FROM ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git log -1 --first-parent -m --format=%H^ -- '*/migrations/*.sql')
 
 .PHONY: rolling
 rolling: build ## Upgrade every process of all services from FROM to this commit under load; needs PCN_TEST_POSTGRES

@@ -155,9 +155,9 @@ func (e *examination) print(out io.Writer, asJSON bool) error {
 	}
 	var text strings.Builder
 	for _, f := range e.findings {
-		fmt.Fprintf(&text, "%-12s  %-22s  %s\n", f.Verdict, f.Check, f.Detail)
+		fmt.Fprintf(&text, "%-12s  %-26s  %s\n", f.Verdict, f.Check, f.Detail)
 		if f.Mend != "" {
-			fmt.Fprintf(&text, "%-12s  %-22s  → %s\n", "", "", f.Mend)
+			fmt.Fprintf(&text, "%-12s  %-26s  → %s\n", "", "", f.Mend)
 		}
 	}
 	_, err := io.WriteString(out, text.String())

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +43,9 @@ func (e *examination) line(t *testing.T, check string) finding {
 	require.Fail(t, "no such line", "%s in %v", check, e.findings)
 	return finding{}
 }
+
+// heldEvent puts an event into quarantine.
+const heldEvent = `INSERT INTO inbox_held VALUES ('held', 'e', 'a', 1, 's', '', '', '', 'UNREADABLE', 'text', 6, 0, 0)`
 
 // patient is a data folder with the register on it, an event sent and its stream.
 type patient struct {
@@ -123,7 +125,7 @@ func TestDoctor_FindsNothingOnAHealthyFolder(t *testing.T) {
 	var text, document bytes.Buffer
 	require.NoError(t, e.print(&text, false))
 	require.NoError(t, e.print(&document, true))
-	require.Contains(t, text.String(), "ok            register schema")
+	require.Contains(t, text.String(), "ok            register schema  ")
 	require.Contains(t, document.String(), `"verdict": "ok"`)
 }
 
@@ -163,7 +165,7 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 		},
 		"an event in quarantine": {
 			func(p *patient) {
-				p.exec(`INSERT INTO inbox_held VALUES ('held', 'e', 'a', 1, 's', '', '', '', 'UNREADABLE', 'text', 6, 0, 0)`)
+				p.exec(heldEvent)
 			},
 			"register events taken in", doubtful, "1 in quarantine", "release or discard",
 		},
@@ -223,24 +225,29 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 
 func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
 	t.Parallel()
-	p := newPatient(t)
-	release, err := p.stored.lock()
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command.DataDir = filepath.Join(t.TempDir(), "data")
+	suite, err := command.assemble(t.Context())
+	require.NoError(t, err)
+	stop := suite.start(t.Context())
+	args := []string{"all", "--data-dir", command.DataDir, "--http", suite.httpAddr}
+	e := examined(t, args...)
+	require.Contains(t, e.line(t, "data folder").Detail, "in use by a suite that runs")
+	require.Equal(t, fine, e.line(t, "register schema").Verdict, "databases can be read beside the suite")
+	require.Equal(t, fine, e.line(t, "broker").Verdict)
+	require.Equal(t, unverified, e.line(t, "streams").Verdict)
+	_, err = suite.stores["payments"].Exec(t.Context(), heldEvent)
+	require.NoError(t, err)
+	require.Contains(t, examined(t, args...).line(t, "payments events").Detail, "degraded: 1 events are in quarantine")
+	require.NoError(t, stop())
+	e = examined(t, args...)
+	require.Contains(t, e.line(t, "data folder").Detail, "no suite runs on it")
+	require.Equal(t, fine, e.line(t, "payments stream and outbox").Verdict)
+
+	release, err := command.lock()
 	require.NoError(t, err)
 	defer func() { _ = release() }()
-	suite := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"broker": {"state": "ok"}, "register outbox": {"state": "degraded", "detail": "see the log"}}`))
-	}))
-	defer suite.Close()
-	e := examined(t, "register", "--data-dir", p.dir, "--http", strings.TrimPrefix(suite.URL, "http://"))
-	require.Contains(t, e.line(t, "data folder").Detail, "in use by a suite that runs")
-	require.Equal(t, fine, e.line(t, "register schema").Verdict, "the database can be read beside the suite")
-	require.Equal(t, fine, e.line(t, "broker").Verdict)
-	require.Equal(t, doubtful, e.line(t, "register outbox").Verdict, "what the suite says comes after what the database holds")
-	require.Equal(t, unverified, e.line(t, "streams").Verdict)
-	require.Equal(t, exitError(1), e.outcome())
-	suite.Close()
-	e = examined(t, "register", "--data-dir", p.dir, "--http", strings.TrimPrefix(suite.URL, "http://"))
-	require.Equal(t, unverified, e.line(t, "running suite").Verdict)
+	require.Equal(t, unverified, examined(t, args...).line(t, "running suite").Verdict, "it does not answer")
 }
 
 func TestDoctor_TellsWhatServeWouldRefuse(t *testing.T) {

@@ -75,13 +75,15 @@ func (e *examination) connect(ctx context.Context) (*bus.Bus, error) {
 // status passes on what a running suite says of its parts.
 func (e *examination) status(ctx context.Context) {
 	url := "http://" + e.command.HTTP + "/status"
-	var parts map[string]part
-	if _, err := ask(ctx, url, &parts); err != nil {
+	var answer struct {
+		Parts map[string]part `json:"parts"`
+	}
+	if _, err := ask(ctx, url, &answer); err != nil {
 		e.note("running suite", unverified, "", "it does not tell its state at %s (--http): %v", url, err)
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(parts)) {
-		if p := parts[name]; p.State != "ok" {
+	for _, name := range slices.Sorted(maps.Keys(answer.Parts)) {
+		if p := answer.Parts[name]; p.State != "ok" {
 			e.note(name, doubtful, "look for \"degraded\" in the log of the running suite", "%s: %s", p.State, p.Detail)
 		} else if name == "broker" {
 			e.note(name, fine, "", "the running suite has just stored a message")

@@ -119,13 +119,15 @@ func (f *fleet) start(binary, service string) *pod {
 		"--person-key-file", filepath.Join(f.dir, "person.key"), "--rate-limit", "0", "--drain-notice", notice.String(),
 		"--grpc", net.JoinHostPort(p.address, grpcPort), "--http", net.JoinHostPort(p.address, httpPort),
 	}
-	for _, other := range others {
-		args = append(args, "--"+other+"-address", "dns://"+f.names.address+"/"+other+zone+":"+grpcPort)
-	}
 	log, err := os.Create(p.log)
 	require.NoError(f.t, err)
 	defer func() { _ = log.Close() }()
 	p.process = exec.Command(binary, args...)
+	p.process.Env = os.Environ()
+	for _, other := range others { // by the environment, of which an older program takes no notice where it does not know the service
+		address := "dns://" + f.names.address + "/" + other + zone + ":" + grpcPort
+		p.process.Env = append(p.process.Env, "PCN_"+strings.ToUpper(other)+"_ADDRESS="+address)
+	}
 	p.process.Stdout, p.process.Stderr = log, log
 	require.NoError(f.t, p.process.Start())
 	go func() { p.ended <- p.process.Wait() }()
@@ -138,15 +140,34 @@ func (f *fleet) start(binary, service string) *pod {
 func (f *fleet) ready(pods ...*pod) {
 	f.t.Helper()
 	for _, p := range pods {
-		require.Eventually(f.t, func() bool {
-			answer, err := http.Get("http://" + net.JoinHostPort(p.address, httpPort) + "/readyz")
-			if err != nil {
-				return false
-			}
-			_ = answer.Body.Close()
-			return answer.StatusCode == http.StatusOK
-		}, startLimit, pollEvery, "%s does not become ready: %s", p.service, p.said())
+		if !f.becomes(p) {
+			require.Fail(f.t, "a process does not become ready", "%s: %s", p.service, p.said())
+		}
 		f.names.add(p.service, p.address)
+	}
+}
+
+// becomes waits until a process is ready, and tells whether it is.
+func (f *fleet) becomes(p *pod) bool {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	late := time.After(startLimit)
+	for {
+		answer, err := http.Get("http://" + net.JoinHostPort(p.address, httpPort) + "/readyz")
+		if err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-late:
+			return false
+		case err := <-p.ended:
+			p.ended <- err
+			return false
+		}
 	}
 }
 
