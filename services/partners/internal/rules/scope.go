@@ -56,7 +56,9 @@ func star(name string) string { return packageOf(name) + ".*" }
 func packageOf(name string) string { return name[:max(0, strings.LastIndexByte(name, '.'))] }
 
 // Covers tells whether the scope takes in a type.
-func (s Scope) Covers(name string) bool { return slices.Contains(s, name) || slices.Contains(s, star(name)) }
+func (s Scope) Covers(name string) bool {
+	return slices.Contains(s, name) || slices.Contains(s, star(name))
+}
 
 // Within refuses the first type that another scope does not take in.
 func (s Scope) Within(granted Scope) error {

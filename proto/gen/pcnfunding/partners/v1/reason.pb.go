@@ -46,6 +46,8 @@ const (
 	Reason_EVENT_TYPE_NOT_GRANTED Reason = 9
 	// The register knows no such commissioner.
 	Reason_COMMISSIONER_UNKNOWN Reason = 10
+	// Events of the commissioner are not for this partner, which belongs to another.
+	Reason_COMMISSIONER_NOT_OF_PARTNER Reason = 11
 	// There is no such credential, or none that the caller may see.
 	Reason_CREDENTIAL_NOT_FOUND Reason = 20
 	// The credential was revoked, replaced or has expired.
@@ -82,6 +84,7 @@ var (
 		8:  "EVENT_TYPE_NOT_KNOWN",
 		9:  "EVENT_TYPE_NOT_GRANTED",
 		10: "COMMISSIONER_UNKNOWN",
+		11: "COMMISSIONER_NOT_OF_PARTNER",
 		20: "CREDENTIAL_NOT_FOUND",
 		21: "CREDENTIAL_OVER",
 		22: "TIME_OUT_OF_RANGE",
@@ -94,27 +97,28 @@ var (
 		44: "PAYLOAD_NOT_KEPT",
 	}
 	Reason_value = map[string]int32{
-		"REASON_UNSPECIFIED":         0,
-		"PARTNER_NOT_FOUND":          1,
-		"PARTNER_OVER":               2,
-		"GRANT_NOT_FOUND":            3,
-		"GRANT_NOT_PROPOSED":         4,
-		"GRANT_OVER":                 5,
-		"CONFIRMER_IS_PROPOSER":      6,
-		"GRANT_REQUIRED":             7,
-		"EVENT_TYPE_NOT_KNOWN":       8,
-		"EVENT_TYPE_NOT_GRANTED":     9,
-		"COMMISSIONER_UNKNOWN":       10,
-		"CREDENTIAL_NOT_FOUND":       20,
-		"CREDENTIAL_OVER":            21,
-		"TIME_OUT_OF_RANGE":          22,
-		"CREDENTIALS_NOT_CONFIGURED": 23,
-		"TOO_MANY":                   24,
-		"WEBHOOK_NOT_FOUND":          40,
-		"WEBHOOK_GONE":               41,
-		"URL_NOT_ALLOWED":            42,
-		"DELIVERY_NOT_FOUND":         43,
-		"PAYLOAD_NOT_KEPT":           44,
+		"REASON_UNSPECIFIED":          0,
+		"PARTNER_NOT_FOUND":           1,
+		"PARTNER_OVER":                2,
+		"GRANT_NOT_FOUND":             3,
+		"GRANT_NOT_PROPOSED":          4,
+		"GRANT_OVER":                  5,
+		"CONFIRMER_IS_PROPOSER":       6,
+		"GRANT_REQUIRED":              7,
+		"EVENT_TYPE_NOT_KNOWN":        8,
+		"EVENT_TYPE_NOT_GRANTED":      9,
+		"COMMISSIONER_UNKNOWN":        10,
+		"COMMISSIONER_NOT_OF_PARTNER": 11,
+		"CREDENTIAL_NOT_FOUND":        20,
+		"CREDENTIAL_OVER":             21,
+		"TIME_OUT_OF_RANGE":           22,
+		"CREDENTIALS_NOT_CONFIGURED":  23,
+		"TOO_MANY":                    24,
+		"WEBHOOK_NOT_FOUND":           40,
+		"WEBHOOK_GONE":                41,
+		"URL_NOT_ALLOWED":             42,
+		"DELIVERY_NOT_FOUND":          43,
+		"PAYLOAD_NOT_KEPT":            44,
 	}
 )
 
@@ -149,7 +153,7 @@ var File_pcnfunding_partners_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_partners_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/partners/v1/reason.proto\x12\x16pcnfunding.partners.v1*\xe5\x03\n" +
+	"#pcnfunding/partners/v1/reason.proto\x12\x16pcnfunding.partners.v1*\x86\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PARTNER_NOT_FOUND\x10\x01\x12\x10\n" +
@@ -163,7 +167,8 @@ const file_pcnfunding_partners_v1_reason_proto_rawDesc = "" +
 	"\x14EVENT_TYPE_NOT_KNOWN\x10\b\x12\x1a\n" +
 	"\x16EVENT_TYPE_NOT_GRANTED\x10\t\x12\x18\n" +
 	"\x14COMMISSIONER_UNKNOWN\x10\n" +
-	"\x12\x18\n" +
+	"\x12\x1f\n" +
+	"\x1bCOMMISSIONER_NOT_OF_PARTNER\x10\v\x12\x18\n" +
 	"\x14CREDENTIAL_NOT_FOUND\x10\x14\x12\x13\n" +
 	"\x0fCREDENTIAL_OVER\x10\x15\x12\x15\n" +
 	"\x11TIME_OUT_OF_RANGE\x10\x16\x12\x1e\n" +
