@@ -14,4 +14,6 @@ func (s *Service) SendDue(ctx context.Context) error {
 func (s *Service) SendAll(ctx context.Context) error { return s.lead(ctx, webhookTopic, s.sendAll) }
 
 // ApplyToBroker brings what was decided to the broker.
-func (s *Service) ApplyToBroker(ctx context.Context, all bool) error { return s.applyToBroker(ctx, all) }
+func (s *Service) ApplyToBroker(ctx context.Context, all bool) error {
+	return s.applyToBroker(ctx, all)
+}

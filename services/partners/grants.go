@@ -41,7 +41,8 @@ func (s *Service) ProposeGrant(ctx context.Context, req *partnersv1.ProposeGrant
 			}
 		}
 		row := &store.GrantRow{PartnerID: partner.ID, CommissionerCode: req.GetCommissionerCode(), Scope: scope}
-		return grantToProto(row), propose(ctx, tx, row)
+		err = propose(ctx, tx, row)
+		return grantToProto(row), err
 	})
 }
 
