@@ -1,11 +1,14 @@
 package partners
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,49 +112,49 @@ func (s *Service) newRound() *round {
 
 // begin begins the requests that are due and for which there is room.
 func (r *round) begin(ctx context.Context) error {
-	s, now := r.service, sqldb.Micros(r.service.db.Now())
+	s := r.service
+	// Taken before the database is read: whatever ends meanwhile is still due by what is read, and is not to be sent once more.
+	r.mu.Lock()
+	busy := maps.Clone(r.underWay)
+	r.mu.Unlock()
 	return s.db.Read(ctx, func(q sqldb.Querier) error {
+		now := sqldb.Micros(s.db.Now())
 		webhooks, err := store.DueWebhooks(ctx, q, now)
 		if err != nil {
 			return err
 		}
 		// Those that work go first: what is left of the room is for those that fail.
-		for _, failing := range []bool{false, true} {
-			for i := range webhooks {
-				if w := &webhooks[i]; (w.FailingSince != 0) == failing {
-					if err := r.beginFor(ctx, q, w, now); err != nil {
-						return err
-					}
-				}
+		slices.SortStableFunc(webhooks, func(a, b store.WebhookRow) int { return cmp.Compare(min(a.FailingSince, 1), min(b.FailingSince, 1)) })
+		for i := range webhooks {
+			if err := r.beginFor(ctx, q, &webhooks[i], busy, now); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 }
 
-func (r *round) beginFor(ctx context.Context, q sqldb.Querier, w *store.WebhookRow, now int64) error {
-	each := sendEach
+// beginFor begins the requests to one webhook, and adds them to those that keep room busy.
+func (r *round) beginFor(ctx context.Context, q sqldb.Querier, w *store.WebhookRow, busy map[string]string, now int64) error {
+	room := sendEach
 	if w.FailingSince != 0 {
-		each = 1
+		room = 1
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	busy := 0
-	for _, webhook := range r.underWay {
+	for _, webhook := range busy {
 		if webhook == w.ID {
-			busy++
+			room--
 		}
 	}
-	if busy >= each || len(r.underWay) >= sendMost {
+	if room = min(room, sendMost-len(busy)); room <= 0 {
 		return nil
 	}
-	due, err := store.Due(ctx, q, w.ID, now, each+busy)
+	due, err := store.Due(ctx, q, w.ID, now, room+sendEach)
 	if err != nil {
 		return err
 	}
 	for i := range due {
 		d := &due[i]
-		if _, is := r.underWay[d.ID]; is || busy >= each || len(r.underWay) >= sendMost {
+		if _, is := busy[d.ID]; is || room == 0 {
 			continue
 		}
 		event, err := store.Event(ctx, q, d.Source, d.EventID)
@@ -161,23 +164,31 @@ func (r *round) beginFor(ctx context.Context, q sqldb.Querier, w *store.WebhookR
 		if err != nil {
 			return err
 		}
-		r.underWay[d.ID] = w.ID
-		busy++
-		r.wg.Go(func() {
-			if err := r.service.attempt(ctx, w, d, &event); err != nil && ctx.Err() == nil {
-				r.service.logger.ErrorContext(ctx, "a delivery is held back", "webhook", w.ID, "event", d.EventID, "error", err)
-				pause(ctx, heldBack)
-			}
-			r.mu.Lock()
-			delete(r.underWay, d.ID)
-			r.mu.Unlock()
-			select {
-			case r.done <- struct{}{}:
-			default:
-			}
-		})
+		room--
+		busy[d.ID] = w.ID
+		r.start(ctx, w, d, &event)
 	}
 	return nil
+}
+
+// start makes one attempt beside the others.
+func (r *round) start(ctx context.Context, w *store.WebhookRow, d *store.DeliveryRow, e *store.EventRow) {
+	r.mu.Lock()
+	r.underWay[d.ID] = w.ID
+	r.mu.Unlock()
+	r.wg.Go(func() {
+		if err := r.service.attempt(ctx, w, d, e); err != nil && ctx.Err() == nil {
+			r.service.logger.ErrorContext(ctx, "a delivery is held back", "webhook", w.ID, "event", d.EventID, "error", err)
+			pause(ctx, heldBack)
+		}
+		r.mu.Lock()
+		delete(r.underWay, d.ID)
+		r.mu.Unlock()
+		select {
+		case r.done <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // pause waits, or until ctx ends.

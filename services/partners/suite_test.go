@@ -82,6 +82,7 @@ type suite struct {
 	db        *sqldb.DB
 	clock     *testkit.Clock
 	log       *strings.Builder
+	key       []byte // seals the secrets of webhooks
 
 	mu       sync.Mutex
 	requests int
@@ -108,12 +109,18 @@ func newSuite(t testing.TB, open func(testing.TB, sqldb.Options) *sqldb.DB) *sui
 	clock := testkit.NewClock(testkit.Start)
 	s := &suite{db: open(t, sqldb.Options{Clock: clock.Now}), clock: clock, authority: &authority{revoked: make(map[string]time.Time)}, log: new(strings.Builder)}
 	require.NoError(t, s.db.Migrate(t.Context(), partners.Migrations()))
-	keys, err := partners.ParseKeys(partners.NewKey("test"))
+	s.key = partners.NewKey("test")
+	keys, err := partners.ParseKeys(s.key)
 	require.NoError(t, err)
 	s.deps = partners.Deps{
 		DB: s.db, Register: register{}, Clock: clock.Now, Keys: keys, Authority: s.authority, PrivateWebhooks: true,
 		Logger: slog.New(slog.NewTextHandler(&locked{out: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
+	})
 	s.service = partners.New(s.deps)
 	s.partners = partnersv1.NewPartnersServiceClient(testkit.Serve(t, s.service.Register, testkit.WithLogger(s.deps.Logger)))
 	return s
@@ -233,6 +240,7 @@ func event(t testing.TB, id, aggregate string, sequence int64, commissioner stri
 func (s *suite) tell(t testing.TB, commissioner, aggregate string, sequence int64) string {
 	t.Helper()
 	s.events++
+	s.clock.Advance(time.Millisecond)
 	id := fmt.Sprintf("event-%d", s.events)
 	message := &corev1.RateAdded{Rate: &corev1.Rate{RateId: id, CommissionerCode: commissioner, PaymentCode: "CORE_PCN"}}
 	require.Equal(t, []inbox.Verdict{inbox.Settled}, s.service.Inbox().Take(t.Context(), []inbox.Delivery{event(t, id, aggregate, sequence, commissioner, message)}))

@@ -165,7 +165,7 @@ func NoteAttempt(ctx context.Context, tx *sqldb.Tx, a *AttemptRow, d *DeliveryRo
 
 // SetFailing notes since when a webhook fails, or with 0 that it works. It returns since when it fails now.
 func SetFailing(ctx context.Context, tx *sqldb.Tx, webhook string, since int64) (failingSince int64, err error) {
-	err = tx.QueryRow(ctx, `UPDATE webhooks SET failing_since = CASE WHEN $2 = 0 OR failing_since = 0 THEN $2 ELSE failing_since END
+	err = tx.QueryRow(ctx, `UPDATE webhooks SET failing_since = CASE WHEN CAST($2 AS BIGINT) = 0 OR failing_since = 0 THEN CAST($2 AS BIGINT) ELSE failing_since END
 		WHERE webhook_id = $1 RETURNING failing_since`, webhook, since).Scan(&failingSince)
 	return failingSince, in(err, "note how a webhook fares")
 }
