@@ -20,6 +20,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	activitygw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/activity/v1"
@@ -27,6 +28,7 @@ import (
 	coregw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/core/v1"
 	devfundgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/devfund/v1"
 	iifgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/iif/v1"
+	partnersgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/partners/v1"
 	paymentsgw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/payments/v1"
 	registergw "github.com/pcnfunding/pcnfunding/services/gateway/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -63,12 +65,13 @@ func Packages() []string {
 		string(devfundv1.File_pcnfunding_devfund_v1_devfund_service_proto.Package()),
 		string(activityv1.File_pcnfunding_activity_v1_activity_service_proto.Package()),
 		string(paymentsv1.File_pcnfunding_payments_v1_payments_service_proto.Package()),
+		string(partnersv1.File_pcnfunding_partners_v1_partners_service_proto.Package()),
 	}
 }
 
 // Deps are what a gateway works with. Conn, Logger and Clock are required.
 type Deps struct {
-	// Conn returns a client connection to a service by its name: register, core, arrs, iif, devfund, activity or payments.
+	// Conn returns a client connection to a service by its name: register, core, arrs, iif, devfund, activity, payments or partners.
 	Conn func(service string) grpc.ClientConnInterface
 	// Logger receives one record for each call of the API, without bodies and queries.
 	Logger *slog.Logger
@@ -113,6 +116,7 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 		"devfund",
 		"activity",
 		"payments",
+		"partners",
 	} {
 		conn := deps.Conn(name)
 		if conn == nil {
@@ -154,6 +158,9 @@ func New(ctx context.Context, deps Deps) (http.Handler, error) {
 	}
 	if err := paymentsgw.RegisterPaymentsServiceHandlerClient(ctx, g.calls, payments); err != nil {
 		return nil, fmt.Errorf("gateway: payments: %w", err)
+	}
+	if err := partnersgw.RegisterPartnersServiceHandlerClient(ctx, g.calls, partnersv1.NewPartnersServiceClient(conns["partners"])); err != nil {
+		return nil, fmt.Errorf("gateway: partners: %w", err)
 	}
 	return g.handler(), nil
 }

@@ -47,6 +47,7 @@ func TestNew_NeedsAConnectionToEachService(t *testing.T) {
 		"devfund",
 		"activity",
 		"payments",
+		"partners",
 		"none",
 	} {
 		_, err := gateway.New(t.Context(), gateway.Deps{
@@ -72,6 +73,7 @@ func TestPackages_AreThoseOfTheServices(t *testing.T) {
 		"pcnfunding.devfund.v1",
 		"pcnfunding.activity.v1",
 		"pcnfunding.payments.v1",
+		"pcnfunding.partners.v1",
 	}, gateway.Packages())
 }
 

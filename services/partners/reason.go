@@ -22,4 +22,5 @@ const (
 	reasonURLNotAllowed       = "URL_NOT_ALLOWED"
 	reasonDeliveryNotFound    = "DELIVERY_NOT_FOUND"
 	reasonPayloadNotKept      = "PAYLOAD_NOT_KEPT"
+	reasonWebhooksNotSet      = "WEBHOOKS_NOT_CONFIGURED"
 )

@@ -339,6 +339,9 @@ func (s *Service) message(w *store.WebhookRow, e *store.EventRow) (*send.Message
 
 // secrets opens those that sign the requests of a webhook now.
 func (s *Service) secrets(w *store.WebhookRow) ([]string, error) {
+	if err := s.hasKeys(); err != nil {
+		return nil, err
+	}
 	sealed := []string{w.Secret}
 	if w.PreviousUntil > sqldb.Micros(s.db.Now()) {
 		sealed = append(sealed, w.PreviousSecret)
@@ -365,6 +368,9 @@ func (s *Service) Upkeep(ctx context.Context) error {
 
 // reseal seals secrets anew that were sealed under a key which is to go.
 func (s *Service) reseal(ctx context.Context) error {
+	if s.keys == nil {
+		return nil
+	}
 	var rows []store.WebhookRow
 	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
 		rows, err = store.Webhooks(ctx, q, store.OwnedFilter{})

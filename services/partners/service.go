@@ -63,7 +63,7 @@ type Deps struct {
 	Meter metric.Meter
 	// Clock tells how long attempts take.
 	Clock func() time.Time
-	// Keys seal the secrets of webhooks.
+	// Keys seal the secrets of webhooks; nil lets nobody have one.
 	Keys *Keys
 	// Authority signs credentials; nil if none can be issued.
 	Authority Authority

@@ -40,6 +40,9 @@ func (s *Service) AddWebhook(ctx context.Context, req *partnersv1.AddWebhookRequ
 	if err := send.CheckURL(req.GetUrl()); err != nil {
 		return nil, fault.New(fault.Invalid, reasonURLNotAllowed, "nothing is sent to the address: %v", err).At("url", err.Error())
 	}
+	if err := s.hasKeys(); err != nil {
+		return nil, err
+	}
 	var made secretOf
 	out, err := change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*partnersv1.IssuedWebhook, error) {
 		partner, err := heldPartner(ctx, tx, req.GetPartnerId())
@@ -73,6 +76,14 @@ func (s *Service) AddWebhook(ctx context.Context, req *partnersv1.AddWebhookRequ
 	return told(out, err, made)
 }
 
+// hasKeys refuses to make a secret that could not be kept.
+func (s *Service) hasKeys() error {
+	if s.keys == nil {
+		return fault.New(fault.Refused, reasonWebhooksNotSet, "the suite has no key to seal the secrets of webhooks with: start partners with --webhook-key-file")
+	}
+	return nil
+}
+
 // told adds the secret of a webhook to the answer that is given, which is not the one that is stored.
 func told(out *partnersv1.IssuedWebhook, err error, made secretOf) (*partnersv1.IssuedWebhook, error) {
 	if err == nil {
@@ -101,6 +112,9 @@ func heldWebhook(ctx context.Context, tx *change.Tx, id string) (store.WebhookRo
 
 // RotateWebhookSecret makes a new secret.
 func (s *Service) RotateWebhookSecret(ctx context.Context, req *partnersv1.RotateWebhookSecretRequest) (*partnersv1.IssuedWebhook, error) {
+	if err := s.hasKeys(); err != nil {
+		return nil, err
+	}
 	var made secretOf
 	out, err := change.Do(ctx, s.db, req, func(ctx context.Context, tx *change.Tx) (*partnersv1.IssuedWebhook, error) {
 		row, err := heldWebhook(ctx, tx, req.GetWebhookId())

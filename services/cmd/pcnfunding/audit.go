@@ -15,7 +15,7 @@ type auditCommand struct {
 
 type auditVerifyCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity or payments."`
+	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or partners."`
 }
 
 // Run verifies the audit logs of the services chosen.

@@ -25,6 +25,7 @@ import (
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
+	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/activity"
@@ -32,6 +33,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/iif"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
@@ -48,6 +50,7 @@ type client struct {
 	DevfundAddress  string `help:"gRPC address of devfund, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	ActivityAddress string `help:"gRPC address of activity, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
+	PartnersAddress string `help:"gRPC address of partners, where it runs elsewhere than --address." placeholder:"HOST:PORT"`
 	Token           string `help:"Bearer token; without one the issuer gives it to --oidc-client-id, or else the local key mints it." env:"PCN_TOKEN"`
 	DataDir         string `help:"Folder of the local key." default:"var" type:"path"`
 }
@@ -142,6 +145,7 @@ type clients struct {
 	devfund  devfundv1.DevfundServiceClient
 	activity activityv1.ActivityServiceClient
 	payments paymentsv1.PaymentsServiceClient
+	partners partnersv1.PartnersServiceClient
 }
 
 // withClients calls fn with clients of the services, in a role that is held for all of England.
@@ -164,6 +168,7 @@ func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
 		devfund.Name:  c.DevfundAddress,
 		activity.Name: c.ActivityAddress,
 		payments.Name: c.PaymentsAddress,
+		partners.Name: c.PartnersAddress,
 	} {
 		conn, err := dialler.dial(cmp.Or(address, c.Address), name)
 		if err != nil {
@@ -180,6 +185,7 @@ func (c *client) as(by auth.Principal, fn func(clients) error) (err error) {
 		devfund:  devfundv1.NewDevfundServiceClient(conns[devfund.Name]),
 		activity: activityv1.NewActivityServiceClient(conns[activity.Name]),
 		payments: paymentsv1.NewPaymentsServiceClient(conns[payments.Name]),
+		partners: partnersv1.NewPartnersServiceClient(conns[partners.Name]),
 	})
 }
 

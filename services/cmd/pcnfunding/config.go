@@ -20,6 +20,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/iif"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
@@ -33,6 +34,7 @@ var serviceNames = []string{
 	devfund.Name,
 	activity.Name,
 	payments.Name,
+	partners.Name,
 }
 
 // gatewayName is the service without one.
@@ -101,6 +103,8 @@ func migrations(service string) fs.FS {
 		files = activity.Migrations()
 	case payments.Name:
 		files = payments.Migrations()
+	case partners.Name:
+		files = partners.Migrations()
 	}
 	return files
 }
@@ -138,13 +142,13 @@ func chosen(name string) ([]string, error) {
 	case slices.Contains(all, name):
 		return []string{name}, nil
 	default:
-		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, iif, devfund, activity, payments or gateway", name)
+		return nil, fmt.Errorf("there is no service %q: all, register, core, arrs, iif, devfund, activity, payments, partners or gateway", name)
 	}
 }
 
 type migrateCommand struct {
 	storage `embed:""`
-	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity or payments."`
+	Service string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or partners."`
 	AppRole string `help:"Role that is granted what the service needs, no more; {service} stands for its name. Without this flag, pcn_{service} where there is such a role." placeholder:"ROLE"`
 	Owner   string `name:"owner-role" help:"Role that --print-roles makes to migrate with and to own what is made so." default:"pcn_owner"`
 	Print   bool   `name:"print-roles" help:"Print the SQL with which an administrator makes the roles and schemas, and do nothing else."`

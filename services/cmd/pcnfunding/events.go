@@ -28,8 +28,8 @@ type brokerFlags struct {
 	Creds string `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
 }
 
-// connectLimit is how long a command waits for the broker.
-const connectLimit = 10 * time.Second
+// reachLimit is how long a command waits for the broker.
+const reachLimit = 10 * time.Second
 
 // with connects to the broker and calls fn.
 func (b *brokerFlags) with(ctx context.Context, fn func(jetstream.JetStream) error) error {
@@ -40,7 +40,7 @@ func (b *brokerFlags) with(ctx context.Context, fn func(jetstream.JetStream) err
 		return err
 	}
 	defer broker.Close()
-	reach, cancel := context.WithTimeout(ctx, connectLimit)
+	reach, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
 	if _, err := broker.JetStream().AccountInfo(reach); err != nil {
 		return fmt.Errorf("reach the broker at %s: %w", b.NATS, err)
@@ -75,7 +75,7 @@ func eachService(ctx context.Context, s *storage, service string, fn func(name s
 type eventsRebuildCommand struct {
 	storage     `embed:""`
 	brokerFlags `embed:""`
-	Service     string    `arg:"" help:"all, register, core, arrs, iif, devfund, activity or payments."`
+	Service     string    `arg:"" help:"all, register, core, arrs, iif, devfund, activity, payments or partners."`
 	Since       time.Time `help:"Moment, such as 2026-01-01T00:00:00Z; without one, all that is kept."`
 	Replace     bool      `help:"Delete the stream first, with what only it has: for a suite that was restored as a whole to a moment before the stream."`
 }
@@ -105,7 +105,7 @@ func (e *eventsRebuildCommand) Run(ctx context.Context) error {
 type eventsCheckCommand struct {
 	storage     `embed:""`
 	brokerFlags `embed:""`
-	Service     string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity or payments."`
+	Service     string `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or partners."`
 }
 
 // Run prints how the events of each service differ between database and stream, and what to do.
@@ -216,7 +216,7 @@ func eachMessage(ctx context.Context, js jetstream.JetStream, name string, fn fu
 	}
 	defer messages.Stop()
 	for {
-		m, err := messages.Next(jetstream.NextMaxWait(connectLimit))
+		m, err := messages.Next(jetstream.NextMaxWait(reachLimit))
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", name, err)
 		}
@@ -245,7 +245,7 @@ func messageOf(m jetstream.Msg, sequence uint64) outbox.Message {
 type eventsAdoptCommand struct {
 	storage     `embed:""`
 	brokerFlags `embed:""`
-	Service     string `arg:"" help:"register, core, arrs, iif, devfund, activity or payments." enum:"register,core,arrs,iif,devfund,activity,payments"`
+	Service     string `arg:"" help:"register, core, arrs, iif, devfund, activity, payments or partners." enum:"register,core,arrs,iif,devfund,activity,payments,partners"`
 }
 
 // Run takes what only the stream has into the outbox, in the order of the stream.

@@ -28,6 +28,7 @@ type commands struct {
 	Iif       iifCommand       `cmd:"" help:"Import counts of the Investment and Impact Fund, work years of PCNs out, show, declare and approve them."`
 	Register  registerCommand  `cmd:"" help:"List service requirements of PCNs and the planning calendar."`
 	Activity  activityCommand  `cmd:"" help:"Import A&E attendances, build and publish the reports of PCNs, and tell who has got theirs."`
+	Partner   partnerCommand   `cmd:"" help:"Systems of other organisations that follow events: grants, credentials, webhooks and what was delivered."`
 	Rates     ratesCommand     `cmd:"" help:"List, add and confirm rates."`
 	Check     checkCommand     `cmd:"" help:"Prove worked examples against the quotation calls."`
 	Explain   explainCommand   `cmd:"" help:"Show how a line came about, from clause to penny."`

@@ -33,6 +33,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
 	"github.com/pcnfunding/pcnfunding/services/iif"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
@@ -48,12 +49,13 @@ const pruneInterval = 6 * time.Hour
 const resolveEvery = time.Second
 
 type serveCommand struct {
-	storage   `embed:""`
-	identity  `embed:""`
-	transport `embed:""`
-	events    `embed:""`
+	storage         `embed:""`
+	identity        `embed:""`
+	transport       `embed:""`
+	events          `embed:""`
+	partnersOptions `embed:""`
 
-	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments or gateway."`
+	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments, partners or gateway."`
 	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
 	Claims      bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
 	Achievement bool          `name:"sample-iif" help:"Work a year of the Investment and Impact Fund out with the sample." default:"true" negatable:""`
@@ -118,6 +120,7 @@ func (s *serveCommand) reaches() error {
 		devfund.Name:  {register.Name},
 		activity.Name: {register.Name},
 		payments.Name: {register.Name},
+		partners.Name: {register.Name},
 		gatewayName:   serviceNames,
 	}
 	addresses := s.addresses()
@@ -139,6 +142,7 @@ func (s *serveCommand) addresses() map[string]string {
 		devfund.Name:  s.DevfundAddress,
 		activity.Name: s.ActivityAddress,
 		payments.Name: s.PaymentsAddress,
+		partners.Name: s.PartnersAddress,
 	}
 }
 
@@ -355,6 +359,10 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 			return nil, err
 		}
 		p.addPayments(db, registerv1.NewRegisterServiceClient(conn), server, broker)
+	case partners.Name:
+		if forget, err = p.addPartners(db, server, broker); err != nil {
+			return nil, err
+		}
 	}
 	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
 		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
@@ -504,11 +512,15 @@ func (p *process) status(ctx context.Context) any {
 			parts[name+" outbox"] = part{State: "degraded", Detail: "the oldest event has waited " + age.Round(time.Second).String()}
 		}
 	}
-	if db := p.stores[payments.Name]; db != nil {
+	for _, name := range []string{payments.Name, partners.Name} {
+		db := p.stores[name]
+		if db == nil {
+			continue
+		}
 		held, err := inbox.Quarantine(ctx, db)
-		note(payments.Name+" events", err)
+		note(name+" events", err)
 		if err == nil && held > 0 {
-			parts[payments.Name+" events"] = part{State: "degraded", Detail: fmt.Sprintf("%d events are in quarantine: list the held events", held)}
+			parts[name+" events"] = part{State: "degraded", Detail: fmt.Sprintf("%d events are in quarantine: list the held events", held)}
 		}
 	}
 	for name, broker := range p.buses {

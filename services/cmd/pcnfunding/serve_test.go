@@ -26,7 +26,7 @@ func TestServe_NeedsThePersonKeyWhereADatabaseIsShared(t *testing.T) {
 			Service: service, HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", RegisterAddress: "dns:///register:9090", CoreAddress: "dns:///core:9090",
 			ArrsAddress: "dns:///arrs:9090", IifAddress: "dns:///iif:9090", PaymentsAddress: "dns:///payments:9090",
 			DevfundAddress:  "dns:///devfund:9090",
-			ActivityAddress: "dns:///activity:9090",
+			ActivityAddress: "dns:///activity:9090", partnersOptions: partnersOptions{PartnersAddress: "dns:///partners:9090"},
 		}
 		require.NoError(t, command.Validate(), "%s without a database makes its own", service)
 		command.DatabaseURL = "postgres://db.example/pcnfunding"
@@ -86,12 +86,13 @@ func TestServe_AloneIsToldWhereOthersRun(t *testing.T) {
 		"iif":      {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"devfund":  {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"activity": {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
+		"partners": {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"payments": {serveCommand{RegisterAddress: "dns:///register:9090"}, "--register-address"},
 		"gateway": {serveCommand{
 			RegisterAddress: "dns:///register:9090", CoreAddress: "dns:///core:9090", ArrsAddress: "dns:///arrs:9090", IifAddress: "dns:///iif:9090",
 			PaymentsAddress: "dns:///payments:9090",
 			DevfundAddress:  "dns:///devfund:9090",
-			ActivityAddress: "dns:///activity:9090",
+			ActivityAddress: "dns:///activity:9090", partnersOptions: partnersOptions{PartnersAddress: "dns:///partners:9090"},
 		}, "--register-address"},
 	} {
 		alone, told := serveCommand{}, c.told

@@ -153,13 +153,13 @@ func TestServe_SpeaksMutualTLS(t *testing.T) {
 	web := webClient(t, ca)
 	token, err := issuer.Mint(testkit.Auditor(auth.England), time.Minute)
 	require.NoError(t, err)
-	code, reason := ask(t, web, rest.address()+"/v1/core/commissioners/15N/months/2022-04:preview", token)
+	code, reason := askREST(t, web, rest.address()+"/v1/core/commissioners/15N/months/2022-04:preview", token)
 	require.Equal(t, http.StatusBadRequest, code)
 	require.Equal(t, "MEMBERSHIP_NOT_LOADED", reason, "what register says, by way of core")
-	code, _ = ask(t, web, rest.address()+"/v1/arrs/roles", token)
+	code, _ = askREST(t, web, rest.address()+"/v1/arrs/roles", token)
 	require.Equal(t, http.StatusServiceUnavailable, code, "at the address of arrs somebody else answers")
 	for _, p := range []*process{register, core, rest} {
-		code, _ = ask(t, web, p.address()+"/readyz", "")
+		code, _ = askREST(t, web, p.address()+"/readyz", "")
 		require.Equal(t, http.StatusOK, code, "a probe has no certificate")
 		_, _, metrics := get(t, web, p.address()+"/metrics", "")
 		require.Contains(t, string(metrics), "tls_certificate_expiry_timestamp_seconds{")
@@ -196,7 +196,7 @@ func TestServe_AllSpeaksMutualTLSToItself(t *testing.T) {
 	process := running(t, command)
 	token, err := process.issuer.Mint(testkit.Auditor(auth.England), time.Minute)
 	require.NoError(t, err)
-	code, reason := ask(t, webClient(t, ca), process.address()+"/v1/core/commissioners/15N/months/2022-04:preview", token)
+	code, reason := askREST(t, webClient(t, ca), process.address()+"/v1/core/commissioners/15N/months/2022-04:preview", token)
 	require.Equal(t, http.StatusBadRequest, code)
 	require.Equal(t, "MEMBERSHIP_NOT_LOADED", reason)
 	reach := process.reach()
@@ -217,7 +217,7 @@ func webClient(t *testing.T, ca *testkit.CA) *http.Client {
 }
 
 // ask gets an address and returns the status of the answer, and the reason if it is a problem.
-func ask(t *testing.T, web *http.Client, address, token string) (code int, reason string) {
+func askREST(t *testing.T, web *http.Client, address, token string) (code int, reason string) {
 	t.Helper()
 	code, kind, body := get(t, web, address, token)
 	var problem struct {

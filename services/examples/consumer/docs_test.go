@@ -14,6 +14,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	iifv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 )
@@ -26,6 +27,7 @@ func eventNames() (out []string) {
 		arrsv1.File_pcnfunding_arrs_v1_events_proto, corev1.File_pcnfunding_core_v1_events_proto, iifv1.File_pcnfunding_iif_v1_events_proto,
 		devfundv1.File_pcnfunding_devfund_v1_events_proto,
 		activityv1.File_pcnfunding_activity_v1_events_proto,
+		partnersv1.File_pcnfunding_partners_v1_events_proto,
 		paymentsv1.File_pcnfunding_payments_v1_events_proto, registerv1.File_pcnfunding_register_v1_events_proto,
 	} {
 		parts := map[protoreflect.FullName]bool{}

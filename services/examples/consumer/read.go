@@ -20,6 +20,7 @@ import (
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"     // those of core
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"  // makes the events of devfund known by name
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"      // makes the events of iif known by name
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1" // those of partners
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1" // those of payments
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1" // and those of the register
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"

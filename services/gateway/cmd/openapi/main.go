@@ -11,6 +11,7 @@ import (
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
@@ -37,6 +38,7 @@ func run(protos, out string) error {
 		"pcnfunding.devfund.v1",
 		"pcnfunding.activity.v1",
 		"pcnfunding.iif.v1",
+		"pcnfunding.partners.v1",
 		"pcnfunding.payments.v1",
 		"pcnfunding.register.v1",
 	)

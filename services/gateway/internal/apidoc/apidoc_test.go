@@ -24,6 +24,7 @@ import (
 	devfundv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/devfund/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/iif/v1"
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
+	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	_ "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/apidoc"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
@@ -43,6 +44,7 @@ func routes(t *testing.T) []route.Route {
 		"pcnfunding.devfund.v1",
 		"pcnfunding.activity.v1",
 		"pcnfunding.iif.v1",
+		"pcnfunding.partners.v1",
 		"pcnfunding.payments.v1",
 		"pcnfunding.register.v1",
 	)
@@ -130,6 +132,7 @@ func TestBuild_CoversEveryRoute(t *testing.T) {
 		"pcnfunding.devfund.v1.DevfundService",
 		"pcnfunding.activity.v1.ActivityService",
 		"pcnfunding.iif.v1.IifService",
+		"pcnfunding.partners.v1.PartnersService",
 		"pcnfunding.payments.v1.PaymentsService",
 		"pcnfunding.register.v1.RegisterService",
 	} {
@@ -410,6 +413,7 @@ func TestBuild_ListsTheReasonsOfEachService(t *testing.T) {
 		"devfund",
 		"activity",
 		"iif",
+		"partners",
 		"payments",
 		"register",
 	}, slices.Collect(maps.Keys(tags)))

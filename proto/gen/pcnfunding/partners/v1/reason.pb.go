@@ -68,6 +68,8 @@ const (
 	Reason_DELIVERY_NOT_FOUND Reason = 43
 	// The payload of the event is no longer kept.
 	Reason_PAYLOAD_NOT_KEPT Reason = 44
+	// The suite has no key to seal the secrets of webhooks with.
+	Reason_WEBHOOKS_NOT_CONFIGURED Reason = 45
 )
 
 // Enum value maps for Reason.
@@ -95,6 +97,7 @@ var (
 		42: "URL_NOT_ALLOWED",
 		43: "DELIVERY_NOT_FOUND",
 		44: "PAYLOAD_NOT_KEPT",
+		45: "WEBHOOKS_NOT_CONFIGURED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":          0,
@@ -119,6 +122,7 @@ var (
 		"URL_NOT_ALLOWED":             42,
 		"DELIVERY_NOT_FOUND":          43,
 		"PAYLOAD_NOT_KEPT":            44,
+		"WEBHOOKS_NOT_CONFIGURED":     45,
 	}
 )
 
@@ -153,7 +157,7 @@ var File_pcnfunding_partners_v1_reason_proto protoreflect.FileDescriptor
 
 const file_pcnfunding_partners_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"#pcnfunding/partners/v1/reason.proto\x12\x16pcnfunding.partners.v1*\x86\x04\n" +
+	"#pcnfunding/partners/v1/reason.proto\x12\x16pcnfunding.partners.v1*\xa3\x04\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PARTNER_NOT_FOUND\x10\x01\x12\x10\n" +
@@ -178,7 +182,8 @@ const file_pcnfunding_partners_v1_reason_proto_rawDesc = "" +
 	"\fWEBHOOK_GONE\x10)\x12\x13\n" +
 	"\x0fURL_NOT_ALLOWED\x10*\x12\x16\n" +
 	"\x12DELIVERY_NOT_FOUND\x10+\x12\x14\n" +
-	"\x10PAYLOAD_NOT_KEPT\x10,BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1;partnersv1b\x06proto3"
+	"\x10PAYLOAD_NOT_KEPT\x10,\x12\x1b\n" +
+	"\x17WEBHOOKS_NOT_CONFIGURED\x10-BNZLgithub.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1;partnersv1b\x06proto3"
 
 var (
 	file_pcnfunding_partners_v1_reason_proto_rawDescOnce sync.Once

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
+	"github.com/pcnfunding/pcnfunding/services/partners"
+	"github.com/pcnfunding/pcnfunding/services/register"
+)
+
+// partnersOptions say where partners runs, and how.
+type partnersOptions struct {
+	PartnersAddress string `help:"gRPC address of partners, where it runs elsewhere." placeholder:"dns:///partners:9090"`
+	WebhookKey      string `name:"webhook-key-file" help:"File with the keys that seal the secrets of webhooks: lines of an id and 32 bytes in base64, of which the first seals; without one a key is made in the data folder, unless --database-url names a database, and then nobody can have a webhook." type:"path"`
+	WebhookCA       string `name:"webhook-ca-file" help:"PEM file with the authorities that receivers' certificates are held against, in place of those of the system." type:"path"`
+	WebhookPrivate  bool   `name:"webhook-private" help:"Let webhooks lead to this machine and to private networks. For development and tests only."`
+}
+
+// addPartners adds the service that lets systems of other organisations follow events, and returns what its upkeep does besides.
+func (p *process) addPartners(db *sqldb.DB, server *grpc.Server, broker *bus.Bus) (forget func(context.Context) error, err error) {
+	conn, err := p.dial(register.Name, p.command.RegisterAddress)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.command.webhookKeys()
+	if err != nil {
+		return nil, err
+	}
+	roots, err := p.command.webhookRoots()
+	if err != nil {
+		return nil, err
+	}
+	service := partners.New(partners.Deps{
+		DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + partners.Name),
+		Clock: time.Now, Keys: keys, JetStream: broker.JetStream(), Roots: roots, PrivateWebhooks: p.command.WebhookPrivate,
+	})
+	service.Register(server)
+	p.group.Add(partners.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
+	return service.Upkeep, nil
+}
+
+// webhookKeys reads the keys of the secrets of webhooks, and makes one in the data folder if no file is named and the database is there too.
+func (s *serveCommand) webhookKeys() (*partners.Keys, error) {
+	name := s.WebhookKey
+	if name == "" {
+		if s.DatabaseURL != "" {
+			return nil, nil //nolint:nilnil // no key is a choice, which the service tells those who ask for a webhook
+		}
+		name = filepath.Join(s.DataDir, "webhook.key")
+		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+			if err := os.WriteFile(name, partners.NewKey("local"), 0o600); err != nil {
+				return nil, fmt.Errorf("keep the key of webhooks: %w", err)
+			}
+		}
+	}
+	text, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read the keys of webhooks: %w", err)
+	}
+	keys, err := partners.ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("read the keys of webhooks in %s: %w", name, err)
+	}
+	return keys, nil
+}
+
+// webhookRoots reads the authorities of receivers' certificates; nil means those of the system.
+func (s *serveCommand) webhookRoots() (*x509.CertPool, error) {
+	if s.WebhookCA == "" {
+		return nil, nil //nolint:nilnil // nil is what tells the client to use the system's
+	}
+	text, err := os.ReadFile(s.WebhookCA)
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities of receivers: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", s.WebhookCA)
+	}
+	return roots, nil
+}
