@@ -175,6 +175,19 @@ var (
 			"replaces_figure_id": "",
 			"words":              "Counts from 1 to 7 are hidden.", "sentences": "12 attendances × £152.50 × 1.0615 = £1,942.55", "description": "Emergency Medicine",
 		},
+		"pcnfunding.partners.v1": {
+			"added_by": "b.finance@qwe.example", "aggregate": "commissioner/QWE", "commissioner_code": "QWE", "confirmed_by": "c.finance@qwe.example",
+			"contact_email": "platform@ics.example", "credential_id": "0197d5a0-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "creds": "-----BEGIN NATS USER JWT-----\n…",
+			"delivery_id": "0197d5a0-2a3b-7c4d-8e5f-6a7b8c9d0e1f", "detail": "an event of this type is not known here",
+			"durable": "partner-0197d5a0-3a4b-7c5d-8e6f-7a8b9c0d1e2f-QWE", "event_id": "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
+			"event_types": "pcnfunding.payments.v1.PaymentApproved", "grant_commissioner_code": "", "grant_id": "0197d5a0-4a5b-7c6d-8e7f-8a9b0c1d2e3f",
+			"handled_event_ids": "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6", "issued_by": "b.finance@qwe.example", "name": "ICS data platform",
+			"partner_id": "0197d5a0-3a4b-7c5d-8e6f-7a8b9c0d1e2f", "proposed_by": "b.finance@qwe.example",
+			"public_key": "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", "reason": "agreed with the partner", "replaced_by": "",
+			"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "source": "/pcnfunding/payments", "stream": "PCNFUNDING_PAYMENTS",
+			"subject": "platform@ics.example", "type": "pcnfunding.payments.v1.PaymentApproved", "url": "https://events.ics.example/pcn-funding",
+			"webhook_id": "0197d5a0-5a6b-7c7d-8e8f-9a0b1c2d3e4f",
+		},
 		"pcnfunding.payments.v1": {
 			"accounting_date": "2022-04-06", "commissioner_code": "16C", "effective_date": "2022-07-01", "effective_to": "2022-04-30",
 			"event_id":  "0197d5a0-6a7b-7c8d-9e0f-a1b2c3d4e5f6",
@@ -205,6 +218,7 @@ var (
 			"attendances": 12, "costed_pence": 194255, "notional_cost_pence": 194255, "uncosted_attendances": 0, "given_pence": 194255, "registered_list": 9120, "last_year": 11,
 			"change": 1, "hidden_up_to": 7, "number": 1, "version": 1, "rows": 1, "row_count": 1, "rows_differing": 1, "unknown_practice": 0, "states": 1,
 		},
+		"pcnfunding.partners.v1": {"overlap_hours": 24, "attempts": 1, "number": 1, "events": 12, "waiting": 0},
 		"pcnfunding.payments.v1": {"instalment_pence": 15000, "largest": 10},
 		"pcnfunding.register.v1": {"year": 2022, "days_late": 0, "number": 1},
 	}
