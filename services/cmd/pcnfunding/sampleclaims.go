@@ -34,9 +34,11 @@ const (
 func (p *process) sampleClaims(ctx context.Context) error {
 	began := time.Now()
 	reach := p.reach()
-	s := &claimsSample{of: sample.PublishedWorkforce()}
+	s := &claimsSample{of: sample.PublishedWorkforce(), codes: p.command.ClaimsOf}
 	err := reach.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) (err error) {
-		s.codes, err = commissioners(ctx, suite.register, s.of.Month)
+		if len(s.codes) == 0 {
+			s.codes, err = commissioners(ctx, suite.register, s.of.Month)
+		}
 		return err
 	})
 	if err == nil {

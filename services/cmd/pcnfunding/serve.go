@@ -58,6 +58,7 @@ type serveCommand struct {
 	Service     string        `arg:"" default:"all" help:"all, register, core, arrs, iif, devfund, activity, payments, partners or gateway."`
 	Sample      bool          `help:"Load the sample data and close its months first, unless that was done before."`
 	Claims      bool          `name:"sample-claims" help:"Model a month of claims from the published workforce with the sample." default:"true" negatable:""`
+	ClaimsOf    []string      `name:"sample-claims-of" help:"Commissioners whose claims the sample models; all of them if none is named." placeholder:"CODE"`
 	Achievement bool          `name:"sample-iif" help:"Work a year of the Investment and Impact Fund out with the sample." default:"true" negatable:""`
 	Development bool          `name:"sample-devfund" help:"Take the development fund down to networks with the sample, and a modelled plan into a schedule." default:"true" negatable:""`
 	Attendances bool          `name:"sample-activity" help:"Model a month of A&E attendances from those that providers publish with the sample." default:"true" negatable:""`
