@@ -95,6 +95,7 @@ generate: ## Regenerate schemas, contracts, gateway and API documents
 	rm -rf proto/gen services/gateway/gen
 	buf generate
 	go run ./services/gateway/cmd/openapi
+	go run ./services/gateway/cmd/authorisation
 
 .PHONY: fmt
 fmt: ## Format Go and proto
