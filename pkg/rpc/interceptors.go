@@ -39,9 +39,11 @@ type chain struct {
 	validator protovalidate.Validator
 	unaries   *bound
 	streams   *bound
+	shares    *shares
 	rates     *rates
 	timeout   time.Duration
 	bulk      time.Duration
+	idle      time.Duration
 }
 
 // unary runs one unary call through the chain.
@@ -64,7 +66,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err := c.allowCaller(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
-	ctx, cancel := withDefaultTimeout(ctx, c.timeout)
+	ctx, cancel := withinTime(ctx, c.timeout)
 	defer cancel()
 	leave, err := c.unaries.enter(ctx)
 	if err != nil {
@@ -109,8 +111,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	if err := c.allowCaller(ctx, info.FullMethod); err != nil {
 		return err
 	}
-	_, limited := ctx.Deadline()
-	ctx, cancel := withDefaultTimeout(ctx, c.bulk)
+	ctx, cancel := withinTime(ctx, c.bulk)
 	defer cancel()
 	leave, err := c.streams.enter(ctx)
 	if err != nil {
@@ -124,8 +125,13 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	if err := auth.AuthoriseRole(principal, info.FullMethod); err != nil {
 		return err
 	}
+	release, err := c.shares.enter(principal.Subject)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return handler(srv, &checkedStream{
-		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, limited: limited, id: id,
+		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, id: id,
 	})
 }
 
@@ -189,14 +195,6 @@ func (c *chain) refuse(ctx context.Context, method, id string, err error) error 
 // panicked is an ordinary error, so that a panic is masked as any other and its stack is logged.
 func panicked(cause any) error { return fmt.Errorf("panic: %v\n%s", cause, debug.Stack()) }
 
-// withDefaultTimeout gives a call without a deadline one of ours, so that no work outlives the interest in it.
-func withDefaultTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if _, has := ctx.Deadline(); has {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, timeout)
-}
-
 // checkedStream authorises, completes and validates each message that a stream receives.
 type checkedStream struct {
 	grpc.ServerStream
@@ -206,7 +204,6 @@ type checkedStream struct {
 	principal auth.Principal
 	method    string
 	id        string
-	limited   bool // the caller set a deadline, which gRPC itself enforces
 	answered  bool // a message has been sent; handlers send from one goroutine, as gRPC asks
 }
 
@@ -215,7 +212,7 @@ func (s *checkedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg receives a message and admits it as a unary request would be.
 func (s *checkedStream) RecvMsg(m any) error {
-	if err := s.receive(m); err != nil {
+	if err := receiveWithin(s.ctx, s.chain.idle, func() error { return s.ServerStream.RecvMsg(m) }); err != nil {
 		return err
 	}
 	return s.chain.admit(s.ctx, s.md, s.principal, s.method, m)
@@ -228,20 +225,4 @@ func (s *checkedStream) SendMsg(m any) error {
 		s.chain.noted(s.ctx, s.SetHeader(metadata.Pairs(KeyCorrelationID, s.id)))
 	}
 	return s.ServerStream.SendMsg(m)
-}
-
-// receive gives up at the deadline that the chain has set, of which gRPC knows nothing: a caller who neither sends nor leaves
-// must not hold a place for good. The receiver left behind ends with the stream, when the handler returns.
-func (s *checkedStream) receive(m any) error {
-	if s.limited {
-		return s.ServerStream.RecvMsg(m)
-	}
-	received := make(chan error, 1)
-	go func() { received <- s.ServerStream.RecvMsg(m) }()
-	select {
-	case err := <-received:
-		return err
-	case <-s.ctx.Done():
-		return s.ctx.Err()
-	}
 }

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// ReasonStreamIdle ends an upload whose caller has sent nothing for too long.
+const ReasonStreamIdle = "STREAM_IDLE"
+
 // ReasonRateLimited asks a caller to slow down: the server has all the work it takes at once, or the caller has used up their
 // rate.
 const ReasonRateLimited = "RATE_LIMITED"
@@ -118,4 +121,63 @@ func (r *rates) forget(now time.Time) {
 func rateLimited(after time.Duration, message string) error {
 	ms := max(after.Milliseconds(), 1)
 	return fault.New(fault.TooMany, ReasonRateLimited, "%s", message).With(MetaRetryAfter, ms)
+}
+
+// shares bounds how many streams of one subject are worked on at once, so that one caller, however slow, leaves room for others.
+type shares struct {
+	most int
+
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func newShares(most int) *shares { return &shares{most: most, taken: make(map[string]int)} }
+
+// enter takes one place of the subject's share and returns what gives it back, or returns TooMany RATE_LIMITED when all are taken.
+func (s *shares) enter(subject string) (func(), error) {
+	if s.most < 0 {
+		return func() {}, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[subject] >= s.most {
+		return nil, rateLimited(defaultRetryAfter, "the caller has as many streams open as one may have")
+	}
+	s.taken[subject]++
+	return func() { s.leave(subject) }, nil
+}
+
+func (s *shares) leave(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[subject]--; s.taken[subject] == 0 {
+		delete(s.taken, subject)
+	}
+}
+
+// withinTime gives a call without a deadline one of ours, so that no work outlives the interest in it, and shortens one that is later than
+// any call needs: room that is held for a day is room that is lost.
+func withinTime(ctx context.Context, otherwise time.Duration) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		otherwise = longestCall
+	}
+	return context.WithTimeout(ctx, otherwise)
+}
+
+// receiveWithin waits for a message of a stream no longer than the stream may be idle, and never past its deadline. The receiver left
+// behind ends with the stream, when the handler returns.
+func receiveWithin(ctx context.Context, idle time.Duration, receive func() error) error {
+	received := make(chan error, 1)
+	go func() { received <- receive() }()
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	select {
+	case err := <-received:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return fault.New(fault.Invalid, ReasonStreamIdle, "nothing has come for %s: send the file without a pause, or in smaller files", idle).
+			With("idle_limit_ms", idle.Milliseconds())
+	}
 }

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -78,6 +81,87 @@ func TestServer_BoundsStreamsAtOnce(t *testing.T) {
 	close(release)
 	_, err = first.CloseAndRecv()
 	require.NoError(t, err)
+}
+
+// TestServer_LeavesRoomBesideASlowUploader has one caller open streams and send nothing, as a slow or a hostile one does.
+func TestServer_LeavesRoomBesideASlowUploader(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{}, 1)
+	conn := testkit.Serve(t, uploads{receive: func(stream grpc.ClientStreamingServer[registerv1.ImportRequest, registerv1.ImportResponse]) error {
+		entered <- struct{}{}
+		return readAll(stream)
+	}}.register, testkit.WithServer(func(o *rpc.ServerOptions) { o.MaxConcurrentBulk, o.MaxBulkPerSubject = 3, 2 }))
+	client := registerv1.NewRegisterServiceClient(conn)
+	slow := testkit.As(t.Context(), testkit.Operator())
+	var open []grpc.ClientStreamingClient[registerv1.ImportRequest, registerv1.ImportResponse]
+	for range 2 {
+		stream, err := client.Import(slow)
+		require.NoError(t, err)
+		<-entered
+		open = append(open, stream)
+	}
+	third, err := client.Import(slow)
+	require.NoError(t, err)
+	_, err = third.CloseAndRecv()
+	requireFault(t, err, codes.ResourceExhausted, rpc.ReasonRateLimited)
+
+	other := testkit.Operator()
+	other.Subject = "another"
+	stream, err := client.Import(testkit.As(t.Context(), other))
+	require.NoError(t, err)
+	<-entered
+	_, err = stream.CloseAndRecv()
+	require.NoError(t, err, "others are served")
+	for _, stream := range open {
+		_, err := stream.CloseAndRecv()
+		require.NoError(t, err)
+	}
+	again, err := client.Import(slow)
+	require.NoError(t, err)
+	<-entered
+	_, err = again.CloseAndRecv()
+	require.NoError(t, err, "the share is given back")
+}
+
+func TestServer_EndsAStreamOnWhichNothingComes(t *testing.T) {
+	t.Parallel()
+	conn := testkit.Serve(t, uploads{receive: readAll}.register,
+		testkit.WithServer(func(o *rpc.ServerOptions) { o.IdleTimeout = 20 * time.Millisecond }))
+	stream, err := registerv1.NewRegisterServiceClient(conn).Import(testkit.As(t.Context(), testkit.Operator()))
+	require.NoError(t, err)
+	err = stream.RecvMsg(&registerv1.ImportResponse{})
+	requireFault(t, err, codes.InvalidArgument, rpc.ReasonStreamIdle)
+}
+
+func TestServer_ShortensADeadlineThatIsTooFarOff(t *testing.T) {
+	t.Parallel()
+	var got time.Duration
+	conn := testkit.Serve(t, closing(func(ctx context.Context, _ *corev1.CloseMonthRequest) (*typev1.PaymentSchedule, error) {
+		deadline, _ := ctx.Deadline()
+		got = time.Until(deadline)
+		return &typev1.PaymentSchedule{}, nil
+	}))
+	ctx, cancel := context.WithTimeout(testkit.As(t.Context(), testkit.Preparer("15N")), 24*time.Hour)
+	defer cancel()
+	_, err := corev1.NewCoreServiceClient(conn).CloseMonth(ctx, validClose())
+	require.NoError(t, err)
+	require.LessOrEqual(t, got, 10*time.Minute)
+	require.Greater(t, got, 5*time.Minute, "a long call is let through")
+}
+
+// TestServer_BoundsAMessage has a message that is too large as it is sent, and one that is small as it is sent and too large unpacked.
+func TestServer_BoundsAMessage(t *testing.T) {
+	t.Parallel()
+	client := corev1.NewCoreServiceClient(testkit.Serve(t, closing(succeed)))
+	ctx := testkit.As(t.Context(), testkit.Preparer("15N"))
+	large := validClose()
+	large.CommissionerCode = strings.Repeat("A", rpc.MaxMessageBytes)
+	for _, packing := range []string{encoding.Identity, gzip.Name} {
+		_, err := client.CloseMonth(ctx, large, grpc.UseCompressor(packing))
+		require.Equal(t, codes.ResourceExhausted, status.Code(err), "%s: %v", packing, err)
+		_, err = client.CloseMonth(ctx, validClose(), grpc.UseCompressor(packing))
+		require.NoError(t, err, packing)
+	}
 }
 
 func TestServer_BoundsTheRateOfEachSubject(t *testing.T) {

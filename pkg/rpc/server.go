@@ -36,6 +36,10 @@ const (
 	defaultBulk        = 16
 	defaultTimeout     = 10 * time.Second
 	defaultBulkTimeout = 5 * time.Minute
+	defaultBulkShare   = defaultBulk / 2
+	defaultIdleTimeout = 30 * time.Second
+	// longestCall is the latest deadline that a caller can have.
+	longestCall = 10 * time.Minute
 )
 
 // ServerOptions say what a server is made of. Zero values take the defaults named here.
@@ -59,14 +63,18 @@ type ServerOptions struct {
 	MaxConcurrent int
 	// MaxConcurrentBulk bounds the streams worked on at once; 0 is 16, negative is no bound.
 	MaxConcurrentBulk int
+	// MaxBulkPerSubject bounds the streams of one subject that are worked on at once; 0 is 8, negative is no bound.
+	MaxBulkPerSubject int
 	// RatePerSecond bounds the calls of each subject; 0 is no bound.
 	RatePerSecond int
 	// RateBurst is how many calls a subject can make at once; less than RatePerSecond is RatePerSecond.
 	RateBurst int
 	// Timeout is given to a unary call without a deadline; 0 is 10 s.
 	Timeout time.Duration
-	// BulkTimeout is given to a stream without a deadline; 0 is 5 min.
+	// BulkTimeout is given to a stream without a deadline; 0 is 5 min. No deadline of a caller is kept past 10 min.
 	BulkTimeout time.Duration
+	// IdleTimeout is how long a stream may go without a message of its caller; 0 is 30 s.
+	IdleTimeout time.Duration
 	// ConnectionAge is the age at which a connection is closed so that clients spread again; 0 is 5 min.
 	ConnectionAge time.Duration
 }
@@ -86,7 +94,9 @@ func (o *ServerOptions) complete() error {
 	}
 	orDefault(&o.MaxConcurrent, defaultConcurrent)
 	orDefault(&o.MaxConcurrentBulk, defaultBulk)
+	orDefault(&o.MaxBulkPerSubject, defaultBulkShare)
 	orDefault(&o.Timeout, defaultTimeout)
+	orDefault(&o.IdleTimeout, defaultIdleTimeout)
 	orDefault(&o.BulkTimeout, defaultBulkTimeout)
 	orDefault(&o.ConnectionAge, maxConnectionAge)
 	return nil
@@ -115,9 +125,9 @@ func NewServer(o ServerOptions) (*grpc.Server, error) {
 	}
 	c := &chain{
 		log: o.Logger, certs: o.Certs, self: o.Self, verifier: o.Verifier, validator: v,
-		unaries: newBound(o.MaxConcurrent), streams: newBound(o.MaxConcurrentBulk),
+		unaries: newBound(o.MaxConcurrent), streams: newBound(o.MaxConcurrentBulk), shares: newShares(o.MaxBulkPerSubject),
 		rates:   newRates(o.RatePerSecond, o.RateBurst, o.Clock),
-		timeout: o.Timeout, bulk: o.BulkTimeout,
+		timeout: o.Timeout, bulk: o.BulkTimeout, idle: o.IdleTimeout,
 	}
 	options := []grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(telemetryOptions(o.Meter, o.Tracer)...)),

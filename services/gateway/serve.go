@@ -158,7 +158,11 @@ func (g *gateway) admit(r *http.Request) (*route.Route, *problem) {
 	return found, checkQuery(r.URL.RawQuery, found)
 }
 
-// dispatch makes the call under its deadline. A body that comes too slowly is cut off at the deadline too.
+// answerTime is how long a caller may take to read an answer, once the call's own time is over.
+const answerTime = 15 * time.Second
+
+// dispatch makes the call under its deadline. A body that comes too slowly is cut off at the deadline too, and a caller who does not read the
+// answer a little later.
 func (g *gateway) dispatch(w http.ResponseWriter, r *http.Request, found *route.Route) {
 	limit := CallTimeout
 	if found.Upload != nil || slices.ContainsFunc(longCalls, func(end string) bool { return strings.HasSuffix(found.Path, end) }) {
@@ -166,10 +170,13 @@ func (g *gateway) dispatch(w http.ResponseWriter, r *http.Request, found *route.
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
+	connection := http.NewResponseController(w)
 	stop := context.AfterFunc(ctx, func() {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every writer has a connection to cut
+		_ = connection.SetReadDeadline(time.Unix(1, 0)) // not every writer has a connection to cut
 	})
 	defer stop()
+	late := time.AfterFunc(limit+answerTime, func() { _ = connection.SetWriteDeadline(time.Unix(1, 0)) })
+	defer late.Stop()
 	r = r.WithContext(withFileName(ctx, fileName(found, r.URL.EscapedPath())))
 	if found.Upload != nil {
 		g.upload(w, r, found)
