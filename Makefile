@@ -47,6 +47,17 @@ fuzz: ## Fuzz money, rules and file readers, a minute each
 	  for name in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
 	    go test -run '^$$' -fuzz "^$$name$$" -fuzztime 60s ./$$target || exit 1; done; done
 
+.PHONY: fuzz-short
+fuzz-short: ## The same, a fixed and small number of inputs each, as CI runs it
+	.ci/fuzz
+
+.PHONY: audit
+audit: ## Secrets, dependencies, licences, and known vulnerabilities, which need the network
+	.ci/audit
+	.bin/audit licences
+	@git diff --exit-code --stat docs/licences.md || { echo "licences have changed: look at them and commit docs/licences.md"; exit 1; }
+	.ci/vulnerabilities
+
 .PHONY: bench
 bench: build ## Benchmarks, each beside its bound; BENCH=short for a quick look
 	BENCH=$(BENCH) .ci/bench

@@ -360,7 +360,7 @@ func refusal(code codes.Code, reason, message string, meta map[string]string, mo
 	return st.Err()
 }
 
-func newSuite(t *testing.T, change ...func(*gateway.Deps)) *suite {
+func newSuite(t testing.TB, change ...func(*gateway.Deps)) *suite {
 	t.Helper()
 	s := &suite{
 		core: &fakeCore{schedule: &typev1.PaymentSchedule{}, rate: &corev1.Rate{}}, register: &fakeRegister{}, arrs: &fakeArrs{claim: &arrsv1.Claim{}},

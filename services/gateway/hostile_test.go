@@ -104,3 +104,9 @@ func (e *spaces) Read(b []byte) (int, error) {
 	e.left -= n
 	return n, nil
 }
+
+func TestHostile_RefusesPackedJSON(t *testing.T) {
+	t.Parallel()
+	a := newSuite(t).send(t, http.MethodPost, closePath, &spaces{left: 10}, "Content-Type", "application/json", "Content-Encoding", "gzip")
+	a.problem(t, http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE")
+}
