@@ -153,7 +153,8 @@ func TestServer_ShortensADeadlineThatIsTooFarOff(t *testing.T) {
 func TestServer_BoundsAMessage(t *testing.T) {
 	t.Parallel()
 	client := corev1.NewCoreServiceClient(testkit.Serve(t, closing(succeed)))
-	ctx := testkit.As(t.Context(), testkit.Preparer("15N"))
+	ctx, cancel := context.WithTimeout(testkit.As(t.Context(), testkit.Preparer("15N")), time.Minute)
+	defer cancel()
 	large := validClose()
 	large.CommissionerCode = strings.Repeat("A", rpc.MaxMessageBytes)
 	for _, packing := range []string{encoding.Identity, gzip.Name} {

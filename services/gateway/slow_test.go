@@ -17,7 +17,7 @@ import (
 )
 
 // slowClients is how many slow clients of each kind a test has: more than the calls and streams that a service works on at once.
-const slowClients = 150
+const slowClients = 130
 
 // over puts the limits of the real server around the suite's handler.
 func (s *suite) over(t *testing.T, change func(*http.Server)) string {
