@@ -77,8 +77,9 @@ func TestSlow_HeadersAreCutOff(t *testing.T) {
 	})
 	conn := dial(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
-	_, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "the connection is closed without an answer")
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Empty(t, answer, "the connection is closed without an answer")
 }
 
 func TestSlow_HeadersHaveASize(t *testing.T) {

@@ -131,7 +131,7 @@ func at(content any, place string) (string, error) {
 	switch value := content.(type) {
 	case string:
 		return value, nil
-	case float64: //nolint:forbidigo // what a number of JSON is read as
+	case float64:
 		return strconv.FormatFloat(value, 'f', -1, 64), nil
 	default:
 		return "", fmt.Errorf("nothing stands at %s", place)
