@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -28,6 +29,7 @@ import (
 // cluster is three servers in operator mode that keep each message on disk before they acknowledge it.
 type cluster struct {
 	material *natsauth.Material
+	accounts map[string]string // as they were at first; what is signed later counts as newer
 	options  []server.Options
 	servers  []*server.Server
 }
@@ -38,7 +40,9 @@ func newCluster(t *testing.T) *cluster {
 	material, err := natsauth.Create(t.TempDir())
 	require.NoError(t, err)
 	operator, _ := material.Operator()
-	c := &cluster{material: material, options: make([]server.Options, size), servers: make([]*server.Server, size)}
+	accounts, err := material.Accounts()
+	require.NoError(t, err)
+	c := &cluster{material: material, accounts: accounts, options: make([]server.Options, size), servers: make([]*server.Server, size)}
 	var routes []*url.URL
 	for i := range size {
 		client, route := freePort(t), freePort(t)
@@ -75,9 +79,7 @@ func (c *cluster) start(t *testing.T, i int) {
 	options := c.options[i]
 	accounts, err := server.NewDirAccResolver(filepath.Join(options.StoreDir, "accounts"), 0, time.Second, server.NoDelete)
 	require.NoError(t, err)
-	claims, err := c.material.Accounts()
-	require.NoError(t, err)
-	for name, token := range claims {
+	for name, token := range c.accounts {
 		require.NoError(t, accounts.Store(name, token))
 	}
 	options.AccountResolver = accounts
@@ -211,7 +213,8 @@ func TestCluster_OutlivesItsLeaders(t *testing.T) {
 	assert.Empty(t, missing(t, watcher, stream.Name, p.acked), "acknowledged and lost")
 }
 
-// A partner is served by whichever server it comes to, and a credential that one server is told to revoke is good at none.
+// A partner is served by whichever server it comes to, and a credential that one server is told to revoke is good at none, nor at one
+// that comes back later.
 func TestCluster_ServesPartnersAtEveryServer(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -250,10 +253,21 @@ func TestCluster_ServesPartnersAtEveryServer(t *testing.T) {
 		require.Equal(t, fmt.Sprint(i), m.Headers().Get(nats.MsgIdHdr))
 		require.NoError(t, m.DoubleAck(t.Context()))
 	}
+	away := len(c.servers) - 1
+	c.servers[away].Shutdown()
+	c.servers[away].WaitForShutdown()
 	require.NoError(t, authority.Revoke(t.Context(), key, time.Now()))
 	for i := range cut {
 		<-cut[i]
 	}
+	c.start(t, away)
+	require.Eventually(t, func() bool {
+		conn, err := nats.Connect(c.servers[away].ClientURL(), nats.UserCredentialBytes(creds), nats.NoReconnect())
+		if err == nil {
+			conn.Close()
+		}
+		return errors.Is(err, nats.ErrAuthorization)
+	}, 30*time.Second, 100*time.Millisecond, "a server that was away hears of it")
 }
 
 // missing returns the ids that a stream does not hold.

@@ -16,10 +16,10 @@ import (
 const (
 	claimsUpdate = "$SYS.REQ.CLAIMS.UPDATE"
 	claimsLookup = "$SYS.REQ.ACCOUNT.%s.CLAIMS.LOOKUP"
-	// revokeAttempts is how often a revocation is written until it is there to read: of two at once, one can overwrite the other.
-	revokeAttempts = 5
+	// revokeAttempts is how often a revocation is read, and written unless it is there: of two at once, one can overwrite the other.
+	revokeAttempts = 6
 	// answerWait is how long the broker may take to answer one request.
-	answerWait = 5 * time.Second
+	answerWait = 2 * time.Second
 
 	// partnerSubscriptions and partnerPayload bound what one connection of a partner may hold and send: it sends requests for messages
 	// and acknowledgements only.
@@ -147,20 +147,37 @@ func (a *Authority) Revoke(ctx context.Context, publicKey string, at time.Time) 
 	if !nkeys.IsValidPublicUserKey(publicKey) {
 		return fmt.Errorf("revoke credentials: %q is no public key of a user", publicKey)
 	}
+	var err error
 	for range revokeAttempts {
-		claims, err := a.lookUp(ctx)
-		if err != nil {
-			return fmt.Errorf("revoke credentials: read the account of partners: %w", err)
-		}
-		if claims.Revocations.IsRevoked(publicKey, at) {
+		var done bool
+		if done, err = a.tryRevoke(ctx, publicKey, at); done {
 			return nil
 		}
-		claims.RevokeAt(publicKey, at)
-		if err := a.push(ctx, claims); err != nil {
-			return fmt.Errorf("revoke credentials: change the account of partners: %w", err)
+		// A request can go down with the server that it was sent to.
+		if err != nil && (!errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil) {
+			break
 		}
 	}
-	return fmt.Errorf("revoke credentials: after %d attempts the broker still does not state it; others change the account at once", revokeAttempts)
+	if err == nil {
+		err = fmt.Errorf("after %d attempts the broker still does not state it: others change the account at once", revokeAttempts)
+	}
+	return fmt.Errorf("revoke credentials: %w", err)
+}
+
+// tryRevoke writes a revocation unless it is done already: the broker states it.
+func (a *Authority) tryRevoke(ctx context.Context, publicKey string, at time.Time) (done bool, err error) {
+	claims, err := a.lookUp(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the account of partners: %w", err)
+	}
+	if claims.Revocations.IsRevoked(publicKey, at) {
+		return true, nil
+	}
+	claims.RevokeAt(publicKey, at)
+	if err := a.push(ctx, claims); err != nil {
+		return false, fmt.Errorf("change the account of partners: %w", err)
+	}
+	return false, nil
 }
 
 // lookUp returns the account of partners as the broker has it.

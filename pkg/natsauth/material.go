@@ -161,7 +161,8 @@ func (m *Material) SystemAccount() string { return m.public[systemKey] }
 // SuiteAccount returns that of the account of the services and their streams.
 func (m *Material) SuiteAccount() string { return m.public[suiteKey] }
 
-// Accounts returns the signed claims of the accounts by public key, as they are before anything is revoked.
+// Accounts returns the claims of the accounts by public key, signed now, without anything that was revoked. They are for a broker that
+// has none: servers take the newer of two, and would forget what they had revoked.
 func (m *Material) Accounts() (map[string]string, error) {
 	system := jwt.NewAccountClaims(m.public[systemKey])
 	system.Name = "SYSTEM"
