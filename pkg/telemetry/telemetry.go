@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
@@ -26,6 +28,9 @@ import (
 
 // EnvLogLevel names the variable with the least level that is logged: debug, info, warn or error.
 const EnvLogLevel = "PCN_LOG_LEVEL"
+
+// flushLimit bounds what an end waits for a collector. It comes on top of what the parts of a process take to stop.
+const flushLimit = 3 * time.Second
 
 // Telemetry is what the parts of a process tell through.
 type Telemetry struct {
@@ -50,8 +55,11 @@ type Options struct {
 	Getenv func(string) string
 }
 
-// Open sets up the telemetry of a process from its environment: logs at PCN_LOG_LEVEL, traces to OTEL_EXPORTER_OTLP_ENDPOINT (or
-// the one for traces) if set. Shutdown flushes what is not yet exported; call it last.
+// Open sets up the telemetry of a process from its environment: logs at PCN_LOG_LEVEL, traces and metrics to
+// OTEL_EXPORTER_OTLP_ENDPOINT (or the ones for traces and for metrics) if set. Which traces are exported is for OTEL_TRACES_SAMPLER to
+// say; without it all are, unless the caller that began a trace decided against. Shutdown flushes what is not yet
+// exported, for at most three seconds; call it last. A collector that is away is logged and no error: it must not make an orderly end look
+// like a failure.
 func Open(ctx context.Context, service, version string) (*Telemetry, func(context.Context) error, error) {
 	return OpenWith(ctx, Options{Service: service, Version: version})
 }
@@ -83,17 +91,24 @@ func OpenWith(ctx context.Context, o Options) (*Telemetry, func(context.Context)
 	if err != nil {
 		return nil, nil, err
 	}
-	meter, handler, err := openMeter(about)
+	meter, handler, err := openMeter(ctx, about, o.Getenv)
 	if err != nil {
 		return nil, nil, errors.Join(err, tracer.Shutdown(ctx))
 	}
-	shutdown := func(ctx context.Context) error { return errors.Join(tracer.Shutdown(ctx), meter.Shutdown(ctx)) }
+	shutdown := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, flushLimit)
+		defer cancel()
+		if err := errors.Join(tracer.Shutdown(ctx), meter.Shutdown(ctx)); err != nil {
+			logger.WarnContext(ctx, "telemetry not delivered", "error", err)
+		}
+		return nil
+	}
 	return &Telemetry{Logger: logger, Tracer: tracer, Meter: meter, MetricsHandler: handler}, shutdown, nil
 }
 
 // openTracer exports spans if an endpoint is set. If not, no span is sampled, but each still has ids for the logs.
 func openTracer(ctx context.Context, about *resource.Resource, getenv func(string) string) (*sdktrace.TracerProvider, error) {
-	if !exportsTraces(getenv) {
+	if !exports(getenv, "TRACES") {
 		return sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithSampler(sdktrace.NeverSample())), nil
 	}
 	exporter, err := otlptracegrpc.New(ctx)
@@ -103,15 +118,20 @@ func openTracer(ctx context.Context, about *resource.Resource, getenv func(strin
 	return sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithBatcher(exporter)), nil
 }
 
-func exportsTraces(getenv func(string) string) bool {
-	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || strings.EqualFold(getenv("OTEL_TRACES_EXPORTER"), "none") {
+// exports tells whether a signal, TRACES or METRICS, is to be sent by OTLP.
+func exports(getenv func(string) string, signal string) bool {
+	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return false
 	}
-	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	if wanted := getenv("OTEL_" + signal + "_EXPORTER"); wanted != "" && !strings.EqualFold(wanted, "otlp") {
+		return false
+	}
+	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-// openMeter keeps its own registry, so that two processes in one test do not meet.
-func openMeter(about *resource.Resource) (*sdkmetric.MeterProvider, http.Handler, error) {
+// openMeter keeps its own registry, so that two processes in one test do not meet. Metrics are always there for Prometheus to fetch, and
+// are sent by OTLP too if an endpoint is set.
+func openMeter(ctx context.Context, about *resource.Resource, getenv func(string) string) (*sdkmetric.MeterProvider, http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	for _, collector := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -120,10 +140,29 @@ func openMeter(about *resource.Resource) (*sdkmetric.MeterProvider, http.Handler
 			return nil, nil, fmt.Errorf("register the runtime's metrics: %w", err)
 		}
 	}
-	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
+	fetched, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the metrics exporter: %w", err)
 	}
-	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(about))
-	return meter, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+	options := []sdkmetric.Option{sdkmetric.WithReader(fetched), sdkmetric.WithResource(about), sdkmetric.WithView(bounded()...)}
+	if exports(getenv, "METRICS") {
+		sent, err := otlpmetricgrpc.New(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open the metrics exporter: %w", err)
+		}
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(sent)))
+	}
+	return sdkmetric.NewMeterProvider(options...), promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+}
+
+// bounded keeps of what instrumentation libraries record the attributes whose values the suite itself decides. The others, such as the
+// host that a request names, are the caller's to choose, and with them the number of series.
+func bounded() []sdkmetric.View {
+	keep := func(instruments string, keys ...attribute.Key) sdkmetric.View {
+		return sdkmetric.NewView(sdkmetric.Instrument{Name: instruments}, sdkmetric.Stream{AttributeFilter: attribute.NewAllowKeysFilter(keys...)})
+	}
+	return []sdkmetric.View{
+		keep("http.server.*", "http.request.method", "http.response.status_code", "http.route"),
+		keep("rpc.*", "rpc.method", "rpc.response.status_code"),
+	}
 }

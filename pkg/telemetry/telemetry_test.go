@@ -11,6 +11,8 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -94,10 +96,10 @@ func TestOpen_ExportsTracesWhenAsked(t *testing.T) {
 		env  map[string]string
 		want bool
 	}{
-		"an endpoint":            {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, true},
+		"an endpoint":            {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_METRICS_EXPORTER": "none"}, true},
 		"an endpoint of traces":  {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, true},
 		"disabled all the same":  {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, false},
-		"traces wanted nowhere":  {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}, false},
+		"traces wanted nowhere":  {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "prometheus"}, false},
 		"no endpoint whatsoever": {nil, false},
 	} {
 		tel, _ := open(t, c.env)
@@ -105,4 +107,29 @@ func TestOpen_ExportsTracesWhenAsked(t *testing.T) {
 		require.Equal(t, c.want, span.IsRecording(), name)
 		require.True(t, span.SpanContext().IsValid(), name)
 	}
+}
+
+func TestShutdown_OfACollectorThatIsAwayIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, shutdown, err := telemetry.OpenWith(t.Context(), telemetry.Options{Service: "core", Output: &out, Getenv: func(name string) string {
+		return map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:1"}[name]
+	}})
+	require.NoError(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, shutdown(ended))
+	require.Contains(t, out.String(), "telemetry not delivered")
+}
+
+func TestMeter_KeepsOnlyWhatTheSuiteDecides(t *testing.T) {
+	t.Parallel()
+	tel, _ := open(t, nil)
+	duration, err := tel.Meter.Meter("http").Float64Histogram("http.server.request.duration")
+	require.NoError(t, err)
+	duration.Record(t.Context(), 1, metric.WithAttributes(attribute.String("server.address", "whatever.example"), attribute.String("http.route", "/v1/claims")))
+	recorder := httptest.NewRecorder()
+	tel.MetricsHandler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Contains(t, recorder.Body.String(), `http_route="/v1/claims"`)
+	require.NotContains(t, recorder.Body.String(), "whatever.example")
 }
