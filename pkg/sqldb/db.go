@@ -73,6 +73,7 @@ type DB struct {
 	signals    sync.Map // topic → chan struct{}
 	secured    sync.Map // table → bool, whether row security binds us
 	trustLocks atomic.Bool
+	figures    *figures // nil unless Measure was called
 }
 
 // TrustLocks makes writes on Postgres run at READ COMMITTED in place of SERIALIZABLE. It is for a service each of whose decisions

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 )
 
@@ -26,7 +28,9 @@ const (
 )
 
 // Read runs fn in one read-only transaction: all its queries see the same snapshot.
-func (db *DB) Read(ctx context.Context, fn func(Querier) error) error {
+func (db *DB) Read(ctx context.Context, fn func(Querier) error) (err error) {
+	ctx, observed := db.observe(ctx, "read")
+	defer func() { observed(err) }()
 	conn, err := acquire(ctx, db.reader)
 	if err != nil {
 		return explain(fmt.Errorf("begin to read: %w", err))
@@ -60,7 +64,9 @@ func orCancelled(ctx context.Context, err error) error {
 // one after another: on SQLite they do; on Postgres they are SERIALIZABLE, or rest on locks (TrustLocks). There fn is run again, at
 // most five times in all, when it met another at the wrong moment, also where that shows as a row that is there already. Errors of
 // fn come back wrapped as they are; a database that is out of reach, locked or full gives a Busy fault.
-func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+func (db *DB) Write(ctx context.Context, fn func(*Tx) error) (err error) {
+	ctx, observed := db.observe(ctx, "write")
+	defer func() { observed(err) }()
 	conn, err := acquire(ctx, db.writer)
 	if err != nil {
 		return explain(fmt.Errorf("begin to write: %w", err))
@@ -79,6 +85,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 		if (!isRetryable(err) && !unseen) || attempt == maxAttempts {
 			return explain(orCancelled(ctx, err))
 		}
+		trace.SpanFromContext(ctx).AddEvent("run again")
 		if err := pause(ctx, attempt); err != nil {
 			return explain(err)
 		}
