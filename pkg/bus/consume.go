@@ -226,7 +226,7 @@ func (k *consumer) measure(ctx context.Context, msgs []jetstream.Msg) {
 	}
 	if meta, err := msgs[len(msgs)-1].Metadata(); err == nil {
 		k.lag.Record(ctx, int64(min(meta.NumPending, 1<<62)),
-			metric.WithAttributes(attribute.String("consumer", k.config.Durable)))
+			metric.WithAttributes(attribute.String("consumer", k.config.Durable), attribute.String("stream", k.config.Stream)))
 	}
 }
 

@@ -182,12 +182,14 @@ func (in *Inbox) unmarshal(it *item) error {
 
 // handle runs the handler in the trace of the event. A panic is an error like others: the next start would only meet it again.
 func (in *Inbox) handle(ctx context.Context, tx *sqldb.Tx, it *item) (err error) {
+	ctx, ended := in.span(ctx, it)
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("handle event %s: panic: %v", it.event, cause)
 		}
+		ended(err)
 	}()
-	if err := in.options.Handle(it.traced(ctx), tx, it.Event); err != nil {
+	if err := in.options.Handle(ctx, tx, it.Event); err != nil {
 		return fmt.Errorf("handle event %s: %w", it.event, err)
 	}
 	return nil

@@ -142,6 +142,20 @@ func Quarantine(ctx context.Context, db *sqldb.DB) (n int64, err error) {
 	return n, nil
 }
 
+// parkedMost bounds what Parked counts.
+const parkedMost = 100_000
+
+// Parked returns how many events are parked, or 100,000 if there are more.
+func Parked(ctx context.Context, db *sqldb.DB) (n int64, err error) {
+	err = db.Read(ctx, func(q sqldb.Querier) error {
+		return q.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM inbox_held WHERE reason = '' LIMIT $1) AS parked`, parkedMost).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the parked events: %w", err)
+	}
+	return n, nil
+}
+
 // OldestParked returns how long the oldest parked event has waited, 0 if none waits.
 func OldestParked(ctx context.Context, db *sqldb.DB) (age time.Duration, err error) {
 	err = db.Read(ctx, func(q sqldb.Querier) error {

@@ -3,7 +3,6 @@ package inbox
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,8 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -52,8 +54,12 @@ type Options struct {
 	AnyStart bool
 	// Logger receives failures; nil discards them.
 	Logger *slog.Logger
+	// Service is the consumer's name in figures.
+	Service string
 	// Meter takes the figures; nil drops them.
 	Meter metric.Meter
+	// Tracer makes a span for each event that is handled, under that of the call which caused it; nil makes none.
+	Tracer trace.TracerProvider
 }
 
 // Inbox takes in the events of one database. It is safe for concurrent use.
@@ -62,7 +68,10 @@ type Inbox struct {
 	options Options
 	logger  *slog.Logger
 
+	tracer                           trace.Tracer
+	of                               metric.MeasurementOption
 	handled, duplicates, quarantined metric.Int64Counter
+	delay                            metric.Float64Histogram
 
 	mu    sync.Mutex
 	swept time.Time // when parked events were last looked for
@@ -75,50 +84,17 @@ func New(db *sqldb.DB, o Options) *Inbox {
 	if in.logger == nil {
 		in.logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Tracer == nil {
+		o.Tracer = tracenoop.NewTracerProvider()
+	}
+	in.tracer = o.Tracer.Tracer("github.com/pcnfunding/pcnfunding/pkg/inbox")
 	meter := o.Meter
 	if meter == nil {
 		meter = noop.Meter{}
 	}
+	in.of = metric.WithAttributes(attribute.String("service", o.Service))
 	in.instrument(meter)
 	return in
-}
-
-// instrument makes the figures. A figure that cannot be made is logged and does not stop the inbox.
-func (in *Inbox) instrument(meter metric.Meter) {
-	var errs []error
-	counter := func(name, description string) metric.Int64Counter {
-		c, err := meter.Int64Counter(name, metric.WithDescription(description))
-		if err != nil {
-			errs = append(errs, err)
-			return noop.Int64Counter{}
-		}
-		return c
-	}
-	in.handled = counter("inbox_handled_total", "Events that have had their effect.")
-	in.duplicates = counter("inbox_duplicates_total", "Events that came once more after they had had their effect.")
-	in.quarantined = counter("inbox_quarantined_total", "Events that were put in quarantine.")
-	_, err := meter.Int64ObservableGauge("inbox_quarantined",
-		metric.WithDescription("Events in quarantine."),
-		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
-			n, err := Quarantine(ctx, in.db)
-			if err == nil {
-				o.Observe(n)
-			}
-			return err
-		}))
-	errs = append(errs, err)
-	_, err = meter.Float64ObservableGauge("inbox_parked_oldest_age_seconds",
-		metric.WithDescription("How long the oldest parked event has waited."),
-		metric.WithFloat64Callback(func(ctx context.Context, o metric.Float64Observer) error {
-			age, err := OldestParked(ctx, in.db)
-			if err == nil {
-				o.Observe(age.Seconds())
-			}
-			return err
-		}))
-	if err := errors.Join(append(errs, err)...); err != nil {
-		in.logger.Error("the inbox has no metrics", "error", err)
-	}
 }
 
 // Verdict is what the broker is to be told of a message.

@@ -377,11 +377,13 @@ func TestNew_MeasuresWhatIsHeld(t *testing.T) {
 			got[m.Name] = float64(points.DataPoints[0].Value)
 		case metricdata.Gauge[float64]:
 			got[m.Name] = points.DataPoints[0].Value
+		case metricdata.Histogram[float64]:
+			got[m.Name] = float64(points.DataPoints[0].Count)
 		}
 	}
 	assert.Equal(t, map[string]float64{
 		"inbox_handled_total": 2, "inbox_duplicates_total": 1, "inbox_quarantined_total": 1, "inbox_quarantined": 1,
-		"inbox_parked_oldest_age_seconds": 60,
+		"inbox_parked": 1, "inbox_parked_oldest_age_seconds": 60, "inbox_delay_seconds": 2,
 	}, got)
 }
 

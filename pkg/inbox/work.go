@@ -34,6 +34,7 @@ type work struct {
 	moved map[string]bool // aggregates whose last has moved
 
 	handled, duplicates int64
+	delays              []time.Duration // of those handled
 }
 
 // heldRow is what decides about an event that is held already.
@@ -154,6 +155,7 @@ func (w *work) take(ctx context.Context, it *item) error {
 		return err
 	}
 	w.handled++
+	w.delays = append(w.delays, max(0, w.tx.Now().Sub(it.OccurredAt)))
 	return w.settle(ctx, it)
 }
 
@@ -229,8 +231,11 @@ func (w *work) flush(ctx context.Context) error {
 		}
 	}
 	w.tx.AfterCommit(func() {
-		w.in.handled.Add(ctx, w.handled)
-		w.in.duplicates.Add(ctx, w.duplicates)
+		w.in.handled.Add(ctx, w.handled, w.in.of)
+		w.in.duplicates.Add(ctx, w.duplicates, w.in.of)
+		for _, delay := range w.delays {
+			w.in.delay.Record(ctx, delay.Seconds(), w.in.of)
+		}
 	})
 	return nil
 }
@@ -272,7 +277,7 @@ func (w *work) quarantine(ctx context.Context, it *item, cause error, attempts i
 		}
 	}
 	w.tx.AfterCommit(func() {
-		w.in.quarantined.Add(ctx, 1)
+		w.in.quarantined.Add(ctx, 1, w.in.of)
 		w.in.logger.WarnContext(it.traced(ctx), "an event is in quarantine",
 			"held", held.ID, "event", it.event, "type", it.Type, "aggregate", it.Aggregate, "reason", reason, "attempts", attempts, "error", cause)
 	})

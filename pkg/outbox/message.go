@@ -31,7 +31,7 @@ type Message struct {
 	Header  map[string]string
 	Payload []byte
 
-	position int64
+	position, created int64
 }
 
 // Ack says that the broker has stored a message.
@@ -52,15 +52,16 @@ type Publisher interface {
 // row is a message as stored.
 type row struct {
 	id, eventID, aggregate, subject, typeName, traceparent string
-	position, sequence, occurredAt                         int64
+	position, sequence, occurredAt, createdAt              int64
 	payload                                                []byte
 }
 
-const rowColumns = `position, id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at`
+const rowColumns = `position, id, event_id, aggregate, aggregate_sequence, subject, type, payload, traceparent, occurred_at, created_at`
 
 func (r *row) fields() []any {
 	return []any{
 		&r.position, &r.id, &r.eventID, &r.aggregate, &r.sequence, &r.subject, &r.typeName, &r.payload, &r.traceparent, &r.occurredAt,
+		&r.createdAt,
 	}
 }
 
@@ -79,5 +80,5 @@ func (r *row) message(source string) Message {
 	if r.traceparent != "" {
 		header[HeaderTraceparent] = r.traceparent
 	}
-	return Message{ID: r.id, Subject: r.subject, Header: header, Payload: r.payload, position: r.position}
+	return Message{ID: r.id, Subject: r.subject, Header: header, Payload: r.payload, position: r.position, created: r.createdAt}
 }

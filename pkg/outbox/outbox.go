@@ -209,6 +209,20 @@ func OldestAge(ctx context.Context, db *sqldb.DB) (age time.Duration, err error)
 	return age, nil
 }
 
+// unsentMost bounds what Unsent counts.
+const unsentMost = 100_000
+
+// Unsent returns how many events wait to be published, or 100,000 if there are more.
+func Unsent(ctx context.Context, db *sqldb.DB) (n int64, err error) {
+	err = db.Read(ctx, func(q sqldb.Querier) error {
+		return q.QueryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM outbox WHERE sent_at IS NULL LIMIT $1) AS unsent`, unsentMost).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the unsent events: %w", err)
+	}
+	return n, nil
+}
+
 // Prune deletes events sent before a time and returns how many. Use a time at least Keep ago.
 func Prune(ctx context.Context, db *sqldb.DB, before time.Time) (total int64, err error) {
 	const q = `DELETE FROM outbox WHERE position IN (

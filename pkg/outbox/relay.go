@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"path"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 )
@@ -25,6 +28,9 @@ const (
 	// stepLimit bounds publishing or marking a batch; what is under way when the relay is stopped may end within it.
 	stepLimit = 15 * time.Second
 
+	// measureLimit bounds what a scrape waits for the database.
+	measureLimit = time.Second
+
 	backoffFirst = 100 * time.Millisecond
 	backoffMost  = 5 * time.Second
 )
@@ -37,6 +43,8 @@ type RelayOptions struct {
 	Logger *slog.Logger
 	// Meter takes the relay's figures; nil drops them.
 	Meter metric.Meter
+	// Tracer makes a span for each event of a traced call, from its commit to the broker's acknowledgement; nil makes none.
+	Tracer trace.TracerProvider
 }
 
 // Relay publishes a database's events. Any number may run on one database; one of them works at a time.
@@ -45,6 +53,8 @@ type Relay struct {
 	pub     Publisher
 	source  string
 	logger  *slog.Logger
+	tracer  trace.Tracer // nil for none
+	of      metric.MeasurementOption
 	sent    metric.Int64Counter
 	failed  metric.Int64Counter
 	failing bool // a failure has been logged and nothing has succeeded since
@@ -56,17 +66,22 @@ func NewRelay(db *sqldb.DB, pub Publisher, o RelayOptions) *Relay {
 	if r.logger == nil {
 		r.logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Tracer != nil {
+		r.tracer = o.Tracer.Tracer("github.com/pcnfunding/pcnfunding/pkg/outbox")
+	}
 	meter := o.Meter
 	if meter == nil {
 		meter = noop.Meter{}
 	}
+	r.of = metric.WithAttributes(attribute.String("service", path.Base(o.Source)))
 	r.instrument(meter)
 	return r
 }
 
-// instrument makes the figures. A figure that cannot be made is logged and does not stop the relay.
+// instrument makes the figures, and counts nothing once, so that a counter is there before the first event. A figure that cannot be made
+// is logged and does not stop the relay.
 func (r *Relay) instrument(meter metric.Meter) {
-	var errs [3]error
+	var errs [4]error
 	r.sent, errs[0] = meter.Int64Counter("outbox_published_total",
 		metric.WithDescription("Events that the broker has acknowledged."))
 	r.failed, errs[1] = meter.Int64Counter("outbox_publish_failures_total",
@@ -74,11 +89,24 @@ func (r *Relay) instrument(meter metric.Meter) {
 	_, errs[2] = meter.Float64ObservableGauge("outbox_oldest_age_seconds",
 		metric.WithDescription("How long the oldest unsent event has waited."),
 		metric.WithFloat64Callback(func(ctx context.Context, o metric.Float64Observer) error {
+			ctx, cancel := context.WithTimeout(ctx, measureLimit)
+			defer cancel()
 			age, err := OldestAge(ctx, r.db)
-			if err == nil {
-				o.Observe(age.Seconds())
+			if r.measured(ctx, err) {
+				o.Observe(age.Seconds(), r.of)
 			}
-			return err
+			return nil
+		}))
+	_, errs[3] = meter.Int64ObservableGauge("outbox_unsent",
+		metric.WithDescription("Events that wait to be published, counted up to 100,000."),
+		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
+			ctx, cancel := context.WithTimeout(ctx, measureLimit)
+			defer cancel()
+			n, err := Unsent(ctx, r.db)
+			if r.measured(ctx, err) {
+				o.Observe(n, r.of)
+			}
+			return nil
 		}))
 	if err := errors.Join(errs[:]...); err != nil {
 		r.logger.Error("the outbox has no metrics", "error", err)
@@ -89,6 +117,16 @@ func (r *Relay) instrument(meter metric.Meter) {
 	if r.failed == nil {
 		r.failed = noop.Int64Counter{}
 	}
+	r.sent.Add(context.Background(), 0, r.of)
+	r.failed.Add(context.Background(), 0, r.of)
+}
+
+// measured tells whether a figure was read. One that was not is left out: an error given to the reader would take all others with it.
+func (r *Relay) measured(ctx context.Context, err error) bool {
+	if err != nil {
+		r.logger.DebugContext(ctx, "the outbox is not measured", "error", err)
+	}
+	return err == nil
 }
 
 // Wake has the relay look for events now. Add does so after each commit.
@@ -164,13 +202,15 @@ func (r *Relay) publish(ctx context.Context, after int64) (batch []Message, acks
 	if err != nil || len(batch) == 0 {
 		return nil, nil, err
 	}
+	published := r.trace(ctx, batch)
 	acks, err = r.pub.Publish(ctx, batch)
-	r.sent.Add(ctx, int64(len(acks)))
+	published(acks)
+	r.sent.Add(ctx, int64(len(acks)), r.of)
 	if err == nil && len(acks) < len(batch) {
 		err = fmt.Errorf("the broker acknowledged %d of %d", len(acks), len(batch))
 	}
 	if err != nil {
-		r.failed.Add(ctx, 1)
+		r.failed.Add(ctx, 1, r.of)
 		return batch, acks, fmt.Errorf("publish events: %w", err)
 	}
 	return batch, acks, nil
