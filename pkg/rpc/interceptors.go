@@ -44,6 +44,7 @@ type chain struct {
 	timeout   time.Duration
 	bulk      time.Duration
 	idle      time.Duration
+	observe   func(ctx context.Context, method string, answer any, err error)
 }
 
 // unary runs one unary call through the chain.
@@ -57,6 +58,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		if cause := recover(); cause != nil {
 			err = panicked(cause)
 		}
+		c.observe(ctx, info.FullMethod, resp, err)
 		if err != nil {
 			// A trailer, for a header would tell the client that the answer has begun and forbid it to retry.
 			c.noted(ctx, grpc.SetTrailer(ctx, metadata.Pairs(KeyCorrelationID, id)))
@@ -99,10 +101,12 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	}
 	md, _ := metadata.FromIncomingContext(ss.Context())
 	ctx, id := correlate(ss.Context(), md)
+	var checked *checkedStream
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = panicked(cause)
 		}
+		c.observe(ctx, info.FullMethod, checked.answer(), err)
 		if err != nil {
 			ss.SetTrailer(metadata.Pairs(KeyCorrelationID, id))
 			err = c.refuse(ctx, info.FullMethod, id, err)
@@ -130,9 +134,10 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 		return err
 	}
 	defer release()
-	return handler(srv, &checkedStream{
+	checked = &checkedStream{
 		ServerStream: ss, ctx: ctx, chain: c, md: md, principal: principal, method: info.FullMethod, id: id,
-	})
+	}
+	return handler(srv, checked)
 }
 
 // authenticate verifies the bearer token and puts its principal into the context, as it counts in the call; the caller's rate is counted
@@ -177,7 +182,7 @@ func (c *chain) noted(ctx context.Context, err error) {
 // refuse logs an error as its kind deserves and turns it into the status that the caller sees.
 func (c *chain) refuse(ctx context.Context, method, id string, err error) error {
 	st := Status(err)
-	attributes := []any{"method", method, "code", st.Code().String(), "correlation_id", id}
+	attributes := []any{"method", method, "code", st.Code().String()}
 	if principal, ok := auth.From(ctx); ok {
 		attributes = append(attributes, "subject", principal.Subject)
 	}
@@ -204,7 +209,15 @@ type checkedStream struct {
 	principal auth.Principal
 	method    string
 	id        string
-	answered  bool // a message has been sent; handlers send from one goroutine, as gRPC asks
+	sent      any // the last message; handlers send from one goroutine, as gRPC asks
+}
+
+// answer is the last message sent, nil before the first.
+func (s *checkedStream) answer() any {
+	if s == nil {
+		return nil
+	}
+	return s.sent
 }
 
 // Context returns the context with the principal, the correlation id and the deadline.
@@ -220,9 +233,9 @@ func (s *checkedStream) RecvMsg(m any) error {
 
 // SendMsg sends a message, the first with the correlation id as a header.
 func (s *checkedStream) SendMsg(m any) error {
-	if !s.answered {
-		s.answered = true
+	if s.sent == nil {
 		s.chain.noted(s.ctx, s.SetHeader(metadata.Pairs(KeyCorrelationID, s.id)))
 	}
+	s.sent = m
 	return s.ServerStream.SendMsg(m)
 }

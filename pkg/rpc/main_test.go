@@ -11,6 +11,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
+	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
@@ -114,5 +115,5 @@ func (b *logBook) String() string {
 }
 
 func (b *logBook) logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return telemetry.NewLogger(b, slog.LevelDebug, false)
 }
