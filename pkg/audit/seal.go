@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
@@ -40,6 +41,23 @@ func Seal(ctx context.Context, db *sqldb.DB) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// UnsealedAge returns how long the oldest entry without a seal has waited for one, 0 if none waits.
+func UnsealedAge(ctx context.Context, db *sqldb.DB) (age time.Duration, err error) {
+	err = db.Read(ctx, func(q sqldb.Querier) error {
+		var oldest sql.NullInt64
+		// Few entries are without a seal, and only those are in the index that this reads.
+		err := q.QueryRow(ctx, `SELECT MIN(at) FROM audit WHERE seal IS NULL`).Scan(&oldest)
+		if oldest.Valid {
+			age = max(0, db.Now().Sub(sqldb.FromMicros(oldest.Int64)))
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("age of the oldest audit entry without a seal: %w", err)
+	}
+	return age, nil
 }
 
 func unsealedCommissioners(ctx context.Context, db *sqldb.DB) (codes []string, err error) {
