@@ -12,6 +12,12 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -87,6 +93,9 @@ type Deps struct {
 	PublicJWKS http.Handler
 	// Clock tells the time, for the duration of calls in the log.
 	Clock func() time.Time
+	// Tracer and Meter receive a span and the duration of each call of the API; nil sends them nowhere.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
 }
 
 type gateway struct {
@@ -175,15 +184,28 @@ func (c wideConn) Invoke(ctx context.Context, method string, args, reply any, op
 
 // handler puts the paths together: the API under /v1/, the rest beside it.
 func (g *gateway) handler() http.Handler {
-	pages, api := http.NewServeMux(), g.api()
+	pages, api := http.NewServeMux(), g.traced(g.api())
 	g.mountPages(pages)
-	return g.recovered(identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return identified(g.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") { // not through the mux, which would redirect paths that it finds untidy
 			api.ServeHTTP(w, r)
 			return
 		}
 		pages.ServeHTTP(w, r)
 	})))
+}
+
+// traced gives each call its span and takes its measure. Nothing of a query, a body or who sent them is noted.
+func (g *gateway) traced(api http.Handler) http.Handler {
+	tracer, meter := g.deps.Tracer, g.deps.Meter
+	if tracer == nil {
+		tracer = tracenoop.NewTracerProvider()
+	}
+	if meter == nil {
+		meter = metricnoop.NewMeterProvider()
+	}
+	return otelhttp.NewHandler(api, "", otelhttp.WithTracerProvider(tracer), otelhttp.WithMeterProvider(meter),
+		otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 // handleError writes the problem of a call that failed, or of a body that could not be read.

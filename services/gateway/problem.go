@@ -257,7 +257,7 @@ func challenge(p *problem) string {
 func (g *gateway) fail(ctx context.Context, w http.ResponseWriter, err error) {
 	p := problemFromError(err)
 	if p.Status >= http.StatusInternalServerError {
-		g.logger.ErrorContext(ctx, "call failed", "correlation_id", w.Header().Get(headerCorrelationID), "status", p.Status,
+		g.logger.ErrorContext(ctx, "call failed", "status", p.Status,
 			"reason", p.Reason, "error", err)
 	}
 	p.write(w)

@@ -18,9 +18,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
 	"github.com/pcnfunding/pcnfunding/services/gateway/internal/route"
 )
 
@@ -48,7 +48,7 @@ func identified(next http.Handler) http.Handler {
 		if r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(telemetry.WithCorrelation(r.Context(), id)))
 	})
 }
 
@@ -107,18 +107,16 @@ func (g *gateway) api() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := g.deps.Clock()
 		recorder := &recorder{ResponseWriter: w}
-		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		r = r.WithContext(ctx) // a copy: the server goes on to judge by its own whether a body may be sent
 		call := ""
 		if found, p := g.admit(r); p != nil {
 			p.write(recorder)
 		} else {
 			call = string(found.Method.FullName())
+			r.Pattern = found.Path
 			g.dispatch(recorder, r, found)
 		}
-		g.logger.InfoContext(ctx, "call", "method", r.Method, "path", r.URL.Path, "call", call, "status", recorder.status,
-			"bytes", recorder.bytes, "duration_ms", g.deps.Clock().Sub(started).Milliseconds(),
-			"correlation_id", r.Header.Get(headerCorrelationID))
+		g.logger.InfoContext(r.Context(), "call", "method", r.Method, "path", r.URL.Path, "call", call, "status", recorder.status,
+			"bytes", recorder.bytes, "duration_ms", g.deps.Clock().Sub(started).Milliseconds())
 	})
 }
 
