@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
@@ -24,6 +25,8 @@ type Deps struct {
 	DB     *sqldb.DB
 	Logger *slog.Logger
 	Meter  metric.Meter
+	// Tracer makes a span for each event that is taken in; nil makes none.
+	Tracer trace.TracerProvider
 	// Register tells who takes over from a commissioner.
 	Register registerv1.RegisterServiceClient
 	// Accounts resolves account tokens at export; nil if there is no resolver.
@@ -48,7 +51,7 @@ func New(deps Deps) *Service {
 	deps.DB.TrustLocks()
 	s := &Service{db: deps.DB, logger: deps.Logger, meter: deps.Meter, register: deps.Register, accounts: deps.Accounts}
 	s.inbox = inbox.New(deps.DB, inbox.Options{
-		Handle: s.take, New: newEvent, OnQuarantine: s.quarantined, Logger: deps.Logger, Meter: deps.Meter,
+		Handle: s.take, New: newEvent, OnQuarantine: s.quarantined, Logger: deps.Logger, Service: Name, Meter: deps.Meter, Tracer: deps.Tracer,
 	})
 	return s
 }
