@@ -29,7 +29,7 @@ const (
 
 // Read runs fn in one read-only transaction: all its queries see the same snapshot.
 func (db *DB) Read(ctx context.Context, fn func(Querier) error) (err error) {
-	ctx, observed := db.observe(ctx, "read")
+	ctx, observed := db.observe(ctx, reading)
 	defer func() { observed(err) }()
 	conn, err := acquire(ctx, db.reader)
 	if err != nil {
@@ -65,7 +65,7 @@ func orCancelled(ctx context.Context, err error) error {
 // most five times in all, when it met another at the wrong moment, also where that shows as a row that is there already. Errors of
 // fn come back wrapped as they are; a database that is out of reach, locked or full gives a Busy fault.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error) (err error) {
-	ctx, observed := db.observe(ctx, "write")
+	ctx, observed := db.observe(ctx, writing)
 	defer func() { observed(err) }()
 	conn, err := acquire(ctx, db.writer)
 	if err != nil {

@@ -21,7 +21,7 @@ const scope = "github.com/pcnfunding/pcnfunding/pkg/sqldb"
 // figures are what a database tells about itself, once Measure was called.
 type figures struct {
 	duration metric.Float64Histogram
-	common   []attribute.KeyValue
+	of       map[[2]string]metric.MeasurementOption // by operation and outcome: made once, for every transaction needs one
 }
 
 // Measure has the database tell how long its transactions take, and how many of its connections are in use. The namespace is the service.
@@ -64,7 +64,13 @@ func (db *DB) Measure(meter metric.Meter, namespace string) error {
 	if err != nil {
 		return fmt.Errorf("measure the database: %w", err)
 	}
-	db.figures = &figures{duration: duration, common: common}
+	db.figures = &figures{duration: duration, of: make(map[[2]string]metric.MeasurementOption)}
+	for _, operation := range []string{reading, writing} {
+		for _, outcome := range []string{outcomeDone, outcomeRefused, outcomeBusy, outcomeGivenUp, outcomeFailed} {
+			db.figures.of[[2]string{operation, outcome}] = metric.WithAttributeSet(attribute.NewSet(append(common[:len(common):len(common)],
+				attribute.String("db.operation.name", operation), attribute.String("outcome", outcome))...))
+		}
+	}
 	return nil
 }
 
@@ -108,8 +114,7 @@ func (db *DB) observe(ctx context.Context, operation string) (context.Context, f
 		outcome := outcomeOf(err)
 		if db.figures != nil {
 			took := time.Since(begun) //nolint:forbidigo // as above
-			db.figures.duration.Record(ctx, took.Seconds(), metric.WithAttributes(append(db.figures.common[:len(db.figures.common):len(db.figures.common)],
-				attribute.String("db.operation.name", operation), attribute.String("outcome", outcome))...))
+			db.figures.duration.Record(ctx, took.Seconds(), db.figures.of[[2]string{operation, outcome}])
 		}
 		if span == nil {
 			return
@@ -121,8 +126,11 @@ func (db *DB) observe(ctx context.Context, operation string) (context.Context, f
 	}
 }
 
-// What became of a transaction.
+// What a transaction does, and what became of it.
 const (
+	reading = "read"
+	writing = "write"
+
 	outcomeDone    = "done"
 	outcomeRefused = "refused" // by what the service decided
 	outcomeBusy    = "busy"    // out of reach, locked or full
