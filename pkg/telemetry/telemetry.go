@@ -161,8 +161,11 @@ func bounded() []sdkmetric.View {
 	keep := func(instruments string, keys ...attribute.Key) sdkmetric.View {
 		return sdkmetric.NewView(sdkmetric.Instrument{Name: instruments}, sdkmetric.Stream{AttributeFilter: attribute.NewAllowKeysFilter(keys...)})
 	}
+	none := sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}}
 	return []sdkmetric.View{
-		keep("http.server.*", "http.request.method", "http.response.status_code", "http.route"),
+		// Nobody is woken or helped by the sizes of bodies, and they are two histograms for each route.
+		sdkmetric.NewView(sdkmetric.Instrument{Name: "http.server.*.body.size"}, none),
+		keep("http.server.request.duration", "http.request.method", "http.response.status_code", "http.route"),
 		keep("rpc.*", "rpc.method", "rpc.response.status_code"),
 	}
 }
