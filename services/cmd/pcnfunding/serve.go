@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -65,6 +68,7 @@ type serveCommand struct {
 	Migrate     bool          `help:"Bring schemas up to date before serving." default:"true" negatable:""`
 	GRPC        string        `name:"grpc" help:"Address of the gRPC server." default:"127.0.0.1:9090"`
 	HTTP        string        `name:"http" help:"Address of REST, reference page, health and metrics." default:"127.0.0.1:8080"`
+	Ops         string        `name:"ops" help:"Address of health, status and metrics apart from REST; empty for that of REST." placeholder:"127.0.0.1:9091"`
 	Rate        int           `name:"rate-limit" help:"Calls a second that one subject may make; 0 for no bound." default:"500"`
 	Notice      time.Duration `name:"drain-notice" help:"How long to go on serving after the signal to stop, so that load balancers notice." default:"0s"`
 
@@ -81,6 +85,7 @@ type serveCommand struct {
 	PaymentsAddress string `help:"gRPC address of payments, where it runs elsewhere." placeholder:"dns:///payments:9090"`
 
 	quiet bool
+	log   io.Writer // nil is the standard error stream
 }
 
 // Validate refuses combinations that cannot run.
@@ -101,7 +106,7 @@ func (s *serveCommand) Validate() error {
 	if err := s.wholeOrNone(); err != nil {
 		return err
 	}
-	for _, address := range []string{s.HTTP, s.GRPC} {
+	for _, address := range []string{s.HTTP, s.GRPC, cmp.Or(s.Ops, s.HTTP)} {
 		if s.OIDCIssuer == "" && !onLoopback(address) {
 			return fmt.Errorf("%s can be reached from elsewhere: --oidc-issuer is needed there, for the local key is for one machine only", address)
 		}
@@ -190,6 +195,7 @@ type process struct {
 	telling  *telemetry.Telemetry
 	grpcAddr string
 	httpAddr string
+	opsAddr  string
 	broker   *bus.Server // nil for one elsewhere
 	buses    map[string]*bus.Bus
 	stores   map[string]*sqldb.DB
@@ -203,7 +209,7 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	telling, shutdown, err := telemetry.OpenWith(ctx, telemetry.Options{Service: "pcnfunding-" + s.Service, Version: version, Getenv: s.getenv})
+	telling, shutdown, err := telemetry.OpenWith(ctx, telemetry.Options{Service: "pcnfunding-" + s.Service, Version: version, Getenv: s.getenv, Output: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -222,10 +228,13 @@ func (s *serveCommand) assemble(ctx context.Context) (*process, error) {
 			return nil, err
 		}
 	}
+	if err := p.addMetrics(names); err != nil {
+		return nil, err
+	}
 	if slices.Contains(names, gatewayName) {
 		return p, p.addGateway(ctx)
 	}
-	return p, p.addOperations()
+	return p, p.addHTTP("http", cmp.Or(s.Ops, s.HTTP), &p.opsAddr, p.operations())
 }
 
 // addServices adds the gRPC server with its services, their databases, and what carries their events.
@@ -241,8 +250,12 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 	if err := p.startBroker(); err != nil {
 		return err
 	}
+	observe, err := observeCalls(tell.Meter.Meter("calls"))
+	if err != nil {
+		return err
+	}
 	server, err := rpc.NewServer(rpc.ServerOptions{
-		Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now,
+		Logger: tell.Logger, Verifier: verifier, Meter: tell.Meter, Tracer: tell.Tracer, Clock: time.Now, Observe: observe,
 		RatePerSecond: s.Rate, RateBurst: 2 * s.Rate, Certs: p.certs, Self: p.self(),
 	})
 	if err != nil {
@@ -293,6 +306,9 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		return nil, err
 	}
 	p.stores[name] = db
+	if err := db.Measure(tell.Meter.Meter("database."+name), name); err != nil {
+		return nil, err
+	}
 	p.group.Add(name+" database", nil, func(context.Context) error { return db.Close() })
 	if s.Migrate {
 		if err := migrate(ctx, db, name); err != nil {
@@ -366,7 +382,7 @@ func (p *process) addService(ctx context.Context, name string, server *grpc.Serv
 		}
 	}
 	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
-		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name),
+		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name), Tracer: tell.Tracer,
 	})
 	p.group.Add(name+" relay", func(ctx context.Context) error {
 		p.declareStream(ctx, name)
@@ -398,13 +414,14 @@ func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server
 
 // addPayments adds the service that takes in the events of the others.
 func (p *process) addPayments(db *sqldb.DB, registered registerv1.RegisterServiceClient, server *grpc.Server, broker *bus.Bus) {
-	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name), Register: registered}
+	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name), Tracer: p.telling.Tracer, Register: registered}
 	if p.command.Accounts != "" {
 		deps.Accounts = payments.AccountFile(p.command.Accounts)
 	}
 	service := payments.New(deps)
 	service.Register(server)
 	p.group.Add(payments.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
+	p.group.Add(payments.Name+" figures", service.Watch, nil)
 }
 
 // upkeep seals new audit entries and forgets what is past its time, now and then until the context ends.
@@ -461,7 +478,10 @@ func (p *process) addGateway(ctx context.Context) error {
 	}
 	deps := gateway.Deps{
 		Conn: func(name string) grpc.ClientConnInterface { return conns[name] }, Logger: tell.Logger,
-		Ready: p.ready, Status: p.status, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now,
+		Ready: p.ready, Status: p.status, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now, Tracer: tell.Tracer, Meter: tell.Meter,
+	}
+	if s.Ops != "" {
+		deps.Status, deps.Metrics = nil, nil
 	}
 	if p.issuer != nil {
 		deps.PublicJWKS = p.issuer.JWKS()
@@ -470,7 +490,10 @@ func (p *process) addGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.addHTTP(handler)
+	if err := p.addHTTP("http", s.HTTP, &p.httpAddr, handler); err != nil || s.Ops == "" {
+		return err
+	}
+	return p.addHTTP("operations", s.Ops, &p.opsAddr, p.operations())
 }
 
 // ready tells whether traffic may come: started, not stopping, and its own databases answer. Neither the broker nor other
@@ -530,8 +553,8 @@ func (p *process) status(ctx context.Context) any {
 	return parts
 }
 
-// addOperations adds health and metrics for a service without a gateway.
-func (p *process) addOperations() error {
+// operations serves health, status and metrics where REST does not.
+func (p *process) operations() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -539,17 +562,25 @@ func (p *process) addOperations() error {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		err := json.NewEncoder(w).Encode(map[string]any{"version": version, "parts": p.status(r.Context())})
+		if err != nil {
+			p.telling.Logger.DebugContext(r.Context(), "the status was not sent", "error", err)
+		}
+	})
 	mux.Handle("GET /metrics", p.telling.MetricsHandler)
-	return p.addHTTP(mux)
+	return mux
 }
 
-func (p *process) addHTTP(handler http.Handler) error {
-	listener, err := p.listenHTTP(context.Background(), p.command.HTTP)
+// addHTTP adds a server of HTTP and notes the address that it got.
+func (p *process) addHTTP(name, address string, got *string, handler http.Handler) error {
+	listener, err := p.listenHTTP(context.Background(), address)
 	if err != nil {
 		return err
 	}
-	p.httpAddr = listener.Addr().String()
-	server := gateway.NewHTTPServer(p.httpAddr, handler, p.telling.Logger)
-	p.group.Add("http", func(context.Context) error { return served(server.Serve(listener)) }, server.Shutdown)
+	*got = listener.Addr().String()
+	server := gateway.NewHTTPServer(*got, handler, p.telling.Logger)
+	p.group.Add(name, func(context.Context) error { return served(server.Serve(listener)) }, server.Shutdown)
 	return nil
 }

@@ -107,3 +107,11 @@ func TestServe_AloneIsToldWhereOthersRun(t *testing.T) {
 		}
 	}
 }
+
+func TestServe_KeepsOperationsFromElsewhereWithoutAnIssuer(t *testing.T) {
+	t.Parallel()
+	command := &serveCommand{Service: "all", HTTP: "127.0.0.1:8080", GRPC: "127.0.0.1:9090", Ops: "0.0.0.0:9091"}
+	require.ErrorContains(t, command.Validate(), "0.0.0.0:9091 can be reached from elsewhere")
+	command.Ops = "127.0.0.1:9091"
+	require.NoError(t, command.Validate())
+}
