@@ -94,6 +94,10 @@ rolling: build ## Upgrade every process of all services from FROM to this commit
 	ROLLING_FROM=$$old/pcnfunding ROLLING_TO=$(CURDIR)/bin/pcnfunding ROLLING_SETTLE=31s \
 	  go test -count=1 -v -timeout 15m ./services/e2e/rolling
 
+.PHONY: alerts
+alerts: ## Unit tests of the alert rules, and checks of runbooks and dashboards
+	GOWORK=off go -C tools/observe test -count=1 ./...
+
 .PHONY: tools
 tools: ## Install the pinned tools into .bin
 	@for group in gen lint; do GOWORK=off GOBIN=$(BIN) go -C tools/$$group install tool || exit 1; done
