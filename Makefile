@@ -95,8 +95,9 @@ rolling: build ## Upgrade every process of all services from FROM to this commit
 	  go test -count=1 -v -timeout 15m ./services/e2e/rolling
 
 .PHONY: alerts
-alerts: ## Unit tests of the alert rules, and checks of runbooks and dashboards
+alerts: ## Unit tests of the alert rules, and what a running suite tells held against rules, dashboards and documents
 	GOWORK=off go -C tools/observe test -count=1 ./...
+	go test -count=1 -run '^TestServe_TellsOfItself$$' ./services/cmd/pcnfunding
 
 .PHONY: tools
 tools: ## Install the pinned tools into .bin
