@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
@@ -32,12 +33,13 @@ type monthCommand struct {
 
 type monthCloseCommand struct {
 	client       `embed:""`
-	Month        string   `arg:"" help:"Month, YYYY-MM."`
+	Month        string   `arg:"" help:"Month, YYYY-MM, or current or previous, which is what a schedule can say."`
 	Commissioner []string `help:"Commissioner to close it for; without one, all who owe money in the month."`
 }
 
 // Run closes the month and prints what it came to; it fails if any commissioner's close failed.
 func (m *monthCloseCommand) Run(ctx context.Context) error {
+	m.Month = monthNamed(m.Month, time.Now())
 	return m.withClients(optionsv1.Role_ROLE_FINANCE_PREPARER, func(suite clients) error {
 		owing := m.Commissioner
 		if len(owing) == 0 {
@@ -63,6 +65,19 @@ func (m *monthCloseCommand) Run(ctx context.Context) error {
 		}
 		return tellAssembled(ctx, suite.payments, m.Month, slices.Concat(core.schedules, arrs.schedules, iif.schedules, devfund.schedules))
 	})
+}
+
+// monthNamed returns the month that current or previous mean at a moment, as YYYY-MM; any other text as it is.
+func monthNamed(text string, now time.Time) string {
+	current := period.DateOf(now).Month()
+	switch text {
+	case "current":
+		return current.String()
+	case "previous":
+		return current.Add(-1).String()
+	default:
+		return text
+	}
 }
 
 func anyRequestID(string) string { return newRequestID() }

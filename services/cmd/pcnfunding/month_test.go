@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -123,4 +124,18 @@ func TestMonthClose_GoesWithoutIifWhereThereIsNone(t *testing.T) {
 	iif.fail = errors.New("away")
 	_, err = closeMonth(t.Context(), "iif", "2024-09", []string{"OWES"}, closeIif(iif, "2024-09", anyRequestID))
 	require.ErrorContains(t, err, "close 2024-09 of iif for OWES: away")
+}
+
+func TestMonthNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, now, want string }{
+		{"current", "2024-02-29T23:59:59Z", "2024-02"},
+		{"previous", "2024-03-31T06:00:00Z", "2024-02"},
+		{"previous", "2024-01-01T00:00:00Z", "2023-12"},
+		{"2022-04", "2024-01-01T00:00:00Z", "2022-04"},
+	} {
+		now, err := time.Parse(time.RFC3339, c.now)
+		require.NoError(t, err)
+		require.Equal(t, c.want, monthNamed(c.text, now), c)
+	}
 }
