@@ -125,6 +125,29 @@ lint: ## Lint Go and proto
 	golangci-lint run $$(go list -m -f '{{.Dir}}/...')
 	buf lint
 
+.PHONY: chart
+chart: build ## Lint the Helm chart, render it and validate what comes out
+	@for group in kube kubecheck; do GOWORK=off CGO_ENABLED=0 GOBIN=$(BIN) go -C tools/$$group install tool || exit 1; done
+	@GOWORK=off CGO_ENABLED=0 go -C tools/kube build -o $(BIN)/arguments ./arguments
+	deploy/helm/validate bin/pcnfunding
+
+.PHONY: chart-schemas
+chart-schemas: ## Write the schemas that charts are validated against, from the Kubernetes module
+	@swagger=$$(GOWORK=off go -C tools/controlplane list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json; \
+	GOWORK=off go -C tools/controlplane run ./schemas $$swagger $(CURDIR)/deploy/kube/schemas
+
+.PHONY: control-plane
+control-plane: ## Build a Kubernetes control plane into .bin/controlplane, and Helm; half an hour the first time
+	@GOWORK=off CGO_ENABLED=0 GOBIN=$(BIN) go -C tools/kube install helm.sh/helm/v4/cmd/helm
+	@version=$$(GOWORK=off go -C tools/controlplane list -m -f '{{.Version}}' k8s.io/kubernetes); \
+	IFS=. read -r major minor _ <<<"$${version#v}"; set_to=k8s.io/component-base/version; \
+	GOWORK=off CGO_ENABLED=0 GOBIN=$(BIN)/controlplane go -C tools/controlplane install -trimpath \
+	  -ldflags "-s -w -X $$set_to.gitVersion=$$version -X $$set_to.gitMajor=$$major -X $$set_to.gitMinor=$$minor" tool
+
+.PHONY: kube-verify
+kube-verify: control-plane ## Install, upgrade, scale, roll back and uninstall the chart on a real control plane
+	deploy/kube/verify
+
 .PHONY: tidy
 tidy: ## Bring the modules to one set of versions and tidy them
 	go work sync
