@@ -137,7 +137,7 @@ chart-schemas: ## Write the schemas that charts are validated against, from the 
 	GOWORK=off go -C tools/controlplane run ./schemas $$swagger $(CURDIR)/deploy/kube/schemas
 
 .PHONY: control-plane
-control-plane: ## Build a Kubernetes control plane into .bin/controlplane, and Helm; half an hour the first time
+control-plane: ## Build a Kubernetes control plane into .bin/controlplane, and Helm; ten minutes of two cores the first time
 	@GOWORK=off CGO_ENABLED=0 GOBIN=$(BIN) go -C tools/kube install helm.sh/helm/v4/cmd/helm
 	@version=$$(GOWORK=off go -C tools/controlplane list -m -f '{{.Version}}' k8s.io/kubernetes); \
 	IFS=. read -r major minor _ <<<"$${version#v}"; set_to=k8s.io/component-base/version; \
