@@ -12,6 +12,9 @@
 - --no-migrate
 - --nats={{ $values.nats.url }}
 - --nats-replicas={{ $values.nats.replicas }}
+{{- if $values.nats.maxBytes }}
+- --nats-max-bytes={{ int64 $values.nats.maxBytes }}
+{{- end }}
 - --nats-creds=/etc/pcnfunding/nats/service.creds
 {{- if $values.nats.caSecret }}
 - --nats-ca-file=/etc/pcnfunding/nats/ca.crt
@@ -38,7 +41,7 @@
 - --accounts-file=/etc/pcnfunding/keys/accounts.csv
 {{- else if eq .name "partners" }}
 - --webhook-key-file=/etc/pcnfunding/keys/webhook.key
-- --nats-account-key-file=/etc/pcnfunding/nats/account.seed
+- --nats-account-key-file=/etc/pcnfunding/nats/partners.key
 - --nats-system-creds=/etc/pcnfunding/nats/system.creds
 {{- end }}
 {{- with .settings.extraArgs }}
@@ -79,6 +82,6 @@
     items: [{key: webhook.key, path: keys/webhook.key}]
 - secret:
     name: {{ $values.nats.authoritySecret }}
-    items: [{key: account.seed, path: nats/account.seed}, {key: system.creds, path: nats/system.creds}]
+    items: [{key: partners.key, path: nats/partners.key}, {key: system.creds, path: nats/system.creds}]
 {{- end }}
 {{- end }}
