@@ -62,7 +62,7 @@ func TestGrant_ReplacesTheOneBefore(t *testing.T) {
 }
 
 func TestGrant_IsOfKnownEventsOfKnownCommissioners(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		for reason, req := range map[string]*partnersv1.AddPartnerRequest{
 			"EVENT_TYPE_NOT_KNOWN":        {CommissionerCode: "QWE", EventTypes: []string{"pcnfunding.partners.v1.WebhookChanged"}},
 			"COMMISSIONER_UNKNOWN":        {CommissionerCode: "QXX", EventTypes: []string{rateAdded}},
@@ -289,7 +289,7 @@ func TestCredential_IsToldOnce(t *testing.T) {
 }
 
 func TestCredential_EndsInTime(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		p := s.partner(t, rateAdded)
 		for name, at := range map[string]*timestamppb.Timestamp{"now": timestamppb.New(s.clock.Now()), "before": s.in(-1), "too late": s.in(367)} {
 			_, err := s.partners.IssueCredential(s.as(t, testkit.Approver("QWE")), &partnersv1.IssueCredentialRequest{
@@ -399,7 +399,7 @@ func TestEndPartner_TakesEverythingBack(t *testing.T) {
 }
 
 func TestIssueCredential_SaysWhatIsMissing(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		p := s.partner(t, rateAdded)
 		s.deps.Authority = nil
 		bare := partnersv1.NewPartnersServiceClient(testkit.Serve(t, partners.New(s.deps).Register))

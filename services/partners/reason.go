@@ -12,8 +12,8 @@ const (
 	reasonGrantRequired       = "GRANT_REQUIRED"
 	reasonCommissionerUnknown = "COMMISSIONER_UNKNOWN"
 	reasonCommissionerOther   = "COMMISSIONER_NOT_OF_PARTNER"
-	reasonCredentialNotFound  = "CREDENTIAL_NOT_FOUND"
-	reasonCredentialOver      = "CREDENTIAL_OVER"
+	reasonCredentialNotFound  = "CREDENTIAL_NOT_FOUND" //nolint:gosec // a reason, no credential
+	reasonCredentialOver      = "CREDENTIAL_OVER"      //nolint:gosec // a reason, no credential
 	reasonTimeOutOfRange      = "TIME_OUT_OF_RANGE"
 	reasonCredentialsNotSet   = "CREDENTIALS_NOT_CONFIGURED"
 	reasonTooMany             = "TOO_MANY"

@@ -104,6 +104,13 @@ func each(t *testing.T, test func(t *testing.T, s *suite)) {
 	}
 }
 
+// alone runs a test on SQLite, where what it is about has no SQL of its own.
+func alone(t *testing.T, test func(t *testing.T, s *suite)) {
+	t.Helper()
+	t.Parallel()
+	test(t, newSuite(t, testkit.SQLite))
+}
+
 func newSuite(t testing.TB, open func(testing.TB, sqldb.Options) *sqldb.DB) *suite {
 	t.Helper()
 	clock := testkit.NewClock(testkit.Start)

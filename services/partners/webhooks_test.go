@@ -190,7 +190,7 @@ func TestWebhook_IsGivenUpAndThenDisabled(t *testing.T) {
 }
 
 func TestWebhook_GivesAnEventUpAfterItsLastAttempt(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		r := s.listen(t, func(req *http.Request) int {
 			if req.Header.Get("webhook-id") == "event-1" {
 				return 400
@@ -220,7 +220,7 @@ func TestWebhook_GivesAnEventUpAfterItsLastAttempt(t *testing.T) {
 }
 
 func TestWebhook_IsDisabledWhereTheReceiverIsGone(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		r := s.listen(t, status0(410))
 		hook := s.hook(t, s.partner(t, allOfCore), r.URL, allOfCore).GetWebhook().GetWebhookId()
 		s.tell(t, "QWE", "rate/QWE/a", 1)
@@ -230,7 +230,7 @@ func TestWebhook_IsDisabledWhereTheReceiverIsGone(t *testing.T) {
 }
 
 func TestWebhook_SendsNothingInside(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		r := s.listen(t, status0(200))
 		s.deps.PrivateWebhooks = false
 		s.restart()
@@ -246,7 +246,7 @@ func TestWebhook_SendsNothingInside(t *testing.T) {
 
 // TestWebhook_OutlivesACrashWithinAnAttempt: an attempt whose end nobody saw is made again, and the receiver can tell by the id.
 func TestWebhook_OutlivesACrashWithinAnAttempt(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		ctx, crash := context.WithCancel(t.Context())
 		r := s.listen(t, func(req *http.Request) int {
 			crash()
@@ -355,7 +355,7 @@ func TestWebhook_RotatesItsSecret(t *testing.T) {
 }
 
 func TestWebhook_SealsAnewUnderTheFirstKey(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		r := s.listen(t, status0(200))
 		hook := s.hook(t, s.partner(t, allOfCore), r.URL, allOfCore)
 		stored := func() (text string) {
@@ -445,7 +445,7 @@ func TestWebhook_TakesAnEventOnce(t *testing.T) {
 }
 
 func TestWebhook_RefusesAddresses(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		p := s.partner(t, allOfCore)
 		for _, url := range []string{"http://a.example", "https://u@a.example", "https://a.example/?x=1", "https:///x", "https://a.example:port"} {
 			_, err := s.partners.AddWebhook(s.as(t, testkit.Approver("QWE")), &partnersv1.AddWebhookRequest{
@@ -464,7 +464,7 @@ func TestWebhook_RefusesAddresses(t *testing.T) {
 }
 
 func TestHeldEvents_AreReleasedOrDiscarded(t *testing.T) {
-	each(t, func(t *testing.T, s *suite) {
+	alone(t, func(t *testing.T, s *suite) {
 		unknown := event(t, "e1", "rate/QWE/a", 1, "QWE", &partnersv1.WebhookChanged{})
 		broken := event(t, "e2", "rate/QWE/b", 1, "QWE", &corev1.RateAdded{})
 		broken.Payload = []byte("\xff")

@@ -153,7 +153,7 @@ func TestPost_BelievesNoOtherCertificate(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, partnersv1.AttemptOutcome_ATTEMPT_CERTIFICATE_REFUSED, result.Outcome, "the certificate is for another name")
 	old := httptest.NewUnstartedServer(http.NotFoundHandler())
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // what must be refused
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	old.Config.ErrorLog = log.New(io.Discard, "", 0)
 	old.StartTLS()
 	t.Cleanup(old.Close)

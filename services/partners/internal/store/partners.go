@@ -124,7 +124,7 @@ func (r *CredentialRow) Works(at int64) bool {
 	return at < r.ExpiresAt && (r.RevokedAt == 0 || at < r.RevokedAt)
 }
 
-const credentialColumns = `credential_id, partner_id, commissioner_code, public_key, streams, issued_by, issued_at, expires_at, revoked_at, cut_off_at, replaced_by`
+const credentialColumns = `credential_id, partner_id, commissioner_code, public_key, streams, issued_by, issued_at, expires_at, revoked_at, cut_off_at, replaced_by` //nolint:gosec // names of columns
 
 func scanCredential(rows *sql.Rows) (r CredentialRow, err error) {
 	var streams string
