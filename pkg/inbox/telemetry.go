@@ -81,10 +81,11 @@ func (in *Inbox) measured(ctx context.Context, err error) bool {
 
 // span begins the span of an event that is handled: a child of the call that caused the event, since both are one piece of work.
 func (in *Inbox) span(ctx context.Context, it *item) (context.Context, func(error)) {
+	//nolint:spancheck // the function returned ends it
 	ctx, span := in.tracer.Start(it.traced(ctx), "process "+it.Type, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		attribute.String("messaging.system", "nats"), attribute.String("messaging.operation.type", "process"),
 		attribute.String("messaging.destination.name", it.Subject), attribute.String("messaging.message.id", it.ID)))
-	return ctx, func(err error) {
+	return ctx, func(err error) { //nolint:spancheck // as above
 		if err != nil {
 			span.SetStatus(codes.Error, fault.ReasonOf(err))
 		}

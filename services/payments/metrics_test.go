@@ -76,7 +76,7 @@ func (s *suite) watched(t *testing.T) map[string]float64 {
 func labels(of attribute.Set) (text string) {
 	for _, kv := range of.ToSlice() {
 		if kv.Key != "service" {
-			text += " " + kv.Value.Emit()
+			text += " " + kv.Value.String()
 		}
 	}
 	return text
