@@ -25,7 +25,7 @@ func checkDependencies(root string) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(root, table))
+	text, err := os.ReadFile(filepath.Join(root, table)) //nolint:gosec // a file of the repository
 	if err != nil {
 		return fmt.Errorf("read the table of dependencies: %w", err)
 	}
@@ -44,7 +44,7 @@ func requirements(root string) (map[string]string, error) {
 	}
 	out := make(map[string]string)
 	for _, name := range append(files, tools...) {
-		content, err := os.ReadFile(name)
+		content, err := os.ReadFile(name) //nolint:gosec // a file of the repository
 		if err != nil {
 			return nil, fmt.Errorf("read a module: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	"github.com/pcnfunding/pcnfunding/services/gateway"
@@ -29,7 +30,7 @@ func TestPageSize_IsBoundedOnEveryList(t *testing.T) {
 			continue
 		}
 		lists++
-		token, err := running.token(c.rule.Roles[0], ownCommissioners, ownPCNs)
+		token, err := running.token(c.rule.Roles[0], []string{auth.England}, ownPCNs)
 		require.NoError(t, err)
 		for _, size := range []int32{-1, max(mostOnAPage, longer[c.name]) + 1} {
 			req, err := c.request(vocabulary(), false)
