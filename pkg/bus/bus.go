@@ -22,9 +22,10 @@ const (
 	window = 512
 	// stallWait is how long a message waits for room in the window.
 	stallWait = 5 * time.Second
-	// ackWait is how long a message waits for its acknowledgement: one that the leader of a stream took with it never comes, and
-	// publishing is to be there again within 5 s.
-	ackWait = 3 * time.Second
+	// ackWait is how long a message waits for its acknowledgement at most: a whole window may be synced before it.
+	ackWait = 10 * time.Second
+	// stallLimit is how long none may come before those awaited are given up, so that publishing is there again within 5 s.
+	stallLimit = 3 * time.Second
 
 	reconnectWait = 250 * time.Millisecond
 	drainLimit    = 5 * time.Second

@@ -273,8 +273,14 @@ func TestCluster_ServesPartnersAtEveryServer(t *testing.T) {
 // missing returns the ids that a stream does not hold.
 func missing(t *testing.T, b *bus.Bus, stream string, ids map[string]bool) []string {
 	t.Helper()
-	consumer, err := b.JetStream().CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
-	require.NoError(t, err)
+	var consumer jetstream.Consumer
+	require.Eventually(t, func() bool {
+		var err error
+		consumer, err = b.JetStream().CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{
+			Durable: "judge", AckPolicy: jetstream.AckNonePolicy,
+		})
+		return err == nil
+	}, 30*time.Second, 50*time.Millisecond)
 	left := make(map[string]bool, len(ids))
 	for id := range ids {
 		left[id] = true

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -26,7 +27,7 @@ func (b *Bus) Publish(ctx context.Context, msgs []outbox.Message) ([]outbox.Ack,
 		return nil, errors.New("there is no connection to the broker")
 	}
 	futures, sendErr := b.send(msgs)
-	acks, ackErr := await(ctx, futures)
+	acks, ackErr := b.await(ctx, futures)
 	if err := errors.Join(sendErr, ackErr); err != nil {
 		return acks, errors.Join(err, b.recover(ctx, err))
 	}
@@ -55,10 +56,13 @@ func (b *Bus) send(msgs []outbox.Message) ([]jetstream.PubAckFuture, error) {
 }
 
 // await collects what the broker says to each message. Of many failures it returns the first: they mostly have one cause.
-func await(ctx context.Context, futures []jetstream.PubAckFuture) (acks []outbox.Ack, err error) {
+// Acknowledgements that the leader of a stream took with it never come: when none has come for stallLimit, those still awaited are
+// given up.
+func (b *Bus) await(ctx context.Context, futures []jetstream.PubAckFuture) (acks []outbox.Ack, err error) {
 	acks = make([]outbox.Ack, 0, len(futures))
 	for _, f := range futures {
 		id := f.Msg().Header.Get(nats.MsgIdHdr)
+		stalled := time.AfterFunc(stallLimit, b.js.CleanupPublisher)
 		select {
 		case ack := <-f.Ok():
 			acks = append(acks, outbox.Ack{ID: id, Duplicate: ack.Duplicate})
@@ -67,8 +71,10 @@ func await(ctx context.Context, futures []jetstream.PubAckFuture) (acks []outbox
 				err = fmt.Errorf("publish message %s: %w", id, failure)
 			}
 		case <-ctx.Done():
+			stalled.Stop()
 			return acks, fmt.Errorf("wait for the broker: %w", ctx.Err())
 		}
+		stalled.Stop()
 	}
 	return acks, err
 }
