@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
@@ -24,18 +25,11 @@ import (
 // Name is the name of the service, of its schema and of its part of the configuration.
 const Name = "partners"
 
-// Grant is what one credential may do at the broker: fetch and acknowledge from its own durable consumers, and nothing else.
-type Grant struct {
-	// Partner and Credential are identifiers that can stand in a subject.
-	Partner, Credential string
-	// Durables are the consumers that it may fetch from.
-	Durables []Durable
-	// Expires is when the credential ends by itself.
-	Expires time.Time
-}
+// Grant is what one credential may do at the broker.
+type Grant = natsauth.Grant
 
 // Durable is a durable consumer of a stream.
-type Durable struct{ Stream, Name string }
+type Durable = natsauth.Durable
 
 // Authority signs credentials for the broker.
 type Authority interface {

@@ -14,14 +14,9 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/core"
 	"github.com/pcnfunding/pcnfunding/services/devfund"
 	"github.com/pcnfunding/pcnfunding/services/iif"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 )
-
-// partnersName is the service that looks after the credentials of partners.
-const partnersName = "partners"
-
-// listenerName is the user of whoever sits at the machine of a local run.
-const listenerName = "listener"
 
 // events says which broker carries them.
 type events struct {
@@ -45,7 +40,7 @@ func (e *events) checkEvents(names []string) error {
 		return fmt.Errorf("%s can be reached from elsewhere: what the embedded broker says is not encrypted; use --nats", e.Listen)
 	case (e.NATSCert == "") != (e.NATSKey == ""):
 		return errors.New("--nats-cert-file and --nats-key-file go together")
-	case e.NATS != "" && e.AccountKey == "" && slices.Contains(names, partnersName):
+	case e.NATS != "" && e.AccountKey == "" && slices.Contains(names, partners.Name):
 		return errors.New("serve partners needs --nats-account-key-file with --nats: it signs the credentials of partners")
 	}
 	return nil
@@ -68,27 +63,29 @@ func credentialsOf(path, name string) string {
 	return path
 }
 
-// brokerServices are the services that publish events.
-func brokerServices() []string {
-	if slices.Contains(serviceNames, partnersName) {
-		return serviceNames
-	}
-	return append(slices.Clone(serviceNames), partnersName)
-}
-
 // brokerUser is a service at the broker, with no more rights than its work takes.
 func brokerUser(name string) natsauth.User {
 	switch name {
 	case payments.Name:
 		return bus.ServiceUser(name, core.Name, arrs.Name, iif.Name, devfund.Name)
-	case partnersName:
-		return manager(bus.ServiceUser(name, brokerServices()...))
+	case partners.Name:
+		return manager(bus.ServiceUser(name, serviceNames...))
 	}
 	return bus.ServiceUser(name)
 }
 
 // listener is the person at the machine of a local run: everything can be read, and nothing of the suite changed.
-func listener() natsauth.User { return manager(natsauth.User{Name: listenerName}) }
+func listener() natsauth.User { return manager(natsauth.User{Name: "listener"}) }
+
+// operator is whoever holds streams against databases: every message can be read, and a stream deleted that is to be rebuilt.
+func operator() natsauth.User {
+	return manager(natsauth.User{Name: "operator", Publish: []string{"$JS.API.INFO", "$JS.API.STREAM.MSG.GET.*", "$JS.API.STREAM.DELETE.*"}})
+}
+
+// localCredentials is the file that the embedded broker of a data folder keeps for a user.
+func localCredentials(dataDir string, u natsauth.User) string {
+	return filepath.Join(dataDir, "events", u.Name+".creds")
+}
 
 // manager lets a user make consumers of its own on every stream, and leave those of the other services alone.
 func manager(u natsauth.User) natsauth.User {
@@ -107,12 +104,14 @@ func (p *process) startBroker() (err error) {
 		return err
 	}
 	p.group.Add("broker", nil, func(context.Context) error { p.broker.Stop(); return nil })
-	creds, err := p.broker.Credentials(listener())
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, listenerName+".creds"), creds, 0o600); err != nil {
-		return fmt.Errorf("write the credentials of %s: %w", listenerName, err)
+	for _, user := range []natsauth.User{listener(), operator()} {
+		creds, err := p.broker.Credentials(user)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(localCredentials(s.DataDir, user), creds, 0o600); err != nil {
+			return fmt.Errorf("write the credentials of %s: %w", user.Name, err)
+		}
 	}
 	return nil
 }

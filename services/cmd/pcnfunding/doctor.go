@@ -45,8 +45,7 @@ func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 type doctorCommand struct {
 	// The flags and the environment of serve: what is examined is what would be served.
 	serveCommand `embed:""`
-	Monitor      string `name:"nats-monitor" help:"Address of the broker's monitoring, which tells when it syncs to disk." placeholder:"http://..."`
-	JSON         bool   `name:"json" help:"Print the findings as JSON."`
+	JSON         bool `name:"json" help:"Print the findings as JSON."`
 }
 
 // Validate leaves what is wrong with the flags to a line of its own.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -84,7 +82,10 @@ func (p *patient) exec(query string, args ...any) {
 
 func (p *patient) stream(change func(*bus.Bus)) {
 	p.t.Helper()
-	b, err := bus.Open(p.t.Context(), bus.Config{StoreDir: filepath.Join(p.dir, "events")})
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: filepath.Join(p.dir, "events")})
+	require.NoError(p.t, err)
+	defer server.Stop()
+	b, err := bus.Open(p.t.Context(), bus.Config{Server: server})
 	require.NoError(p.t, err)
 	defer b.Close()
 	require.NoError(p.t, b.EnsureStream(p.t.Context(), bus.Stream{Name: "PCNFUNDING_REGISTER", Subjects: []string{"pcnfunding.register.v1.>"}}))
@@ -225,7 +226,7 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 
 func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
 	t.Parallel()
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Copies: 1, quiet: true}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", events: events{Copies: 1}, quiet: true}
 	command.DataDir = filepath.Join(t.TempDir(), "data")
 	suite, err := command.assemble(t.Context())
 	require.NoError(t, err)
@@ -234,7 +235,7 @@ func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
 	e := examined(t, args...)
 	require.Contains(t, e.line(t, "data folder").Detail, "in use by a suite that runs")
 	require.Equal(t, fine, e.line(t, "register schema").Verdict, "databases can be read beside the suite")
-	require.Equal(t, fine, e.line(t, "broker").Verdict)
+	require.Equal(t, fine, e.line(t, "register broker").Verdict)
 	require.Equal(t, unverified, e.line(t, "streams").Verdict)
 	_, err = suite.stores["payments"].Exec(t.Context(), heldEvent)
 	require.NoError(t, err)
@@ -264,23 +265,7 @@ func TestDoctor_LooksAtTheBroker(t *testing.T) {
 	p := newPatient(t)
 	away := examined(t, "register", "--data-dir", p.dir, "--nats", "nats://127.0.0.1:1")
 	require.Equal(t, broken, away.line(t, "broker").Verdict)
-	for answer, want := range map[string]verdict{
-		`{"jetstream": {"config": {"sync_always": true}}}`:           fine,
-		`{"jetstream": {"config": {"sync_interval": 120000000000}}}`: broken,
-		`{}`:   broken,
-		`what`: unverified,
-	} {
-		monitor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
-		e := &examination{command: new(doctorCommand)}
-		e.command.NATS, e.command.Monitor = "nats://broker", monitor.URL
-		e.sync(t.Context())
-		require.Equal(t, want, e.line(t, "broker sync").Verdict, answer)
-		monitor.Close()
-	}
-	e := &examination{command: new(doctorCommand)}
-	e.command.NATS = "nats://broker"
-	e.sync(t.Context())
-	require.Equal(t, unverified, e.line(t, "broker sync").Verdict, "nobody vouches for it")
+	require.Equal(t, fine, examined(t, "register", "--data-dir", p.dir).line(t, "broker storage").Verdict)
 }
 
 func TestDoctor_ComparesClocksAndSpace(t *testing.T) {

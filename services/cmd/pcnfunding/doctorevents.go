@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,27 +41,39 @@ func (e *examination) broker(ctx context.Context) {
 			return
 		}
 	}
-	broker, err := e.connect(ctx)
+	embedded, err := e.embedded()
 	if err != nil {
-		e.note("broker", broken, "see that it runs, that its address is right (--nats) and that it lets these credentials in (--nats-creds)", "%v", err)
+		e.note("broker", broken, "see what the log of serve says", "%v", err)
 		return
 	}
-	e.closing = append(e.closing, broker.Close)
-	e.note("broker", fine, "", "connected")
-	e.sync(ctx)
 	for i, name := range e.services {
+		broker, err := e.connect(ctx, name, embedded)
+		if err != nil {
+			e.note("broker", broken, "see that it runs, that its address is right (--nats) and that it lets these credentials in (--nats-creds)", "as %s: %v", name, err)
+			return
+		}
+		e.closing = append(e.closing, broker.Close)
 		e.stream(ctx, broker, name, i == 0)
 	}
 }
 
 func (e *examination) storeDir() string { return filepath.Join(e.command.DataDir, "events") }
 
-// connect opens the broker as serve would, and waits until it answers. An embedded one takes no connections of others meanwhile.
-func (e *examination) connect(ctx context.Context) (*bus.Bus, error) {
-	broker, err := bus.Open(ctx, bus.Config{
-		URL: e.command.NATS, CredentialsFile: e.command.Creds, StoreDir: e.storeDir(), Replicas: e.command.Copies,
-		Name: "pcnfunding-doctor",
-	})
+// embedded starts the broker of the data folder, which takes no connections of others meanwhile; it is nil where there is one elsewhere.
+func (e *examination) embedded() (*bus.Server, error) {
+	if e.command.NATS != "" {
+		return nil, nil //nolint:nilnil // none is what there is
+	}
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: e.storeDir()})
+	if err == nil {
+		e.closing = append(e.closing, server.Stop)
+	}
+	return server, err
+}
+
+// connect opens the broker as a service does, and waits until it answers.
+func (e *examination) connect(ctx context.Context, service string, embedded *bus.Server) (*bus.Bus, error) {
+	broker, err := bus.Open(ctx, e.command.busConfig(service, embedded))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +87,11 @@ func (e *examination) connect(ctx context.Context) (*bus.Bus, error) {
 
 // status passes on what a running suite says of its parts.
 func (e *examination) status(ctx context.Context) {
-	url := "http://" + e.command.HTTP + "/status"
+	scheme := "http://"
+	if e.command.secured() {
+		scheme = "https://"
+	}
+	url := scheme + cmp.Or(e.command.Ops, e.command.HTTP) + "/status"
 	var answer struct {
 		Parts map[string]part `json:"parts"`
 	}
@@ -85,56 +102,24 @@ func (e *examination) status(ctx context.Context) {
 	for _, name := range slices.Sorted(maps.Keys(answer.Parts)) {
 		if p := answer.Parts[name]; p.State != "ok" {
 			e.note(name, doubtful, "look for \"degraded\" in the log of the running suite", "%s: %s", p.State, p.Detail)
-		} else if name == "broker" {
+		} else if strings.HasSuffix(name, " broker") {
 			e.note(name, fine, "", "the running suite has just stored a message")
 		}
 	}
 	e.note("streams", unverified, "", "the broker is inside the suite that runs; stop it to have them looked at")
 }
 
-// sync tells whether the broker writes to disk before it acknowledges, which a client cannot see.
-func (e *examination) sync(ctx context.Context) {
-	const check = "broker sync"
-	if e.command.NATS == "" {
-		e.note(check, fine, "", "the embedded broker writes to disk before it acknowledges")
-		return
-	}
-	if e.command.Monitor == "" {
-		e.note(check, unverified, "", "a client cannot see it: --nats-monitor names an address that tells, or vouch for sync_interval: always")
-		return
-	}
-	var answer struct {
-		JetStream struct {
-			Config *struct {
-				Always bool `json:"sync_always"`
-			} `json:"config"`
-		} `json:"jetstream"`
-	}
-	_, err := ask(ctx, strings.TrimSuffix(e.command.Monitor, "/")+"/varz", &answer)
-	switch {
-	case err != nil:
-		e.note(check, unverified, "", "%v", err)
-	case answer.JetStream.Config == nil:
-		e.note(check, broken, "turn JetStream on", "the broker at %s keeps no streams", e.command.Monitor)
-	case !answer.JetStream.Config.Always:
-		e.note(check, broken, "set sync_interval: always in the jetstream section of every server",
-			"the broker acknowledges before it has written to disk: a power cut loses events")
-	default:
-		e.note(check, fine, "", "the broker writes to disk before it acknowledges")
-	}
-}
-
 // stream looks at the stream of a service, and compares it with what the database has sent.
 func (e *examination) stream(ctx context.Context, broker *bus.Bus, service string, first bool) {
-	name, check := "PCNFUNDING_"+strings.ToUpper(service), service+" stream"
+	wanted, check := bus.ServiceStream(service), service+" stream"
 	before := time.Now()
 	asked, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	stream, err := broker.JetStream().Stream(asked, name)
+	stream, err := broker.JetStream().Stream(asked, wanted.Name)
 	after := time.Now()
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		e.missing(ctx, check, service, name)
+		e.missing(ctx, check, service, wanted.Name)
 		return
 	case err != nil:
 		e.note(check, unverified, "", "%v", err)
@@ -144,35 +129,29 @@ func (e *examination) stream(ctx context.Context, broker *bus.Bus, service strin
 	if first {
 		e.clock("clock of the broker", info.TimeStamp, before, after, 0)
 	}
-	if differ := drift(info.Config, max(1, e.command.Copies)); len(differ) > 0 {
-		e.note(check, broken, "pcnfunding serve "+service+" sets them at its start", "%s", strings.Join(differ, "; "))
-	} else {
-		e.note(check, fine, "", "%d events, %d copies on disk, refuses what does not fit", info.State.Msgs, info.Config.Replicas)
+	for _, f := range broker.Verify(asked, wanted) {
+		switch {
+		case strings.HasPrefix(f.What, "stream "):
+			e.note(check, verdictOf(f.State), "see the detail", "%s", f.Detail)
+		case first:
+			e.note(f.What, verdictOf(f.State), "see the detail", "%s", f.Detail)
+		}
 	}
 	if db := e.stores[service]; db != nil {
 		e.gap(ctx, service, db, info)
 	}
 }
 
-// drift lists the settings of a stream by which events could be lost.
-func drift(c jetstream.StreamConfig, copies int) (differ []string) {
-	for _, s := range []struct {
-		name       string
-		have, want any
-	}{
-		{"replicas", c.Replicas, copies},
-		{"storage", c.Storage, jetstream.FileStorage},
-		{"discard", c.Discard, jetstream.DiscardNew},
-		{"retention", c.Retention, jetstream.LimitsPolicy},
-		{"max_age", c.MaxAge, bus.DefaultMaxAge},
-		{"max_msgs", c.MaxMsgs, int64(-1)},
-		{"max_msgs_per_subject", c.MaxMsgsPerSubject, int64(-1)},
-	} {
-		if s.have != s.want {
-			differ = append(differ, fmt.Sprintf("%s is %v and should be %v", s.name, s.have, s.want))
-		}
+// verdictOf is what the doctor calls what the broker was found to be.
+func verdictOf(state bus.State) verdict {
+	switch state {
+	case bus.OK:
+		return fine
+	case bus.Wrong:
+		return broken
+	case bus.Unverified:
 	}
-	return differ
+	return unverified
 }
 
 // sent is what the database knows of its publications.

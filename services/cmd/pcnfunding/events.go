@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,16 +25,21 @@ type eventsCommand struct {
 // brokerFlags say where the streams are.
 type brokerFlags struct {
 	NATS  string `name:"nats" help:"Broker; that of serve all is at its --nats-listen." default:"nats://127.0.0.1:4222"`
-	Creds string `name:"nats-creds" help:"Credentials file for the broker." type:"path"`
+	Creds string `name:"nats-creds" help:"Credentials file of the operator at the broker; without one that which serve all keeps in the data folder." type:"path"`
+	CA    string `name:"nats-ca-file" help:"PEM file of the authorities that sign the broker's certificate; with it the connection is TLS." type:"path"`
+	Cert  string `name:"nats-cert-file" help:"PEM file of the certificate shown to the broker, if it asks for one." type:"path"`
+	Key   string `name:"nats-key-file" help:"PEM file of the key of --nats-cert-file." type:"path"`
 }
 
 // reachLimit is how long a command waits for the broker.
 const reachLimit = 10 * time.Second
 
 // with connects to the broker and calls fn.
-func (b *brokerFlags) with(ctx context.Context, fn func(jetstream.JetStream) error) error {
+func (b *brokerFlags) with(ctx context.Context, s *storage, fn func(jetstream.JetStream) error) error {
 	broker, err := bus.Open(ctx, bus.Config{
-		URL: b.NATS, CredentialsFile: b.Creds, Name: "pcnfunding-events", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		URL: b.NATS, User: operator(), CredentialsFile: cmp.Or(b.Creds, localCredentials(s.DataDir, operator())),
+		CAFile: b.CA, CertFile: b.Cert, KeyFile: b.Key,
+		Name: "pcnfunding-events", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
 		return err
@@ -47,9 +52,6 @@ func (b *brokerFlags) with(ctx context.Context, fn func(jetstream.JetStream) err
 	}
 	return fn(broker.JetStream())
 }
-
-// streamOf is the name of the stream of a service.
-func streamOf(service string) string { return "PCNFUNDING_" + strings.ToUpper(service) }
 
 // eachService calls fn for each service chosen that has a database.
 func eachService(ctx context.Context, s *storage, service string, fn func(name string, db *sqldb.DB) error) error {
@@ -92,10 +94,10 @@ func (e *eventsRebuildCommand) Run(ctx context.Context) error {
 	if !e.Replace {
 		return eachService(ctx, &e.storage, e.Service, rebuild)
 	}
-	return e.with(ctx, func(js jetstream.JetStream) error {
+	return e.with(ctx, &e.storage, func(js jetstream.JetStream) error {
 		return eachService(ctx, &e.storage, e.Service, func(name string, db *sqldb.DB) error {
-			if err := js.DeleteStream(ctx, streamOf(name)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("delete stream %s: %w", streamOf(name), err)
+			if err := js.DeleteStream(ctx, bus.ServiceStream(name).Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return fmt.Errorf("delete stream %s: %w", bus.ServiceStream(name).Name, err)
 			}
 			return rebuild(name, db)
 		})
@@ -111,7 +113,7 @@ type eventsCheckCommand struct {
 // Run prints how the events of each service differ between database and stream, and what to do.
 func (e *eventsCheckCommand) Run(ctx context.Context) error {
 	differ := 0
-	err := e.with(ctx, func(js jetstream.JetStream) error {
+	err := e.with(ctx, &e.storage, func(js jetstream.JetStream) error {
 		return eachService(ctx, &e.storage, e.Service, func(name string, db *sqldb.DB) error {
 			d, err := compare(ctx, db, js, name)
 			if err == nil {
@@ -160,7 +162,7 @@ func (d *difference) print(service string) {
 func compare(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service string) (d difference, err error) {
 	found := make(map[string]bool)
 	var messages []outbox.Message
-	err = eachMessage(ctx, js, streamOf(service), func(m outbox.Message) {
+	err = eachMessage(ctx, js, bus.ServiceStream(service).Name, func(m outbox.Message) {
 		if id := m.Header[outbox.HeaderID]; !found[id] {
 			found[id] = true
 			messages = append(messages, m)
@@ -250,7 +252,7 @@ type eventsAdoptCommand struct {
 
 // Run takes what only the stream has into the outbox, in the order of the stream.
 func (e *eventsAdoptCommand) Run(ctx context.Context) error {
-	return e.with(ctx, func(js jetstream.JetStream) error {
+	return e.with(ctx, &e.storage, func(js jetstream.JetStream) error {
 		return eachService(ctx, &e.storage, e.Service, func(name string, db *sqldb.DB) error {
 			n, err := adopt(ctx, db, js, name)
 			if err == nil {
@@ -267,9 +269,9 @@ func adopt(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service st
 	if err != nil || len(d.unknown) == 0 {
 		return 0, err
 	}
-	stream, err := js.Stream(ctx, streamOf(service))
+	stream, err := js.Stream(ctx, bus.ServiceStream(service).Name)
 	if err != nil {
-		return 0, fmt.Errorf("open stream %s: %w", streamOf(service), err)
+		return 0, fmt.Errorf("open stream %s: %w", bus.ServiceStream(service).Name, err)
 	}
 	for i := range d.unknown {
 		m := &d.unknown[i]
@@ -279,7 +281,7 @@ func adopt(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service st
 		}
 		whole, err := stream.GetMsg(ctx, sequence)
 		if err != nil {
-			return 0, fmt.Errorf("read message %d of stream %s: %w", sequence, streamOf(service), err)
+			return 0, fmt.Errorf("read message %d of stream %s: %w", sequence, bus.ServiceStream(service).Name, err)
 		}
 		m.Payload = whole.Data
 	}

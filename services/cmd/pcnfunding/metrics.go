@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pcnfunding/pcnfunding/pkg/audit"
+	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	activityv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/activity/v1"
@@ -219,8 +220,8 @@ func (p *process) look(ctx context.Context, names []string) (now *looked, whole 
 		if age, err := audit.UnsealedAge(ctx, db); err == nil {
 			now.seals[name] = age
 		}
-		if state, err := p.stream(ctx, streamName(name)); err == nil {
-			now.streams[streamName(name)] = state
+		if state, err := p.stream(ctx, name); err == nil {
+			now.streams[bus.ServiceStream(name).Name] = state
 		}
 	}
 	whole = whole && len(now.seals) == len(p.stores) && len(now.streams) == len(p.stores)
@@ -239,8 +240,9 @@ func (p *process) embeds() bool {
 	return len(p.stores) > 0 && (p.command.DatabaseURL == "" || p.command.NATS == "")
 }
 
-func (p *process) stream(ctx context.Context, name string) (streamState, error) {
-	stream, err := p.broker.JetStream().Stream(ctx, name)
+func (p *process) stream(ctx context.Context, service string) (streamState, error) {
+	name := bus.ServiceStream(service).Name
+	stream, err := p.buses[service].JetStream().Stream(ctx, name)
 	if err != nil {
 		return streamState{}, fmt.Errorf("look stream %s up: %w", name, err)
 	}
@@ -248,9 +250,6 @@ func (p *process) stream(ctx context.Context, name string) (streamState, error) 
 	state := info.State
 	return streamState{int64(state.Msgs), int64(state.Bytes), info.Config.MaxBytes}, nil //nolint:gosec // a stream's size fits
 }
-
-// streamName is the stream of a service's events.
-func streamName(service string) string { return "PCNFUNDING_" + strings.ToUpper(service) }
 
 // measure makes the figures of what was looked up last.
 func (p *process) measure(last func() *looked) error {

@@ -146,7 +146,7 @@ func TestMigrate_TwoProcessesAtOnce(t *testing.T) {
 // uses.
 var released = map[string]string{
 	"mechanism": "00007", "register": "00006", "core": "00004", "arrs": "00004", "iif": "00002", "devfund": "00002", "activity": "00002",
-	"payments": "00008",
+	"payments": "00008", "partners": "00001",
 }
 
 // contracts marks a migration that takes something away, with the release since which no code uses it.

@@ -40,8 +40,8 @@ func (n *natsInitCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range brokerServices() {
-		if err := writeCredentials(m, n.Dir, name); err != nil {
+	for _, user := range brokerUsers() {
+		if err := writeCredentials(m, n.Dir, user); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,8 @@ const natsNext = `Wrote the broker's keys and accounts to %[1]s. Next:
   1. Include %[1]s/nats-server.conf in the configuration of every server of the broker, add TLS, and start them.
   2. Give each service its own file of %[1]s/creds by --nats-creds, and no other.
   3. Give partners besides %[1]s/partners.key by --nats-account-key-file and %[1]s/creds/system.creds by --nats-system-creds.
-  4. Move %[1]s/keys off this machine into safe keeping. operator.seed above all: no running part needs it.
+  4. Whoever runs pcnfunding events takes %[1]s/creds/operator.creds by --nats-creds.
+  5. Move %[1]s/keys off this machine into safe keeping. operator.seed above all: no running part needs it.
 `
 
 // configuration returns the part of the broker's configuration that names operator and accounts.
@@ -98,7 +99,7 @@ func (n *natsInitCommand) configuration(m *natsauth.Material) ([]byte, error) {
 
 type natsCredsCommand struct {
 	Dir      string   `arg:"" help:"Folder that nats init wrote, with its keys." type:"existingdir"`
-	Services []string `arg:"" help:"Services that get new credentials."`
+	Services []string `arg:"" help:"Services, or operator, that get new credentials."`
 }
 
 // Run replaces the files of the services. What they held before is still good at the broker.
@@ -107,11 +108,13 @@ func (n *natsCredsCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	users := brokerUsers()
 	for _, name := range n.Services {
-		if !slices.Contains(brokerServices(), name) {
-			return fmt.Errorf("there is no service %q that uses the broker: %s", name, strings.Join(brokerServices(), ", "))
+		i := slices.IndexFunc(users, func(u natsauth.User) bool { return u.Name == name })
+		if i < 0 {
+			return fmt.Errorf("nobody called %q uses the broker: %s or %s", name, strings.Join(serviceNames, ", "), operator().Name)
 		}
-		if err := writeCredentials(m, n.Dir, name); err != nil {
+		if err := writeCredentials(m, n.Dir, users[i]); err != nil {
 			return err
 		}
 		fmt.Println("wrote", filepath.Join(n.Dir, credsFolder, name+".creds"))
@@ -119,9 +122,18 @@ func (n *natsCredsCommand) Run() error {
 	return nil
 }
 
-// writeCredentials makes new credentials of a service in dir.
-func writeCredentials(m *natsauth.Material, dir, name string) error {
-	creds, err := m.Credentials(brokerUser(name))
+// brokerUsers are the services, and whoever looks after the streams by command.
+func brokerUsers() []natsauth.User {
+	users := []natsauth.User{operator()}
+	for _, name := range serviceNames {
+		users = append(users, brokerUser(name))
+	}
+	return users
+}
+
+// writeCredentials makes new credentials of a user in dir.
+func writeCredentials(m *natsauth.Material, dir string, user natsauth.User) error {
+	creds, err := m.Credentials(user)
 	if err != nil {
 		return err
 	}
@@ -129,8 +141,8 @@ func writeCredentials(m *natsauth.Material, dir, name string) error {
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the folder of credentials: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+".creds"), creds, 0o600); err != nil {
-		return fmt.Errorf("write the credentials of %s: %w", name, err)
+	if err := os.WriteFile(filepath.Join(folder, user.Name+".creds"), creds, 0o600); err != nil {
+		return fmt.Errorf("write the credentials of %s: %w", user.Name, err)
 	}
 	return nil
 }

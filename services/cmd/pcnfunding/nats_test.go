@@ -17,6 +17,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 	"github.com/pcnfunding/pcnfunding/services/payments"
 )
 
@@ -65,7 +66,7 @@ func (f *natsFixture) open(t *testing.T, name string) *bus.Bus {
 func TestNATS_ServicesMayDoTheirWorkAndNoMore(t *testing.T) {
 	t.Parallel()
 	f := newNATSFixture(t)
-	for _, name := range brokerServices() {
+	for _, name := range serviceNames {
 		b := f.open(t, name)
 		require.NoError(t, b.EnsureStream(t.Context(), bus.ServiceStream(name)), name)
 		require.NoError(t, b.EnsureStream(t.Context(), bus.ServiceStream(name)), "%s brings it up to date", name)
@@ -77,7 +78,7 @@ func TestNATS_ServicesMayDoTheirWorkAndNoMore(t *testing.T) {
 			require.Equal(t, bus.OK, finding.State, "%s: %s: %s", name, finding.What, finding.Detail)
 		}
 	}
-	for _, name := range brokerServices() {
+	for _, name := range serviceNames {
 		conn := f.open(t, name).Conn()
 		for _, subject := range forbidden(name) {
 			require.NoError(t, conn.Publish(subject, nil))
@@ -111,7 +112,7 @@ func forbidden(name string) []string {
 		out = append(out, "$JS.API.CONSUMER.CREATE."+another+".payments", "$JS.API.CONSUMER.CREATE."+another+".payments.pcnfunding.>",
 			"$JS.API.CONSUMER.DELETE."+another+".payments", "$JS.API.CONSUMER.MSG.NEXT."+another+".payments", "$JS.ACK."+another+".payments.1.1.1.1.0")
 	}
-	if name != partnersName {
+	if name != partners.Name {
 		out = append(out, "$JS.API.CONSUMER.CREATE."+another+".mine", "$JS.API.CONSUMER.CREATE."+another+".partner-x",
 			"$JS.API.CONSUMER.DELETE."+another+".partner-x", "$JS.API.CONSUMER.LIST."+another, "$JS.API.CONSUMER.MSG.NEXT."+another+".partners",
 			"$JS.API.STREAM.INFO."+another)
@@ -128,7 +129,7 @@ func TestNATS_ServicesTakeInWhatTheyNeed(t *testing.T) {
 	_, err := core.Publish(t.Context(), []outbox.Message{{ID: "1", Subject: "pcnfunding.core.v1.ScheduleClosed.15N"}})
 	require.NoError(t, err)
 	for name, subjects := range map[string][]string{
-		payments.Name: {"pcnfunding.core.v1.ScheduleClosed.>"}, partnersName: {"pcnfunding.core.v1.*.15N", "pcnfunding.core.v1.*.england"},
+		payments.Name: {"pcnfunding.core.v1.ScheduleClosed.>"}, partners.Name: {"pcnfunding.core.v1.*.15N", "pcnfunding.core.v1.*.england"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
@@ -151,15 +152,15 @@ func TestNATS_ServicesTakeInWhatTheyNeed(t *testing.T) {
 func TestNATS_PartnersIssueAndRevoke(t *testing.T) {
 	t.Parallel()
 	f := newNATSFixture(t)
-	core, partners := f.open(t, "core"), f.open(t, partnersName)
+	core, issuing := f.open(t, "core"), f.open(t, partners.Name)
 	require.NoError(t, core.EnsureStream(t.Context(), bus.ServiceStream("core")))
 	_, err := core.Publish(t.Context(), []outbox.Message{{ID: "1", Subject: "pcnfunding.core.v1.ScheduleClosed.15N"}})
 	require.NoError(t, err)
-	_, err = partners.JetStream().CreateOrUpdateConsumer(t.Context(), "PCNFUNDING_CORE", jetstream.ConsumerConfig{
+	_, err = issuing.JetStream().CreateOrUpdateConsumer(t.Context(), "PCNFUNDING_CORE", jetstream.ConsumerConfig{
 		Durable: "partner-x", AckPolicy: jetstream.AckExplicitPolicy, FilterSubjects: []string{"pcnfunding.core.v1.*.15N"},
 	})
 	require.NoError(t, err)
-	authority, end, err := bus.OpenAuthority(f.flags.busConfig(partnersName, nil), f.flags.AccountKey, f.flags.SystemCreds)
+	authority, end, err := bus.OpenAuthority(f.flags.busConfig(partners.Name, nil), f.flags.AccountKey, f.flags.SystemCreds)
 	require.NoError(t, err)
 	defer end()
 	creds, key, err := authority.Issue(natsauth.Grant{
@@ -191,7 +192,7 @@ func TestNATS_PartnersIssueAndRevoke(t *testing.T) {
 	f.start(t)
 	_, err = dial()
 	require.ErrorIs(t, err, nats.ErrAuthorization, "also after a restart")
-	require.NoError(t, f.open(t, partnersName).JetStream().DeleteConsumer(t.Context(), "PCNFUNDING_CORE", "partner-x"))
+	require.NoError(t, f.open(t, partners.Name).JetStream().DeleteConsumer(t.Context(), "PCNFUNDING_CORE", "partner-x"))
 }
 
 func TestNATSInit_WritesOnceAndForItsOwnerOnly(t *testing.T) {
@@ -227,7 +228,7 @@ func TestEvents_RefusesWhatCannotRun(t *testing.T) {
 		"go together":             {NATSCert: "x"},
 		"--nats-account-key-file": {NATS: "nats://broker"},
 	} {
-		require.ErrorContains(t, e.checkEvents([]string{partnersName}), want)
+		require.ErrorContains(t, e.checkEvents([]string{partners.Name}), want)
 	}
 	e := events{NATS: "nats://broker", Listen: "0.0.0.0:4222", NATSCert: "x", NATSKey: "y"}
 	require.NoError(t, e.checkEvents([]string{"core"}))

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
+	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/money"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 )
@@ -120,7 +121,7 @@ type observedSuite struct {
 func observe(t *testing.T) *observedSuite {
 	t.Helper()
 	s := &observedSuite{collector: collect(t), log: new(book)}
-	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Ops: "127.0.0.1:0", Copies: 1, log: s.log}
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Ops: "127.0.0.1:0", events: events{Copies: 1}, log: s.log}
 	command.DataDir = t.TempDir()
 	var err error
 	s.process, err = command.assemble(t.Context())
@@ -293,9 +294,12 @@ func (s *observedSuite) arrives(t *testing.T, month string, id any) {
 func (s *observedSuite) events(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder
-	js := s.process.broker.JetStream()
+	all, err := bus.Open(t.Context(), bus.Config{Server: s.process.broker})
+	require.NoError(t, err)
+	defer all.Close()
+	js := all.JetStream()
 	for _, name := range serviceNames {
-		stream, err := js.Stream(t.Context(), streamName(name))
+		stream, err := js.Stream(t.Context(), bus.ServiceStream(name).Name)
 		require.NoError(t, err)
 		last := stream.CachedInfo().State.LastSeq
 		for n := uint64(1); n <= last; n++ {

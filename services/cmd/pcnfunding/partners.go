@@ -40,13 +40,28 @@ func (p *process) addPartners(db *sqldb.DB, server *grpc.Server, broker *bus.Bus
 	if err != nil {
 		return nil, err
 	}
+	authority, err := p.authority()
+	if err != nil {
+		return nil, err
+	}
 	service := partners.New(partners.Deps{
 		DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + partners.Name),
-		Clock: time.Now, Keys: keys, JetStream: broker.JetStream(), Roots: roots, PrivateWebhooks: p.command.WebhookPrivate,
+		Clock: time.Now, Keys: keys, Authority: authority, JetStream: broker.JetStream(), Roots: roots, PrivateWebhooks: p.command.WebhookPrivate,
 	})
 	service.Register(server)
 	p.group.Add(partners.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
 	return service.Upkeep, nil
+}
+
+// authority opens what signs and revokes the credentials of partners.
+func (p *process) authority() (partners.Authority, error) {
+	s := p.command
+	authority, end, err := bus.OpenAuthority(s.busConfig(partners.Name, p.broker), s.AccountKey, s.SystemCreds)
+	if err != nil {
+		return nil, err
+	}
+	p.group.Add(partners.Name+" authority", nil, func(context.Context) error { end(); return nil })
+	return authority, nil
 }
 
 // webhookKeys reads the keys of the secrets of webhooks, and makes one in the data folder if no file is named and the database is there too.

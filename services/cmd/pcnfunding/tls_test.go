@@ -116,7 +116,7 @@ func apart(t *testing.T, ca *testkit.CA, issuer, name, registerAddress string) *
 	command.DataDir, command.OIDCIssuer, command.OIDCAudience = t.TempDir(), issuer, auth.DefaultAudience
 	for _, address := range []*string{
 		&command.RegisterAddress, &command.CoreAddress, &command.ArrsAddress, &command.IifAddress, &command.DevfundAddress,
-		&command.ActivityAddress, &command.PaymentsAddress,
+		&command.ActivityAddress, &command.PaymentsAddress, &command.PartnersAddress,
 	} {
 		*address = registerAddress
 	}
@@ -147,7 +147,7 @@ func TestServe_SpeaksMutualTLS(t *testing.T) {
 	front.OIDCIssuer, front.OIDCAudience = issuer.Issuer(), auth.DefaultAudience
 	front.RegisterAddress, front.CoreAddress = registerAddress, "passthrough:///"+core.grpcAddr
 	front.ArrsAddress, front.IifAddress, front.DevfundAddress = registerAddress, registerAddress, registerAddress
-	front.ActivityAddress, front.PaymentsAddress = registerAddress, registerAddress
+	front.ActivityAddress, front.PaymentsAddress, front.PartnersAddress = registerAddress, registerAddress, registerAddress
 	rest := running(t, front)
 
 	web := webClient(t, ca)

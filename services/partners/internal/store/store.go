@@ -12,7 +12,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/partners/internal/rules"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/access.csv
 var migrations embed.FS
 
 // Migrations returns the numbered schema changes.
