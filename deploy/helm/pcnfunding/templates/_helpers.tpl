@@ -85,8 +85,21 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{- define "pcnfunding.telemetryEnv" -}}
+{{/* Authorities of the operator's own, as a source of a projected volume. The image's public ones stay trusted: they are found by folder. */}}
+{{- define "pcnfunding.trustSource" -}}
+{{- with .Values.trust.caSecret }}
+- secret:
+    name: {{ . }}
+    items: [{key: ca.crt, path: trust/ca.crt}]
+{{- end }}
+{{- end }}
+
+{{/* What every process is told by its environment. */}}
+{{- define "pcnfunding.env" -}}
 - {name: PCN_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
+{{- if .Values.trust.caSecret }}
+- {name: SSL_CERT_FILE, value: /etc/pcnfunding/trust/ca.crt}
+{{- end }}
 {{- with .Values.telemetry.otlpEndpoint }}
 - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
 {{- end }}

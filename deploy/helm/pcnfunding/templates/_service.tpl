@@ -53,6 +53,7 @@
 {{- define "pcnfunding.serveSources" -}}
 {{- $values := .root.Values }}
 {{- include "pcnfunding.tlsSource" . }}
+{{- include "pcnfunding.trustSource" .root }}
 {{- if ne .name "gateway" }}
 - secret:
     name: {{ $values.nats.credentialsSecret }}
