@@ -169,9 +169,11 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Sample {
+	switch {
+	case s.Sample:
 		process.group.Add("sample", func(ctx context.Context) error { return process.showSample(ctx) }, nil)
-	} else {
+	case s.Service == allName && s.OIDCIssuer == "":
+		// Anywhere else what is printed is a log, and is read as one.
 		process.group.Add("greeting", func(context.Context) error { process.greet(); return nil }, nil)
 	}
 	return errors.Join(process.group.Run(ctx), process.shutdown(context.WithoutCancel(ctx)))
