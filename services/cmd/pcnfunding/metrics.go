@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,10 @@ import (
 	paymentsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/payments/v1"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	typev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/type/v1"
+	"github.com/pcnfunding/pcnfunding/services/arrs"
+	"github.com/pcnfunding/pcnfunding/services/core"
+	"github.com/pcnfunding/pcnfunding/services/devfund"
+	"github.com/pcnfunding/pcnfunding/services/iif"
 )
 
 const (
@@ -48,9 +53,12 @@ type calls struct {
 	refusals, closes, waiting, imports, rows metric.Int64Counter
 }
 
-// observeCalls returns what is told of each call. It counts by what the suite decides, never by whom or what a call is about: no PCN, no
-// person and no commissioner.
-func observeCalls(meter metric.Meter) (func(ctx context.Context, method string, answer any, err error), error) {
+// closers are the services that close months.
+var closers = []string{core.Name, arrs.Name, iif.Name, devfund.Name}
+
+// observeCalls returns what is told of each call of some services. It counts by what the suite decides, never by whom or what a call is
+// about: no PCN, no person and no commissioner.
+func observeCalls(meter metric.Meter, names []string) (func(ctx context.Context, method string, answer any, err error), error) {
 	var c calls
 	var errs []error
 	for into, figure := range map[*metric.Int64Counter][2]string{
@@ -65,6 +73,15 @@ func observeCalls(meter metric.Meter) (func(ctx context.Context, method string, 
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("make the figures of calls: %w", err)
+	}
+	for _, name := range names {
+		if !slices.Contains(closers, name) {
+			continue
+		}
+		// A counter that begins with its first failure never increases by it, and no alert would tell of it.
+		for _, outcome := range []string{outcomeDone, outcomeRefused, outcomeFailed} {
+			c.closes.Add(context.Background(), 0, metric.WithAttributes(attribute.String("service", name), attribute.String("outcome", outcome)))
+		}
 	}
 	return c.observe, nil
 }

@@ -252,7 +252,7 @@ func (p *process) addServices(ctx context.Context, names []string, verifier auth
 	if err := p.startBroker(); err != nil {
 		return err
 	}
-	observe, err := observeCalls(tell.Meter.Meter("calls"))
+	observe, err := observeCalls(tell.Meter.Meter("calls"), names)
 	if err != nil {
 		return err
 	}
