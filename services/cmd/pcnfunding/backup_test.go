@@ -79,6 +79,12 @@ func TestRestore_RefusesWhatIsNotWholeOrWouldBeWrittenOver(t *testing.T) {
 	require.ErrorContains(t, restore(elsewhere), "does not know")
 	undo()
 
+	// SQLite would read the log of a database that was moved away into the one restored.
+	stale := filepath.Join(elsewhere.DataDir, "payments.db-wal")
+	require.NoError(t, os.WriteFile(stale, nil, 0o600))
+	require.ErrorContains(t, restore(elsewhere), "move payments.db-wal away first")
+	require.NoError(t, os.Remove(stale))
+
 	require.NoError(t, restore(elsewhere))
 	undo = rewrite(manifestFile, func(text string) string { return strings.Replace(text, `"rows": 2`, `"rows": 3`, 1) })
 	require.ErrorContains(t, restore(storage{DataDir: t.TempDir()}), "table entries has 2 rows, and other content than the 3")

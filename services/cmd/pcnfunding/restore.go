@@ -36,9 +36,9 @@ func (r *restoreCommand) Run(ctx context.Context) (err error) {
 	}
 	restore := r.load
 	if r.engine() == sqldb.SQLite {
-		release, err := r.lock()
-		if err != nil {
-			return err
+		release, locked := r.lock()
+		if locked != nil {
+			return locked
 		}
 		defer func() { err = errors.Join(err, release()) }()
 		restore = r.copyFile
@@ -61,11 +61,16 @@ func (r *restoreCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
+// sqliteFiles are what SQLite may keep of a database: itself, and what it would read into whatever stands beside it.
+var sqliteFiles = []string{".db", ".db-wal", ".db-shm", ".db-journal"}
+
 // checkEmpty refuses a place where there is something of a service.
 func (r *restoreCommand) checkEmpty(ctx context.Context, name string) (err error) {
 	if r.engine() == sqldb.SQLite {
-		if _, err := os.Stat(filepath.Join(r.DataDir, name+".db")); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s has data of %s: move it away first, or name another --data-dir", r.DataDir, name)
+		for _, suffix := range sqliteFiles {
+			if _, err := os.Stat(filepath.Join(r.DataDir, name+suffix)); !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("%s has data of %s: move %[2]s%[3]s away first, or name another --data-dir", r.DataDir, name, suffix)
+			}
 		}
 		return nil
 	}
