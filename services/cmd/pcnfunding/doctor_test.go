@@ -158,7 +158,17 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 			func(p *patient) {
 				p.exec(`DELETE FROM schema_service WHERE version_id = (SELECT MAX(version_id) FROM schema_service)`)
 			},
-			"register schema", broken, "this program needs", "pcnfunding migrate register",
+			"register schema", broken, "of its own", "pcnfunding migrate register",
+		},
+		"tables of the mechanisms that are behind": {
+			func(p *patient) {
+				p.exec(`DELETE FROM schema_mechanism WHERE version_id = (SELECT MAX(version_id) FROM schema_mechanism)`)
+			},
+			"register schema", broken, "of its mechanisms", "pcnfunding migrate register",
+		},
+		"a schema that was never made": {
+			func(p *patient) { p.exec(`DROP TABLE schema_service`); p.exec(`DROP TABLE schema_mechanism`) },
+			"register schema", broken, "never migrated", "pcnfunding migrate register",
 		},
 		"an event that waits": {
 			func(p *patient) { p.row("waits", hour, time.Time{}) },

@@ -132,7 +132,7 @@ func (e *examination) stream(ctx context.Context, broker *bus.Bus, service strin
 	for _, f := range broker.Verify(asked, wanted) {
 		switch {
 		case strings.HasPrefix(f.What, "stream "):
-			e.note(check, verdictOf(f.State), "see the detail", "%s", f.Detail)
+			e.note(check, verdictOf(f.State), "pcnfunding serve "+service+" sets what it can at its start; the detail says the rest", "%s", f.Detail)
 		case first:
 			e.note(f.What, verdictOf(f.State), "see the detail", "%s", f.Detail)
 		}

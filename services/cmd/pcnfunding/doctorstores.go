@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/pressly/goose/v3"
 
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
@@ -143,48 +140,21 @@ func (e *examination) durability(ctx context.Context, check string, db *sqldb.DB
 // schema tells whether the schema has all that this program needs.
 func (e *examination) schema(ctx context.Context, name string, db *sqldb.DB) bool {
 	check, mend := name+" schema", "pcnfunding migrate "+name
-	needs, err := newestMigration(migrations(name), db.Dialect())
-	if err != nil {
-		e.note(check, broken, "", "%v", err)
-		return false
-	}
-	var has int64
-	err = db.Read(ctx, func(q sqldb.Querier) error {
-		return q.QueryRow(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM schema_service WHERE is_applied`).Scan(&has)
-	})
+	has, err := db.Version(ctx)
+	behind := db.CheckVersion(ctx, migrations(name))
 	switch {
 	case err != nil:
-		e.note(check, broken, mend, "it cannot be read, or was never migrated: %v", err)
+		e.note(check, broken, mend, "it cannot be read: %v", err)
 		return false
-	case has < needs:
-		e.note(check, broken, mend, "it is at migration %d and this program needs %d", has, needs)
+	case has == sqldb.Version{}:
+		e.note(check, broken, mend, "it was never migrated")
 		return false
-	case has > needs:
-		e.note(check, fine, "", "migration %d; this program needs %d, and a newer schema does it no harm", has, needs)
-	default:
-		e.note(check, fine, "", "migration %d, as this program needs", has)
+	case behind != nil:
+		e.note(check, broken, mend, "%v", behind)
+		return false
 	}
+	e.note(check, fine, "", "migration %d of its mechanisms and %d of its own; this program needs no more", has.Mechanism, has.Service)
 	return true
-}
-
-// newestMigration is the number of the last migration for an engine.
-func newestMigration(files fs.FS, engine sqldb.Dialect) (last int64, err error) {
-	entries, err := fs.ReadDir(files, ".")
-	if err != nil {
-		return 0, fmt.Errorf("list migrations: %w", err)
-	}
-	for _, entry := range entries {
-		parts := strings.Split(entry.Name(), ".")
-		if parts[len(parts)-1] != "sql" || (len(parts) > 2 && parts[1] != engine.String()) {
-			continue
-		}
-		number, err := goose.NumericComponent(entry.Name())
-		if err != nil {
-			return 0, fmt.Errorf("read the number of migration %s: %w", entry.Name(), err)
-		}
-		last = max(last, number)
-	}
-	return last, nil
 }
 
 // rights are what the role of a session may do beyond its service.
