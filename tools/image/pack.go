@@ -32,7 +32,7 @@ const (
 // compile builds the static binary. Nothing of the machine goes in: no paths, no state of the working copy, no C library, and of the
 // environment only what Go needs to find its caches.
 func compile(ctx context.Context, o options, platform v1.Platform, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", //nolint:gosec // who builds says what
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", //nolint:gosec // who builds says what
 		"-ldflags", "-s -w -X main.version="+o.version, "-o", to, command)
 	cmd.Dir = o.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOAMD64=v1", "GOARM64=v8.0",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	_ "time/tzdata" // a container has no zones of its own; the tag timetzdata would have all that uses time compiled once more
 
 	"github.com/alecthomas/kong"
 )
