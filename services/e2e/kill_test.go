@@ -122,8 +122,10 @@ type change struct {
 func (m *mortal) die(s change, chance *rand.Rand) {
 	m.t.Helper()
 	body := s.body(m)
+	_, err := m.harness.mint(s.role, "", killOf) // which takes longer than the call
+	require.NoError(m.t, err)
 	timer := time.AfterFunc(time.Duration(chance.Int64N(int64(killLatest))), func() { _ = m.harness.process.Process.Kill() })
-	_, err := m.post(s, body)
+	_, err = m.post(s, body)
 	timer.Stop()
 	m.t.Logf("killed in %s: %v", s.name, err)
 	m.kill()
