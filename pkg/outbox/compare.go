@@ -21,11 +21,11 @@ type Kept struct {
 // Has tells whether the outbox holds an event.
 func (k Kept) Has(event string) bool { return k.Sent[event] || k.Waiting[event] }
 
-// KeptIn returns the ids of the events that the outbox holds, to be compared with those of a stream.
-func KeptIn(ctx context.Context, db *sqldb.DB) (k Kept, err error) {
+// KeptIn returns the ids of the events that the outbox holds and that occurred at or after a time, to be compared with those of a stream.
+func KeptIn(ctx context.Context, db *sqldb.DB, since time.Time) (k Kept, err error) {
 	k = Kept{Sent: make(map[string]bool), Waiting: make(map[string]bool)}
 	err = db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err := q.Query(ctx, `SELECT id, sent_at IS NOT NULL FROM outbox WHERE id = event_id`)
+		rows, err := q.Query(ctx, `SELECT id, sent_at IS NOT NULL FROM outbox WHERE id = event_id AND occurred_at >= $1`, sqldb.Micros(since))
 		if err != nil {
 			return err
 		}

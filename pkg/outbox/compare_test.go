@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,12 +44,15 @@ func TestAdopt_NewEventsGoOnAfterIt(t *testing.T) {
 			}
 		}
 		assert.Equal(t, []int64{1, 2, 3, 4}, numbers)
-		kept, err := outbox.KeptIn(t.Context(), db)
+		kept, err := outbox.KeptIn(t.Context(), db, time.Time{})
 		require.NoError(t, err)
 		assert.Equal(t, map[string]bool{"e2": true, "e3": true, "o1": true}, kept.Sent, "it was published before")
 		assert.Len(t, kept.Waiting, 2)
 		assert.True(t, kept.Has("e2"))
 		assert.False(t, kept.Has("e4"))
+		recent, err := outbox.KeptIn(t.Context(), db, time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC))
+		require.NoError(t, err)
+		assert.False(t, recent.Has("e2"), "it occurred before")
 	})
 }
 

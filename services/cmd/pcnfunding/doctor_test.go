@@ -97,7 +97,9 @@ func (p *patient) send(b *bus.Bus, at time.Time) {
 	p.t.Helper()
 	id := uuid.NewString()
 	p.row(id, at, at)
-	_, err := b.Publish(p.t.Context(), []outbox.Message{{ID: id, Subject: "pcnfunding.register.v1.LoadRecorded.england"}})
+	_, err := b.Publish(p.t.Context(), []outbox.Message{{
+		ID: id, Subject: "pcnfunding.register.v1.LoadRecorded.england", Header: map[string]string{outbox.HeaderID: id},
+	}})
 	require.NoError(p.t, err)
 }
 

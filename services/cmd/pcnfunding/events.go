@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -158,8 +159,9 @@ func (d *difference) print(service string) {
 }
 
 // compare reads the whole stream of a service and holds it against the outbox. The outbox is read last, so that an event published
-// meanwhile is known.
+// meanwhile is known. Events that stream or outbox may have forgotten by their age are left out.
 func compare(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service string) (d difference, err error) {
+	since := time.Now().Add(-gapHorizon)
 	found := make(map[string]bool)
 	var messages []outbox.Message
 	err = eachMessage(ctx, js, bus.ServiceStream(service).Name, func(m outbox.Message) {
@@ -171,14 +173,16 @@ func compare(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service 
 	if err != nil {
 		return d, err
 	}
-	kept, err := outbox.KeptIn(ctx, db)
+	kept, err := outbox.KeptIn(ctx, db, since)
 	if err != nil {
 		return d, err
 	}
 	for _, m := range messages {
-		if kept.Has(m.Header[outbox.HeaderID]) {
+		at, err := time.Parse(time.RFC3339Nano, m.Header[outbox.HeaderTime])
+		switch {
+		case kept.Has(m.Header[outbox.HeaderID]):
 			d.same++
-		} else {
+		case err != nil || !at.Before(since):
 			d.unknown = append(d.unknown, m)
 		}
 	}
@@ -263,8 +267,12 @@ func (e *eventsAdoptCommand) Run(ctx context.Context) error {
 	})
 }
 
-// adopt takes the events of a service in that only the stream has, all or none.
-func adopt(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service string) (int, error) {
+// adoptBatch is how many events are adopted in one transaction, which a service may not keep open for long.
+const adoptBatch = 500
+
+// adopt takes the events of a service in that only the stream has, and returns how many. It ends at the first that cannot be adopted; what
+// is adopted already is passed over the next time.
+func adopt(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service string) (adopted int, err error) {
 	d, err := compare(ctx, db, js, service)
 	if err != nil || len(d.unknown) == 0 {
 		return 0, err
@@ -285,13 +293,19 @@ func adopt(ctx context.Context, db *sqldb.DB, js jetstream.JetStream, service st
 		}
 		m.Payload = whole.Data
 	}
-	err = db.Write(ctx, func(tx *sqldb.Tx) error {
-		for _, m := range d.unknown {
-			if err := outbox.Adopt(ctx, tx, m); err != nil {
-				return err
+	for batch := range slices.Chunk(d.unknown, adoptBatch) {
+		err := db.Write(ctx, func(tx *sqldb.Tx) error {
+			for _, m := range batch {
+				if err := outbox.Adopt(ctx, tx, m); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return adopted, err
 		}
-		return nil
-	})
-	return len(d.unknown), err
+		adopted += len(batch)
+	}
+	return adopted, nil
 }
