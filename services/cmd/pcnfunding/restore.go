@@ -57,7 +57,7 @@ func (r *restoreCommand) Run(ctx context.Context) (err error) {
 		}
 		fmt.Printf("restored %-10s %d tables, %d rows, as they were backed up\n", s.Name, len(s.Tables), s.rows())
 	}
-	fmt.Printf("the suite is as it was at %s; next: migrate, serve, events check, events rebuild\n", m.MadeAt)
+	fmt.Printf("it is as it was at %s; next: docs/operations/backup.md says how to grant again, and to mend the streams and what follows them\n", m.MadeAt)
 	return nil
 }
 
