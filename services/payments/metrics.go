@@ -32,6 +32,7 @@ const (
 type counted struct {
 	imbalance money.Pence
 	added     time.Time // when the ledger was added up; zero if that did not succeed
+	tried     time.Time // when it was last tried
 	runs      []store.RunsIn
 	closed    []store.ClosedIn
 	months    []string  // those that closed counts, in the order of monthNames
@@ -100,10 +101,11 @@ func (s *Service) recount(ctx context.Context, next *counted) error {
 		next.at = now
 		return nil
 	})
-	if now.Sub(next.added) < addEvery {
+	// A ledger that takes too long to add up is not tried sooner for that: each attempt reads all of it.
+	if now.Sub(next.tried) < addEvery {
 		return err
 	}
-	next.added = time.Time{}
+	next.tried, next.added = now, time.Time{}
 	limited, cancel = context.WithTimeout(ctx, countLimit)
 	defer cancel()
 	return errors.Join(err, s.db.Read(limited, func(q sqldb.Querier) (err error) {
