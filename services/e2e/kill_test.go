@@ -61,7 +61,7 @@ func newMortal(t *testing.T, onPostgres bool) *mortal {
 		key := filepath.Join(dir, "person.key")
 		require.NoError(t, os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600))
 		m.args = append(m.args, "--database-url", service, "--migrate=false", "--person-key-file", key)
-		m.storage = []string{"--database-url", owner}
+		m.storage = append([]string{"--database-url", owner}, m.storage...) // credentials of the broker stay in the folder
 	}
 	return m
 }
@@ -236,7 +236,9 @@ func TestMonth_SurvivesKills(t *testing.T) {
 	if os.Getenv(testkit.PostgresVariable) != "" {
 		stores["Postgres"] = true
 	}
-	undisturbed := outcome(t, newMortal(t, false), nil, nil)
+	model := newMortal(t, false)
+	undisturbed := outcome(t, model, nil, nil)
+	model.kill()
 	for name, onPostgres := range stores {
 		t.Run(name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
