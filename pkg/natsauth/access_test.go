@@ -193,6 +193,35 @@ func TestPartner_CannotPublishByTheReplySubject(t *testing.T) {
 	require.EqualValues(t, 1, f.messages(t))
 }
 
+// What a partner asks for may be sent to a reply subject that is a call of partners itself; it must not pass for a call of whoever asked.
+func TestPartner_CannotActForAnotherByTheReplySubject(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publish(t, "pcnfunding.core.v1.ScheduleClosed.QJK")
+	b, _ := f.issue(t, "b", "cred2", inAYear())
+	js, err := jetstream.NewWithDomain(f.connect(t, b, "cred2"), natsauth.Domain)
+	require.NoError(t, err)
+	consumer, err := js.Consumer(t.Context(), coreStream, "partner-b")
+	require.NoError(t, err)
+	batch, err := consumer.FetchNoWait(1)
+	require.NoError(t, err)
+	message := <-batch.Messages()
+	require.NotNil(t, message)
+
+	creds, _ := f.issue(t, "a", "cred1", inAYear())
+	conn := f.connect(t, creds, "cred1")
+	const api = "$JS." + natsauth.Domain + ".API.CONSUMER."
+	// There is nothing for partner a, so the broker answers with a status and no body, which is what an acknowledgement looks like.
+	require.NoError(t, conn.PublishRequest(api+"MSG.NEXT.PCNFUNDING_CORE.partner-a", message.Reply(), []byte(`{"batch":1,"no_wait":true}`)))
+	require.NoError(t, conn.PublishRequest(api+"MSG.NEXT.PCNFUNDING_CORE.partner-a", message.Reply(), []byte(`{"batch":0,"expires":-1}`)))
+	require.NoError(t, conn.Flush())
+	_, err = conn.Request(api+"INFO.PCNFUNDING_CORE.partner-a", nil, 5*time.Second)
+	require.NoError(t, err, "what was sent before has been dealt with")
+	info, err := consumer.Info(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, info.NumAckPending, "the event of partner b still waits for its acknowledgement")
+}
+
 // The account of partners is a second wall: a user whose permissions were forgotten still sees and reaches no event.
 func TestPartner_IsInAnAccountOfItsOwn(t *testing.T) {
 	t.Parallel()
