@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/services/partners/internal/store"
@@ -18,12 +19,12 @@ const (
 	brokerTopic = "partners broker"
 	// brokerPoll is how often they are looked for unasked: a credential may end at any moment.
 	brokerPoll = time.Second
-	// brokerMend is how often all consumers are compared with what the broker has, which may have lost one with its stream.
-	brokerMend = 5 * time.Minute
+	// brokerMend is how often all consumers and revocations are compared with what the broker has, which may have lost one with its
+	// stream or its accounts; brokerAgain is when it is tried again after it failed.
+	brokerMend  = 5 * time.Minute
+	brokerAgain = 10 * time.Second
 	// brokerLimit bounds one step at the broker.
 	brokerLimit = 10 * time.Second
-	// cutOffBatch is how many credentials are cut off in one go.
-	cutOffBatch = 100
 
 	// ackWait is how long a partner may take for an event before it comes again.
 	ackWait = 75 * time.Second
@@ -44,21 +45,34 @@ func (s *Service) lead(ctx context.Context, topic string, fn func(context.Contex
 	return nil
 }
 
-// keepBroker brings decisions to the broker while this process leads. What fails is logged once, and tried again.
+// keepBroker brings decisions to the broker while this process leads: revocations and consumers, neither of which waits for the other.
 func (s *Service) keepBroker(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, apply := range []func(context.Context, bool) error{s.cutOff, s.applyFeeds} {
+		group.Go(func() error { return s.keepApplying(ctx, apply) })
+	}
+	return group.Wait()
+}
+
+// keepApplying brings what was decided to the broker, and from time to time all of it. What fails is logged once, and tried again.
+func (s *Service) keepApplying(ctx context.Context, apply func(ctx context.Context, all bool) error) error {
 	poll := time.NewTicker(brokerPoll)
 	defer poll.Stop()
-	failing, mended := false, time.Time{}
+	failing, mend := false, s.clock()
 	for ctx.Err() == nil {
-		all := s.clock().Sub(mended) >= brokerMend
-		err := s.applyToBroker(ctx, all)
-		switch {
-		case err != nil && !failing && ctx.Err() == nil:
+		began := s.clock()
+		all := !began.Before(mend)
+		err := apply(ctx, all)
+		if err != nil && !failing && ctx.Err() == nil {
 			s.logger.WarnContext(ctx, "decisions about partners wait for the broker", "error", err)
-		case err == nil && all:
-			mended = s.clock()
 		}
 		failing = err != nil
+		switch {
+		case all && failing:
+			mend = began.Add(brokerAgain)
+		case all:
+			mend = began.Add(brokerMend)
+		}
 		select {
 		case <-ctx.Done():
 		case <-poll.C:
@@ -68,36 +82,31 @@ func (s *Service) keepBroker(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// applyToBroker brings what was decided to the broker: credentials that end, and consumers, all of them or those that changed. One that
-// fails does not keep the others from it.
-func (s *Service) applyToBroker(ctx context.Context, all bool) error {
-	return errors.Join(s.cutOff(ctx), s.applyFeeds(ctx, all))
-}
-
-// cutOff tells the broker of credentials that have ended.
-func (s *Service) cutOff(ctx context.Context) error {
+// cutOff tells the broker of credentials that were revoked: of those that it has not been told of, or of all that would work otherwise. One
+// that fails does not keep the others from it.
+func (s *Service) cutOff(ctx context.Context, all bool) error {
 	if s.authority == nil {
 		return nil
 	}
 	var rows []store.CredentialRow
 	err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		rows, err = store.ToCutOff(ctx, q, sqldb.Micros(s.db.Now()), cutOffBatch)
+		rows, err = store.ToCutOff(ctx, q, sqldb.Micros(s.db.Now()), all)
 		return err
 	})
 	for i := range rows {
 		r := &rows[i]
 		err = errors.Join(err, s.step(ctx, func(ctx context.Context) error {
-			now := s.db.Now()
-			if err := s.authority.Revoke(ctx, r.PublicKey, now); err != nil {
+			// The time up to which it is revoked is that of its end: by the clock of the process that signed it, now may be before then.
+			if err := s.authority.Revoke(ctx, r.PublicKey, sqldb.FromMicros(r.ExpiresAt)); err != nil {
 				return fmt.Errorf("revoke credential %s: %w", r.ID, err)
 			}
-			return store.SetCutOff(ctx, s.db, r.ID, sqldb.Micros(now))
+			return store.SetCutOff(ctx, s.db, r.ID, sqldb.Micros(s.db.Now()))
 		}))
 	}
 	return err
 }
 
-// applyFeeds makes, changes and deletes consumers.
+// applyFeeds makes, changes and deletes consumers: those that changed, or all. One that fails does not keep the others from it.
 func (s *Service) applyFeeds(ctx context.Context, all bool) error {
 	if s.js == nil {
 		return nil

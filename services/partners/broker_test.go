@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -93,6 +94,11 @@ func TestConsumers_AreWhatIsGranted(t *testing.T) {
 	require.NoError(t, err)
 	_, err = find()
 	require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
+	_, err = broker.JetStream().CreateConsumer(t.Context(), "PCNFUNDING_CORE", jetstream.ConsumerConfig{Durable: name})
+	require.NoError(t, err)
+	require.NoError(t, s.service.ApplyToBroker(t.Context(), true))
+	_, err = find()
+	require.ErrorIs(t, err, jetstream.ErrConsumerNotFound, "one that came back, as with a broker that is restored, goes again")
 }
 
 // TestConsumers_WaitForTheirStream: a grant may come before the first event of a service, and before its stream.
@@ -106,4 +112,37 @@ func TestConsumers_WaitForTheirStream(t *testing.T) {
 	require.ErrorIs(t, s.service.ApplyToBroker(t.Context(), false), jetstream.ErrStreamNotFound)
 	require.NoError(t, broker.EnsureStream(t.Context(), bus.Stream{Name: "PCNFUNDING_CORE", Subjects: []string{"pcnfunding.core.v1.>"}}))
 	require.NoError(t, s.service.ApplyToBroker(t.Context(), false))
+}
+
+// TestRevoke_HoldsWhereClocksDiffer: the process that tells the broker of a revocation may be behind the one that signed the credential.
+func TestRevoke_HoldsWhereClocksDiffer(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t, testkit.SQLite)
+	s.clock.Set(time.Now().Add(-time.Minute))
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	authority, end, err := bus.OpenAuthority(bus.Config{Server: server}, "", "")
+	require.NoError(t, err)
+	t.Cleanup(end)
+	// What is signed carries the time of this machine, a minute ahead of the clock that decides.
+	s.deps.Authority = authority
+	s.restart()
+	s.partners = partnersv1.NewPartnersServiceClient(testkit.Serve(t, s.service.Register))
+	issued := s.issue(t, s.partner(t, rateAdded))
+	dial := func() error {
+		conn, err := nats.Connect(server.ClientURL(), nats.UserCredentialBytes([]byte(issued.GetCreds())), nats.NoReconnect(),
+			nats.CustomInboxPrefix(natsauth.InboxPrefix(issued.GetCredential().GetCredentialId())))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	require.NoError(t, dial())
+	_, err = s.partners.RevokeCredential(s.as(t, testkit.Approver("QWE")), &partnersv1.RevokeCredentialRequest{
+		RequestId: s.next(), CredentialId: issued.GetCredential().GetCredentialId(), Reason: "leaked",
+	})
+	require.NoError(t, err)
+	require.NoError(t, s.service.ApplyToBroker(t.Context(), false))
+	require.ErrorIs(t, dial(), nats.ErrAuthorization)
 }

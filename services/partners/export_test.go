@@ -1,6 +1,9 @@
 package partners
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // SendDue begins what is due, as the process that sends does, and waits for it.
 func (s *Service) SendDue(ctx context.Context) error {
@@ -15,5 +18,5 @@ func (s *Service) SendAll(ctx context.Context) error { return s.lead(ctx, webhoo
 
 // ApplyToBroker brings what was decided to the broker.
 func (s *Service) ApplyToBroker(ctx context.Context, all bool) error {
-	return s.applyToBroker(ctx, all)
+	return errors.Join(s.cutOff(ctx, all), s.applyFeeds(ctx, all))
 }

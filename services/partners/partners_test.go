@@ -362,6 +362,27 @@ func TestCredential_IsRevokedAlsoWhereTheBrokerIsAway(t *testing.T) {
 	})
 }
 
+// TestCredential_IsRevokedAgainWhereTheBrokerForgot: a broker that is set up anew, or restored, has no revocations.
+func TestCredential_IsRevokedAgainWhereTheBrokerForgot(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		p := s.partner(t, rateAdded)
+		leaked, kept := s.issue(t, p).GetCredential(), s.issue(t, p).GetCredential()
+		_, err := s.partners.RevokeCredential(s.as(t, second("QWE")), &partnersv1.RevokeCredentialRequest{RequestId: s.next(), CredentialId: leaked.GetCredentialId(), Reason: "leaked"})
+		require.NoError(t, err)
+		require.NoError(t, s.service.ApplyToBroker(t.Context(), false))
+		clear(s.authority.revoked)
+		require.NoError(t, s.service.ApplyToBroker(t.Context(), false))
+		require.Empty(t, s.authority.revoked, "it is not asked all the time")
+		require.NoError(t, s.service.ApplyToBroker(t.Context(), true))
+		require.Contains(t, s.authority.revoked, leaked.GetPublicKey())
+		require.NotContains(t, s.authority.revoked, kept.GetPublicKey())
+		clear(s.authority.revoked)
+		s.clock.Advance(91 * 24 * time.Hour)
+		require.NoError(t, s.service.ApplyToBroker(t.Context(), true))
+		require.Empty(t, s.authority.revoked, "one that has expired is refused anyway")
+	})
+}
+
 func TestEndPartner_TakesEverythingBack(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		p := s.partner(t, allOfCore)

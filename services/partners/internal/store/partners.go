@@ -176,10 +176,13 @@ func Credentials(ctx context.Context, q sqldb.Querier, by OwnedFilter) ([]Creden
 	return rows, in(err, "list credentials")
 }
 
-// ToCutOff returns credentials that were revoked by a time and whose end the broker has not been told.
-func ToCutOff(ctx context.Context, q sqldb.Querier, now int64, limit int) ([]CredentialRow, error) {
-	rows, err := sqldb.Collect(ctx, q, scanCredential, `SELECT `+credentialColumns+` FROM credentials
-		WHERE cut_off_at = 0 AND revoked_at > 0 AND revoked_at <= $1 ORDER BY revoked_at LIMIT $2`, now, limit)
+// ToCutOff returns credentials that were revoked by a time and have not expired: those that the broker has not been told of, or all.
+func ToCutOff(ctx context.Context, q sqldb.Querier, now int64, all bool) ([]CredentialRow, error) {
+	condition := `revoked_at > 0 AND revoked_at <= $1 AND expires_at > $1`
+	if !all {
+		condition += ` AND cut_off_at = 0`
+	}
+	rows, err := sqldb.Collect(ctx, q, scanCredential, `SELECT `+credentialColumns+` FROM credentials WHERE `+condition+` ORDER BY revoked_at`, now)
 	return rows, in(err, "list credentials to be cut off")
 }
 
@@ -225,13 +228,13 @@ func Feeds(ctx context.Context, q sqldb.Querier, partner, commissioner string) (
 	return rows, in(err, "list consumers")
 }
 
-// FeedsToApply returns the consumers that the broker does not have as they are to be, or all that are to be there.
+// FeedsToApply returns the consumers that the broker does not have as they are to be, or all, with those that are to be gone.
 func FeedsToApply(ctx context.Context, q sqldb.Querier, all bool) ([]FeedRow, error) {
-	condition := `applied <> version`
+	condition := ` WHERE applied <> version`
 	if all {
-		condition += ` OR subjects <> ''`
+		condition = ``
 	}
-	rows, err := sqldb.Collect(ctx, q, scanFeed, `SELECT `+feedColumns+` FROM feeds WHERE `+condition+` ORDER BY partner_id, commissioner_code, stream`)
+	rows, err := sqldb.Collect(ctx, q, scanFeed, `SELECT `+feedColumns+` FROM feeds`+condition+` ORDER BY partner_id, commissioner_code, stream`)
 	return rows, in(err, "list consumers to be made")
 }
 
