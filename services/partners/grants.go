@@ -118,6 +118,10 @@ func (s *Service) ConfirmGrant(ctx context.Context, req *partnersv1.ConfirmGrant
 			if err := endGrant(ctx, tx, before, partnersv1.GrantState_GRANT_REPLACED, "replaced by grant "+row.ID); err != nil {
 				return nil, err
 			}
+			_, lost := catalogue().Split(row.Scope)
+			if err := store.CancelTypes(ctx, tx.Tx, row.PartnerID, row.CommissionerCode, lost); err != nil {
+				return nil, err
+			}
 		}
 		row.State, row.ConfirmedBy, row.ConfirmedAt = partnersv1.GrantState_GRANT_IN_FORCE, tx.By.Subject, sqldb.Micros(tx.Now())
 		if err := store.UpdateGrant(ctx, tx.Tx, &row); err != nil {

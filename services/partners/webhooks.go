@@ -13,6 +13,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/page"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
+	"github.com/pcnfunding/pcnfunding/services/partners/internal/rules"
 	"github.com/pcnfunding/pcnfunding/services/partners/internal/send"
 	"github.com/pcnfunding/pcnfunding/services/partners/internal/store"
 )
@@ -282,6 +283,10 @@ func (s *Service) RedeliverEvents(ctx context.Context, req *partnersv1.Redeliver
 		if err != nil {
 			return nil, err
 		}
+		grant, err := grantInForce(ctx, tx, webhook.PartnerID, webhook.CommissionerCode)
+		if err != nil {
+			return nil, err
+		}
 		since, what := micros(req.GetSince()), "events since "+req.GetSince().AsTime().Format(time.RFC3339)
 		if id := req.GetDeliveryId(); id != "" {
 			what = "delivery " + id
@@ -292,13 +297,17 @@ func (s *Service) RedeliverEvents(ctx context.Context, req *partnersv1.Redeliver
 			if err != nil {
 				return nil, err
 			}
+			if err := (rules.Scope{row.Type}).Within(grant.Scope); err != nil {
+				return nil, err
+			}
 			if _, err := store.Event(ctx, tx, row.Source, row.EventID); isMissing(err) {
-				return nil, fault.New(fault.Refused, reasonPayloadNotKept, "the event came more than %d days ago: have its service send it again, or read the stream", payloadKeep/(24*time.Hour))
+				return nil, fault.New(fault.Refused, reasonPayloadNotKept, "the event came more than %d days ago: read it from the stream, or from its service", payloadKeep/(24*time.Hour))
 			} else if err != nil {
 				return nil, err
 			}
 		}
-		n, err := store.Redeliver(ctx, tx.Tx, webhook.ID, req.GetDeliveryId(), since)
+		granted, _ := catalogue().Split(grant.Scope)
+		n, err := store.Redeliver(ctx, tx.Tx, webhook.ID, req.GetDeliveryId(), since, granted)
 		if err != nil {
 			return nil, err
 		}

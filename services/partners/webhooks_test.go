@@ -320,6 +320,38 @@ func TestWebhook_GetsNoMoreThanIsGranted(t *testing.T) {
 	})
 }
 
+// TestWebhook_GetsNothingLateThatIsNotGrantedAnyMore: what waits, or can be asked for once more, was granted when it came.
+func TestWebhook_GetsNothingLateThatIsNotGrantedAnyMore(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		r := s.listen(t, status0(200))
+		p := s.partner(t, rateAdded, settingChange)
+		hook := s.hook(t, p, r.URL, rateAdded, settingChange).GetWebhook().GetWebhookId()
+		sent := s.tell(t, "QWE", "rate/QWE/a", 1)
+		s.send(t)
+		s.tell(t, "QWE", "rate/QWE/b", 1)
+		grant, err := s.partners.ProposeGrant(s.as(t, testkit.Approver("QWE")), &partnersv1.ProposeGrantRequest{
+			RequestId: s.next(), PartnerId: p.GetPartnerId(), CommissionerCode: "QWE", EventTypes: []string{settingChange},
+		})
+		require.NoError(t, err)
+		s.confirm(t, grant.GetGrantId())
+		s.send(t)
+		require.Equal(t, []string{sent}, r.ids(), "what waited is not sent")
+		log := s.deliveries(t, hook)
+		require.Equal(t, partnersv1.DeliveryState_DELIVERY_CANCELLED, log[1].GetState())
+		redeliver := func(req *partnersv1.RedeliverEventsRequest) (*partnersv1.RedeliverEventsResponse, error) {
+			req.RequestId, req.WebhookId = s.next(), hook
+			return s.partners.RedeliverEvents(s.as(t, testkit.Integration("QWE")), req)
+		}
+		_, err = redeliver(&partnersv1.RedeliverEventsRequest{DeliveryId: log[0].GetDeliveryId()})
+		require.Equal(t, "EVENT_TYPE_NOT_GRANTED", refused(t, err))
+		again, err := redeliver(&partnersv1.RedeliverEventsRequest{Since: s.in(-1)})
+		require.NoError(t, err)
+		require.Zero(t, again.GetEvents())
+		s.send(t)
+		require.Equal(t, []string{sent}, r.ids(), "nor what was sent before")
+	})
+}
+
 func TestWebhook_RotatesItsSecret(t *testing.T) {
 	each(t, func(t *testing.T, s *suite) {
 		r := s.listen(t, status0(200))

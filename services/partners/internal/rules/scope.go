@@ -38,6 +38,18 @@ func (c Catalogue) Scope(types []string) (Scope, error) {
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name != star(name) && slices.Contains(all, star(name)) }), nil
 }
 
+// Split returns the names of the events that a scope takes in, and of those that it leaves out.
+func (c Catalogue) Split(s Scope) (in, out []string) {
+	for name := range c {
+		if s.Covers(name) {
+			in = append(in, name)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return in, out
+}
+
 func (c Catalogue) has(name string) bool {
 	if name != star(name) {
 		return c[name]

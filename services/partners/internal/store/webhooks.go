@@ -185,6 +185,16 @@ func CancelDeliveries(ctx context.Context, tx *sqldb.Tx, webhook string, now int
 	return tx.Queue(ctx, "cancel deliveries", `UPDATE deliveries SET state = 4, settled_at = $2 WHERE webhook_id = $1 AND state = 1`, webhook, now)
 }
 
+// CancelTypes ends what waits for the webhooks of a partner under a commissioner and is of one of some types.
+func CancelTypes(ctx context.Context, tx *sqldb.Tx, partner, commissioner string, types []string) error {
+	var f sqldb.Filter
+	now := f.Arg(sqldb.Micros(tx.Now()))
+	f.Where("state = 1")
+	f.In("type", types)
+	f.Where("webhook_id IN (SELECT webhook_id FROM webhooks WHERE partner_id = ? AND commissioner_code = ?)", partner, commissioner)
+	return tx.Queue(ctx, "cancel deliveries", `UPDATE deliveries SET state = 4, settled_at = `+now+f.String(), f.Args()...)
+}
+
 // Delivery returns a delivery of a webhook, or sql.ErrNoRows.
 func Delivery(ctx context.Context, q sqldb.Querier, webhook, id string) (DeliveryRow, error) {
 	row, err := sqldb.First(sqldb.Collect(ctx, q, scanDelivery, `SELECT `+deliveryColumns+` FROM deliveries WHERE webhook_id = $1 AND delivery_id = $2`, webhook, id))
@@ -238,15 +248,16 @@ func Oldest(ctx context.Context, q sqldb.Querier) (created int64, err error) {
 	return created, in(err, "look for the oldest event that waits")
 }
 
-// Redeliver has deliveries that are over made once more, and returns how many: one, or all since a time. Those whose event is no longer kept
-// stay as they are.
-func Redeliver(ctx context.Context, tx *sqldb.Tx, webhook, id string, since int64) (int64, error) {
+// Redeliver has deliveries that are over made once more, and returns how many: one, or all since a time. Those of other types, and those whose
+// event is no longer kept, stay as they are.
+func Redeliver(ctx context.Context, tx *sqldb.Tx, webhook, id string, since int64, types []string) (int64, error) {
 	var f sqldb.Filter
 	now := f.Arg(sqldb.Micros(tx.Now()))
 	f.Where("webhook_id = ?", webhook)
 	f.Equal("delivery_id", id)
 	f.Where("created_at >= ?", since)
 	f.Where("state IN (2, 3)")
+	f.In("type", types)
 	result, err := tx.Exec(ctx, `UPDATE deliveries SET state = 1, failures = 0, settled_at = 0, next_at = `+now+f.String()+
 		` AND EXISTS (SELECT 1 FROM events e WHERE e.source = deliveries.source AND e.event_id = deliveries.event_id)`, f.Args()...)
 	if err != nil {
