@@ -64,6 +64,9 @@ func NewClientTokens(ctx context.Context, o ClientOptions) (*ClientTokens, error
 	if o.Issuer == "" || o.ClientID == "" || o.Clock == nil || (o.KeyFile == "") == (o.SecretFile == "") {
 		return nil, errors.New("ask for tokens: an issuer, a client id and either a key or a secret are needed")
 	}
+	if err := private(o.Issuer); err != nil {
+		return nil, fmt.Errorf("ask %s for tokens: %w", o.Issuer, err)
+	}
 	// A redirect would carry the proof of who we are to somebody else.
 	web := &http.Client{Timeout: issuerTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, web), o.Issuer)
@@ -72,7 +75,7 @@ func NewClientTokens(ctx context.Context, o ClientOptions) (*ClientTokens, error
 	}
 	endpoint := provider.Endpoint().TokenURL
 	if err := private(endpoint); err != nil {
-		return nil, fmt.Errorf("ask %s for tokens: %w", o.Issuer, err)
+		return nil, fmt.Errorf("ask %s for tokens: its token endpoint: %w", o.Issuer, err)
 	}
 	asking := &asking{ClientOptions: o, endpoint: endpoint, web: web}
 	return &ClientTokens{source: oauth2.ReuseTokenSourceWithExpiry(nil, asking, renewEarly)}, nil
@@ -88,15 +91,15 @@ func (c *ClientTokens) Token(context.Context) (string, error) {
 	return token.AccessToken, nil
 }
 
-// private refuses an address to which a secret would travel in clear text.
+// private refuses an address to which a secret would travel in clear text, or at which anybody could say where it is to go.
 func private(address string) error {
 	parsed, err := url.Parse(address)
 	if err != nil {
-		return fmt.Errorf("read the address of its token endpoint: %w", err)
+		return fmt.Errorf("read its address: %w", err)
 	}
 	ip := net.ParseIP(parsed.Hostname())
 	if parsed.Scheme != "https" && parsed.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("its token endpoint %q is not https", address)
+		return fmt.Errorf("%q is not https", address)
 	}
 	return nil
 }

@@ -317,7 +317,11 @@ func TestClientTokens_TravelInPrivate(t *testing.T) {
 	t.Cleanup(server.Close)
 	e := &tokenEndpoint{url: server.URL, clock: testkit.NewClock(testkit.Start)}
 	o := e.options(t, pkcs8(t, newSigningKey(t, "").key))
+	o.Issuer = "http://issuer.example.test"
 	_, err := auth.NewClientTokens(t.Context(), o)
+	require.ErrorContains(t, err, "is not https", "whoever answers in its place could name a token endpoint of theirs")
+	o.Issuer = e.url
+	_, err = auth.NewClientTokens(t.Context(), o)
 	require.ErrorContains(t, err, "is not https")
 	endpoint = server.URL + "/token"
 	tokens, err := auth.NewClientTokens(t.Context(), o)
