@@ -282,9 +282,9 @@ func TestRevoke_CutsOffAndStays(t *testing.T) {
 	cut := f.untilCut(t, creds)
 	spared := f.connect(t, others, "cred2")
 
-	require.NoError(t, f.authority.Revoke(t.Context(), key, time.Now()))
+	require.NoError(t, f.authority.Revoke(t.Context(), key, inAYear()))
 	require.ErrorIs(t, <-cut, nats.ErrAuthRevoked)
-	require.NoError(t, f.authority.Revoke(t.Context(), key, time.Now()), "it may be asked twice")
+	require.NoError(t, f.authority.Revoke(t.Context(), key, inAYear()), "it may be asked twice")
 	_, err := f.dial(creds, "cred1")
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	require.NoError(t, spared.Flush(), "another credential of the partner goes on")
@@ -294,6 +294,37 @@ func TestRevoke_CutsOffAndStays(t *testing.T) {
 	_, err = f.dial(creds, "cred1")
 	require.ErrorIs(t, err, nats.ErrAuthorization, "also after a restart")
 	f.connect(t, others, "cred2")
+}
+
+// The account names every user that is revoked, and has to fit into one message for as long as the suite runs.
+func TestRevoke_ForgetsWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	revoked := func() jwt.RevocationList {
+		files, err := filepath.Glob(filepath.Join(f.dir, "auth", "accounts", "*.jwt"))
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			claims, err := jwt.DecodeAccountClaims(string(text))
+			require.NoError(t, err)
+			if claims.Name == "PARTNERS" {
+				return claims.Revocations
+			}
+		}
+		return nil
+	}
+	threeYearsAgo, anHourAgo := time.Now().AddDate(-3, 0, 0), time.Now().Add(-time.Hour)
+	_, forgotten := f.issue(t, "a", "cred0", threeYearsAgo)
+	_, ended := f.issue(t, "a", "cred1", anHourAgo)
+	_, first := f.issue(t, "a", "cred2", inAYear())
+	require.NoError(t, f.authority.Revoke(t.Context(), forgotten, threeYearsAgo))
+	require.Contains(t, revoked(), forgotten)
+	require.NoError(t, f.authority.Revoke(t.Context(), ended, anHourAgo))
+	require.NoError(t, f.authority.Revoke(t.Context(), first, inAYear()))
+	require.NotContains(t, revoked(), forgotten)
+	require.Contains(t, revoked(), ended)
+	require.Contains(t, revoked(), first)
 }
 
 func TestIssue_EndsWithItsTime(t *testing.T) {

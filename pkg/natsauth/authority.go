@@ -21,6 +21,10 @@ const (
 	// answerWait is how long the broker may take to answer one request.
 	answerWait = 2 * time.Second
 
+	// revokedKeep is how long a revocation is kept after its time: longer than any credential lives, for one that somebody else has made may
+	// have the time when it was made.
+	revokedKeep = 2 * 366 * 24 * time.Hour
+
 	// partnerSubscriptions and partnerPayload bound what one connection of a partner may hold and send: it sends requests for messages
 	// and acknowledgements only.
 	partnerSubscriptions = 64
@@ -138,9 +142,9 @@ func (g Grant) check() error {
 	return checkPlain(names...)
 }
 
-// Revoke makes the broker refuse a user from now on and cuts it off, also after restarts. What was issued to the key up to at is
-// revoked. It returns once the broker states the revocation itself; a server of a cluster that is away hears of it when it is back.
-func (a *Authority) Revoke(ctx context.Context, publicKey string, at time.Time) error {
+// Revoke makes the broker refuse a user from now on and cuts it off, also after restarts, until its credential ends by itself. It returns
+// once the broker states the revocation itself; a server of a cluster that is away hears of it when it is back.
+func (a *Authority) Revoke(ctx context.Context, publicKey string, ends time.Time) error {
 	if a.revoke == nil || a.system == nil {
 		return ErrCannotRevoke
 	}
@@ -150,7 +154,7 @@ func (a *Authority) Revoke(ctx context.Context, publicKey string, at time.Time) 
 	var err error
 	for range revokeAttempts {
 		var done bool
-		if done, err = a.tryRevoke(ctx, publicKey, at); done {
+		if done, err = a.tryRevoke(ctx, publicKey, ends); done {
 			return nil
 		}
 		// A request can go down with the server that it was sent to.
@@ -165,15 +169,22 @@ func (a *Authority) Revoke(ctx context.Context, publicKey string, at time.Time) 
 }
 
 // tryRevoke writes a revocation unless it is done already: the broker states it.
-func (a *Authority) tryRevoke(ctx context.Context, publicKey string, at time.Time) (done bool, err error) {
+func (a *Authority) tryRevoke(ctx context.Context, publicKey string, ends time.Time) (done bool, err error) {
 	claims, err := a.lookUp(ctx)
 	if err != nil {
 		return false, fmt.Errorf("read the account of partners: %w", err)
 	}
-	if claims.Revocations.IsRevoked(publicKey, at) {
+	if claims.Revocations.IsRevoked(publicKey, ends) {
 		return true, nil
 	}
-	claims.RevokeAt(publicKey, at)
+	// What ended long before the account was last signed is refused without being named. To keep it would let the account outgrow a message.
+	for key, ended := range claims.Revocations {
+		if time.Unix(ended, 0).Add(revokedKeep).Before(time.Unix(claims.IssuedAt, 0)) {
+			claims.ClearRevocation(key)
+		}
+	}
+	// Revoked is what was signed up to a time. That of the end lies behind the signing by any clock.
+	claims.RevokeAt(publicKey, ends)
 	if err := a.push(ctx, claims); err != nil {
 		return false, fmt.Errorf("change the account of partners: %w", err)
 	}

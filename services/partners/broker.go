@@ -96,7 +96,6 @@ func (s *Service) cutOff(ctx context.Context, all bool) error {
 	for i := range rows {
 		r := &rows[i]
 		err = errors.Join(err, s.step(ctx, func(ctx context.Context) error {
-			// The time up to which it is revoked is that of its end: by the clock of the process that signed it, now may be before then.
 			if err := s.authority.Revoke(ctx, r.PublicKey, sqldb.FromMicros(r.ExpiresAt)); err != nil {
 				return fmt.Errorf("revoke credential %s: %w", r.ID, err)
 			}

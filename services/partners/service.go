@@ -35,8 +35,9 @@ type Durable = natsauth.Durable
 type Authority interface {
 	// Issue returns the content of a credentials file, and the user's public key. It needs no network.
 	Issue(g Grant) (creds []byte, publicKey string, err error)
-	// Revoke makes the broker refuse a user from now on and cuts it off, also after restarts. Told twice, it does no more.
-	Revoke(ctx context.Context, publicKey string, at time.Time) error
+	// Revoke makes the broker refuse a user from now on and cuts it off, also after restarts, until its credential ends by itself. Told twice,
+	// it does no more.
+	Revoke(ctx context.Context, publicKey string, ends time.Time) error
 }
 
 // Keys seal the secrets of webhooks.
