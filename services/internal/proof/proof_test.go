@@ -15,11 +15,8 @@ import (
 
 const root = "../../.."
 
-// awaited marks the name of a test that comes with another part of the suite.
-const awaited = "†"
-
 var (
-	named   = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`(" + awaited + ")?")
+	named   = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`")
 	defined = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9_]+)\(`)
 	threat  = regexp.MustCompile(`(?m)^\| (T\d+) \|.*\|([^|]+)\|$`)
 )
@@ -31,10 +28,6 @@ func TestDocuments_NameTestsThatExist(t *testing.T) {
 		found := named.FindAllStringSubmatch(read(t, name), -1)
 		require.NotEmpty(t, found, name)
 		for _, proof := range found {
-			if proof[2] == awaited {
-				require.False(t, tests[proof[1]], "%s waits for %s, which is there: take the mark off", name, proof[1])
-				continue
-			}
 			require.True(t, tests[proof[1]], "%s names %s, which is in no test file", name, proof[1])
 		}
 	}
