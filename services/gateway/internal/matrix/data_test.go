@@ -8,8 +8,12 @@ const (
 	preparer = optionsv1.Role_ROLE_FINANCE_PREPARER
 	approver = optionsv1.Role_ROLE_FINANCE_APPROVER
 	manager  = optionsv1.Role_ROLE_PCN_MANAGER
+	operator = optionsv1.Role_ROLE_OPERATOR
 	auditor  = optionsv1.Role_ROLE_AUDITOR
 )
+
+// partnerOf proposes the partner whose tokens an integration's are, for its first grant.
+const partnerOf = `"contact_email":"matrix@example.org","subject":"local.integration","event_types":["pcnfunding.core.v1.*"]`
 
 // script finds a thing of each kind, and makes those that the sample has none of.
 var script = []step{
@@ -62,6 +66,39 @@ var script = []step{
 		`{"title":"matrix","owner_level":"PCN_LEVEL","owner_code":"U89141","due_date":"2022-06-01","source":"matrix","confidence":1}`,
 		map[string]string{"item_id": "item_id"},
 	},
+
+	{
+		approver, "partners.AddPartner", `{"name":"matrix","commissioner_code":"16C",` + partnerOf + `}`,
+		map[string]string{"partner_id": "partner_id", "confirmed": "grants.0.grant_id"},
+	},
+	{operator, "partners.ConfirmGrant", `{"grant_id":"{confirmed}"}`, nil},
+	{
+		approver, "partners.IssueCredential", `{"partner_id":"{partner_id}","commissioner_code":"16C","expires_at":"{tomorrow}"}`,
+		map[string]string{"credential_id": "credential.credential_id"},
+	},
+	{
+		approver, "partners.AddWebhook",
+		`{"partner_id":"{partner_id}","commissioner_code":"16C","url":"https://matrix.invalid/","event_types":["pcnfunding.core.v1.RateAdded"]}`,
+		map[string]string{"webhook_id": "webhook.webhook_id"},
+	},
+	{
+		approver, "partners.ProposeGrant", `{"partner_id":"{partner_id}","commissioner_code":"16C","event_types":["pcnfunding.arrs.v1.*"]}`,
+		map[string]string{"grant_id": "grant_id"},
+	},
+}
+
+// ofEngland makes what others see as well, but for what it has of the own bodies.
+var ofEngland = []step{
+	{
+		operator, "partners.AddPartner", `{"name":"national","grant_commissioner_code":"QHM",` + partnerOf + `}`,
+		map[string]string{"national": "partner_id"},
+	},
+}
+
+// ofForeign makes what the foreign bodies see, so that their lists are not empty.
+var ofForeign = []step{
+	{approver, "partners.AddPartner", `{"name":"neighbour","commissioner_code":"00R","grant_commissioner_code":"00R",` + partnerOf + `}`, nil},
+	{operator, "partners.ProposeGrant", `{"partner_id":"{national}","commissioner_code":"00R","event_types":["pcnfunding.core.v1.*"]}`, nil},
 }
 
 const (
@@ -102,6 +139,14 @@ var templates = map[string]string{
 	"iif.ImportCounts":                     `{"source":"matrix","layout":"CQRS_EXTRACT"}`,
 	"iif.ListCounts":                       `{"organisation_code":"U89141"}`,
 	"iif.Nominate":                         `{"person":"another"}`,
+	"partners.AddPartner":                  `{"name":"matrix","contact_email":"matrix@example.org","event_types":["pcnfunding.core.v1.*"]}`,
+	"partners.AddWebhook":                  `{"url":"https://matrix.invalid/","event_types":["pcnfunding.core.v1.*"]}`,
+	"partners.IssueCredential":             `{"expires_at":"{tomorrow}"}`,
+	"partners.ProposeGrant":                `{"event_types":["pcnfunding.core.v1.*"]}`,
+	"partners.RedeliverEvents":             `{"since":"{yesterday}"}`,
+	"partners.ReplayEvents":                `{"since":"{yesterday}"}`,
+	"partners.RotateCredential":            `{"expires_at":"{tomorrow}"}`,
+	"partners.SetWebhookState":             `{"state":2}`,
 	"payments.ExportRun":                   `{"format":1}`,
 	"payments.Import":                      `{"kind":1}`,
 	"payments.ProposeMove":                 `{"from_commissioner_code":"16C","to_commissioner_code":"QHM"}`,
@@ -162,6 +207,7 @@ var roleOnly = map[string]string{
 	"iif.ListFigures":           "figures are England's, and shown to all",
 	"iif.ListImports":           "the sample's imports are England's",
 	"iif.ListSettings":          "the sample sets nothing",
+	"partners.ListDeliveries":   "what a webhook is sent comes some time after the event",
 	"payments.ListImportedRows": "the sample imports no confirmations",
 	"payments.ListImports":      "the sample imports no confirmations",
 	"payments.ListRecoveries":   "the sample recovers nothing",

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	optionsv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/options/v1"
 )
 
@@ -32,6 +34,7 @@ var (
 
 // vocabulary is what requests are filled with before the script has run.
 func vocabulary() words {
+	day := func(n int) string { return time.Now().AddDate(0, 0, n).UTC().Format(time.RFC3339) }
 	return words{
 		"commissioner_code": "16C", "pcn_code": "U89141", "month": "2022-04", "financial_year": "2022-23", "period": "2022-04",
 		"etag": "1", "reason": "matrix", "schedule_id": "core-16C-2022-04-1", "run_id": "16C-2022-04-1", "export_id": "16C-2022-04-1-journal",
@@ -40,6 +43,7 @@ func vocabulary() words {
 		"iif.commissioner_code": "QHM", "iif.financial_year": "2023-24", "iif.month": "2024-08", "iif.schedule_id": "iif-QHM-2024-08-1",
 		"register.financial_year": "2021-22", "requirement_id": "2022-23-extended-hours",
 		"devfund.commissioner_code": "36L", "devfund.pcn_code": "U00070", "devfund.month": "2022-05", "devfund.schedule_id": "devfund-36L-2022-05-1",
+		"yesterday": day(-1), "tomorrow": day(1), "event_id": "none",
 	}
 }
 
@@ -61,16 +65,21 @@ func play(ctx context.Context, s *suite, all []call) (words, error) {
 	}
 	found := vocabulary()
 	var failed []error
-	for i, step := range script {
-		if err := step.run(ctx, s, byName[step.call], found); err != nil {
-			failed = append(failed, fmt.Errorf("step %d, %s: %w", i, step.call, err))
+	for _, part := range []struct {
+		of    []string
+		steps []step
+	}{{ownCommissioners, script}, {[]string{auth.England}, ofEngland}, {foreignCommissioners, ofForeign}} {
+		for i, step := range part.steps {
+			if err := step.run(ctx, s, byName[step.call], part.of, found); err != nil {
+				failed = append(failed, fmt.Errorf("step %d of %s, %s: %w", i, part.of, step.call, err))
+			}
 		}
 	}
 	return found, errors.Join(failed...)
 }
 
-func (s step) run(ctx context.Context, on *suite, c call, found words) error {
-	token, err := on.token(s.role, ownCommissioners, ownPCNs)
+func (s step) run(ctx context.Context, on *suite, c call, of []string, found words) error {
+	token, err := on.token(s.role, of, ownPCNs)
 	if err != nil {
 		return err
 	}
@@ -83,7 +92,7 @@ func (s step) run(ctx context.Context, on *suite, c call, found words) error {
 		return err
 	}
 	if field := c.input.Fields().ByName("request_id"); field != nil {
-		filled, err := c.request(words{}, false)
+		filled, err := c.request(found, false)
 		if err != nil {
 			return err
 		}
