@@ -44,15 +44,6 @@ func ours(s types.ServiceConfig) bool { return strings.HasPrefix(s.Image, "pcnfu
 
 func TestCompose_ContainersMayDoLittle(t *testing.T) {
 	project := theProject(t)
-	secrets := t.TempDir()
-	if out, err := exec.Command(filepath.Join(composeDir, "secrets.sh"), secrets).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for name, secret := range project.Secrets {
-		if info, err := os.Stat(filepath.Join(secrets, filepath.Base(secret.File))); err != nil || info.Size() < 32 {
-			t.Errorf("secrets.sh does not make %s: %v", name, err)
-		}
-	}
 	for name, s := range project.Services {
 		if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s may gain privileges", name)
@@ -62,6 +53,11 @@ func TestCompose_ContainersMayDoLittle(t *testing.T) {
 		}
 		if !ours(s) && !strings.Contains(s.Image, "@sha256:") {
 			t.Errorf("%s is not named by its digest", name)
+		}
+		for _, secret := range s.Secrets {
+			if owner, of := strings.CutPrefix(secret.Source, "nats_"); of && name != "partners" && owner != name {
+				t.Errorf("%s gets credentials of %s at the broker", name, owner)
+			}
 		}
 		for _, p := range s.Ports {
 			if name != "gateway" || p.HostIP != "127.0.0.1" {
@@ -76,7 +72,7 @@ type machine struct {
 	t        *testing.T
 	project  *types.Project
 	binary   string
-	secrets  string
+	secrets  string // folder that holds each secret under its name, as containers see it
 	volumes  string
 	replacer *strings.Replacer
 }
@@ -85,13 +81,40 @@ func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, project: theProject(t), secrets: t.TempDir(), volumes: t.TempDir()}
 	m.binary = filepath.Join(unpack(t, theImage(t).image), binaryPath)
-	m.run(exec.Command(filepath.Join(composeDir, "secrets.sh"), m.secrets))
+	m.makeSecrets()
 	replaced := []string{"/run/secrets/", m.secrets + "/", "//nats:4222", strings.TrimPrefix(m.broker(), "nats:"), "@postgres/", "@" + m.postgres() + "/"}
 	for i, name := range slices.Sorted(maps.Keys(m.project.Services)) {
 		replaced = append(replaced, "/"+name+":", "/"+m.address(i)+":")
 	}
 	m.replacer = strings.NewReplacer(replaced...)
 	return m
+}
+
+// makeSecrets runs the script that makes them twice, of which the second changes nothing, and shows them as an engine would.
+func (m *machine) makeSecrets() {
+	m.t.Helper()
+	made := m.t.TempDir()
+	var before string
+	for range 2 {
+		script := exec.Command(filepath.Join(composeDir, "secrets.sh"), made)
+		script.Env = append(os.Environ(), "PCN_BIN="+m.binary)
+		m.run(script)
+		after := string(m.run(exec.Command("sh", "-c", "find \"$0\" -type f | sort | xargs cksum", made)))
+		if before != "" && before != after {
+			m.t.Error("secrets.sh changes what is there")
+		}
+		before = after
+	}
+	for name, secret := range m.project.Secrets {
+		inside := must[string](m.t)(filepath.Rel(must[string](m.t)(filepath.Abs(filepath.Join(composeDir, "secrets"))), secret.File))
+		file := filepath.Join(made, inside)
+		if info, err := os.Stat(file); err != nil || info.Size() < 32 {
+			m.t.Errorf("secrets.sh does not make %s: %v", name, err)
+		}
+		if err := os.Symlink(file, filepath.Join(m.secrets, name)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 }
 
 func (m *machine) address(i int) string {
@@ -109,14 +132,19 @@ func (m *machine) run(cmd *exec.Cmd) []byte {
 	return out
 }
 
-// broker starts the broker with the configuration of the Compose file, and returns its address.
+// broker starts the broker with the configuration that its container gets, and returns its address.
 func (m *machine) broker() string {
 	m.t.Helper()
-	options := must[*server.Options](m.t)(server.ProcessConfigFile(filepath.Join(composeDir, "nats", "nats-server.conf")))
+	text := must[[]byte](m.t)(os.ReadFile(filepath.Join(m.secrets, "nats-server.conf")))
+	file := filepath.Join(m.volumes, "nats-server.conf")
+	if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte(`"/data/`), []byte(`"`+m.volumes+`/`)), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	options := must[*server.Options](m.t)(server.ProcessConfigFile(file))
 	if !options.SyncAlways {
 		m.t.Error("the broker would acknowledge before it has written to disk")
 	}
-	options.Host, options.Port, options.StoreDir, options.NoSigs, options.NoLog = "127.0.0.1", server.RANDOM_PORT, m.t.TempDir(), true, true
+	options.Host, options.Port, options.NoSigs, options.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	s := must[*server.Server](m.t)(server.NewServer(options))
 	s.Start()
 	m.t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
@@ -255,17 +283,21 @@ func TestCompose_WorksAsProcesses(t *testing.T) {
 	}
 	token := strings.TrimSpace(string(m.run(m.command("token", "--role", "auditor"))))
 	base := m.replacer.Replace("http://gateway:8080")
-	for _, name := range []string{"register", "core", "arrs", "iif", "devfund", "activity", "payments"} {
-		if status, body := get(t, base+"/v1/"+name+"/audit?page_size=1", token); status != http.StatusOK {
-			t.Errorf("%s: %d: %s", name, status, body)
+	for _, path := range []string{
+		"register/audit", "core/audit", "arrs/audit", "iif/audit", "devfund/audit", "activity/audit", "payments/audit", "partners/audit-entries",
+	} {
+		if status, body := get(t, base+"/v1/"+path+"?page_size=1", token); status != http.StatusOK {
+			t.Errorf("%s: %d: %s", path, status, body)
 		}
 	}
-	doctor := m.command("register")
-	doctor.Args = []string{m.binary, "doctor", "register"}
-	out, _ := doctor.CombinedOutput() // the exit code tells of warnings too
-	for _, line := range []string{"register database", "register schema", "register role", "issuer", "broker"} {
-		if !regexp.MustCompile(`(?m)^ok +` + line + ` `).Match(out) {
-			t.Errorf("the doctor is not content with the %s:\n%s", line, out)
+	for _, name := range []string{"register", "payments", "partners"} {
+		doctor := m.command(name)
+		doctor.Args = []string{m.binary, "doctor", name}
+		out, _ := doctor.CombinedOutput() // the exit code tells of warnings too
+		for _, line := range []string{name + " database", name + " schema", name + " role", name + " stream", "issuer", "broker"} {
+			if !regexp.MustCompile(`(?m)^ok +` + line + ` `).Match(out) {
+				t.Errorf("the doctor is not content with the %s:\n%s", line, out)
+			}
 		}
 	}
 }
