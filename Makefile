@@ -84,7 +84,7 @@ sbom: ## Bill of materials of this machine's platform in bin/image
 
 .PHONY: image-test
 image-test: ## Hold the image, its bill of materials and the Compose file to their promises
-	GOWORK=off go -C tools/image test -count=1 -timeout 15m ./...
+	GOWORK=off CGO_ENABLED=0 go -C tools/image test -trimpath -count=1 -timeout 15m ./...
 
 # What is upgraded from, unless FROM names another commit: the last release, or what stood before the last change of a schema came in.
 FROM ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git log -1 --first-parent -m --format=%H^ -- '*/migrations/*.sql')
