@@ -35,6 +35,8 @@ const (
 	// that hang leave room for the others.
 	sendMost = 256
 	sendEach = 4
+	// measureLimit bounds what a reader of figures waits for the database.
+	measureLimit = time.Second
 	// noteLimit bounds what is written after an attempt; it is not cut short when the process ends.
 	noteLimit = 10 * time.Second
 	// heldBack is how long a delivery waits that could not be made or noted for a cause of our own, lest the receiver be flooded.
@@ -58,15 +60,22 @@ func (s *Service) instrument() {
 	_, errs[1] = s.meter.Float64ObservableGauge("partners_webhook_oldest_waiting_seconds",
 		metric.WithDescription("How long the oldest event waits that was to be sent to an active webhook."),
 		metric.WithFloat64Callback(func(ctx context.Context, o metric.Float64Observer) error {
-			return s.db.Read(ctx, func(q sqldb.Querier) error {
-				created, err := store.Oldest(ctx, q)
-				if err == nil && created > 0 {
-					o.Observe(max(0, s.db.Now().Sub(sqldb.FromMicros(created))).Seconds())
-				} else if err == nil {
-					o.Observe(0)
-				}
+			ctx, cancel := context.WithTimeout(ctx, measureLimit)
+			defer cancel()
+			var created int64
+			err := s.db.Read(ctx, func(q sqldb.Querier) (err error) {
+				created, err = store.Oldest(ctx, q)
 				return err
 			})
+			switch {
+			case err != nil: // an error given to the reader would take the figures of all others with it
+				s.logger.WarnContext(ctx, "a figure of the webhooks is left out", "error", err)
+			case created > 0:
+				o.Observe(max(0, s.db.Now().Sub(sqldb.FromMicros(created))).Seconds())
+			default:
+				o.Observe(0)
+			}
+			return nil
 		}))
 	if err := errors.Join(errs[:]...); err != nil {
 		s.logger.Error("partners has no metrics", "error", err)

@@ -40,7 +40,7 @@ const (
 )
 
 // others are the services that each one calls.
-var others = []string{"register", "core", "arrs", "iif", "devfund", "activity", "payments"}
+var others = []string{"register", "core", "arrs", "iif", "devfund", "activity", "payments", "partners"}
 
 // fleet is a suite of processes on one database and one broker, which find each other by name as in a cluster: each process has an
 // address of its own, which it does not hand on to the one that replaces it.
