@@ -166,7 +166,7 @@ type rights struct {
 // privileges tells whether the role could do more than its service should.
 func (e *examination) privileges(ctx context.Context, name string, db *sqldb.DB) {
 	const text = `SELECT rolname, rolsuper, rolbypassrls, rolcreaterole OR rolcreatedb,
-		EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relowner = pg_roles.oid),
+		EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace($1) AND pg_has_role(pg_roles.oid, relowner, 'MEMBER')),
 		has_schema_privilege(rolname, $1, 'CREATE'),
 		COALESCE((SELECT string_agg(nspname, ', ' ORDER BY nspname) FROM pg_namespace
 			WHERE nspname = ANY (string_to_array($2, ',')) AND nspname <> $1 AND has_schema_privilege(rolname, oid, 'USAGE')), '')
@@ -190,7 +190,7 @@ func (e *examination) judge(check, name string, r rights) {
 	case r.super || r.bypass:
 		e.note(check, broken, mend, "%s is a superuser or passes row security by, so nothing keeps it from changing the ledger", r.role)
 	case r.owner || r.ddl:
-		e.note(check, doubtful, mend, "%s owns tables of %s or may make some; it needs neither to serve", r.role, name)
+		e.note(check, doubtful, mend, "%s owns tables of %s, is a member of the role that does, or may make some; it needs none of that to serve", r.role, name)
 	case r.others != "":
 		e.note(check, doubtful, mend, "%s may also use the schemas of others: %s", r.role, r.others)
 	case r.maker:
@@ -228,10 +228,7 @@ func (e *examination) clock(check string, theirs, before, after time.Time, grain
 
 func (e *examination) outbox(ctx context.Context, name string, db *sqldb.DB) {
 	check := name + " outbox"
-	var waiting int64
-	err := db.Read(ctx, func(q sqldb.Querier) error {
-		return q.QueryRow(ctx, `SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL`).Scan(&waiting)
-	})
+	waiting, err := outbox.Unsent(ctx, db)
 	age, ageErr := outbox.OldestAge(ctx, db)
 	if err := errors.Join(err, ageErr); err != nil {
 		e.note(check, unverified, "", "%v", err)
