@@ -214,7 +214,7 @@ func TestNATSInit_WritesOnceAndForItsOwnerOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 
-	require.ErrorContains(t, (&natsCredsCommand{Dir: dir, Services: []string{"gateway"}}).Run(), "no service")
+	require.ErrorContains(t, (&natsCredsCommand{Dir: dir, Services: []string{"gateway"}}).Run(), "uses the broker")
 	require.NoError(t, (&natsCredsCommand{Dir: dir, Services: []string{"core"}}).Run())
 	replaced, err := os.ReadFile(filepath.Join(dir, "creds", "core.creds"))
 	require.NoError(t, err)
