@@ -21,6 +21,7 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -98,7 +99,9 @@ func OpenWith(ctx context.Context, o Options) (*Telemetry, func(context.Context)
 	shutdown := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, flushLimit)
 		defer cancel()
-		if err := errors.Join(tracer.Shutdown(ctx), meter.Shutdown(ctx)); err != nil {
+		measured := make(chan error, 1)
+		go func() { measured <- meter.Shutdown(ctx) }() // beside the spans, which may take all the time there is
+		if err := errors.Join(tracer.Shutdown(ctx), <-measured); err != nil {
 			logger.WarnContext(ctx, "telemetry not delivered", "error", err)
 		}
 		return nil
@@ -144,7 +147,10 @@ func openMeter(ctx context.Context, about *resource.Resource, getenv func(string
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the metrics exporter: %w", err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithReader(fetched), sdkmetric.WithResource(about), sdkmetric.WithView(bounded()...)}
+	// Exemplars carry what the views take out, which is nobody's business and longer than Prometheus takes.
+	options := []sdkmetric.Option{
+		sdkmetric.WithReader(fetched), sdkmetric.WithResource(about), sdkmetric.WithView(bounded()...), sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter),
+	}
 	if exports(getenv, "METRICS") {
 		sent, err := otlpmetricgrpc.New(ctx)
 		if err != nil {
