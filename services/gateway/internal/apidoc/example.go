@@ -175,7 +175,7 @@ var (
 			"replaces_figure_id": "",
 			"words":              "Counts from 1 to 7 are hidden.", "sentences": "12 attendances × £152.50 × 1.0615 = £1,942.55", "description": "Emergency Medicine",
 		},
-		"pcnfunding.partners.v1": {
+		"pcnfunding.partners.v1": { //nolint:gosec // examples, which are credentials of nobody
 			"added_by": "b.finance@qwe.example", "aggregate": "commissioner/QWE", "commissioner_code": "QWE", "confirmed_by": "c.finance@qwe.example",
 			"contact_email": "platform@ics.example", "credential_id": "0197d5a0-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "creds": "-----BEGIN NATS USER JWT-----\n…",
 			"delivery_id": "0197d5a0-2a3b-7c4d-8e5f-6a7b8c9d0e1f", "detail": "an event of this type is not known here",
