@@ -69,7 +69,8 @@ func brokerUser(name string) natsauth.User {
 	case payments.Name:
 		return bus.ServiceUser(name, core.Name, arrs.Name, iif.Name, devfund.Name)
 	case partners.Name:
-		return manager(bus.ServiceUser(name, serviceNames...))
+		others := slices.DeleteFunc(slices.Clone(serviceNames), func(other string) bool { return other == name })
+		return manager(bus.ServiceUser(name, others...))
 	}
 	return bus.ServiceUser(name)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 )
 
 // examined runs the doctor as from the command line.
@@ -252,15 +253,56 @@ func TestDoctor_AsksASuiteThatRuns(t *testing.T) {
 	_, err = suite.stores["payments"].Exec(t.Context(), heldEvent)
 	require.NoError(t, err)
 	require.Contains(t, examined(t, args...).line(t, "payments events").Detail, "degraded: 1 events are in quarantine")
+	for _, name := range []string{"payments", "partners"} {
+		for _, d := range brokerUser(name).Durables {
+			require.Eventually(t, func() bool {
+				_, err := suite.buses[name].JetStream().Consumer(t.Context(), d.Stream, d.Name)
+				return err == nil
+			}, time.Minute, 50*time.Millisecond, "%s is at work on %s", name, d.Stream)
+		}
+	}
 	require.NoError(t, stop())
 	e = examined(t, args...)
 	require.Contains(t, e.line(t, "data folder").Detail, "no suite runs on it")
 	require.Equal(t, fine, e.line(t, "payments stream and outbox").Verdict)
+	require.Equal(t, fine, e.line(t, "payments consumers").Verdict)
+	require.Contains(t, e.line(t, "partners consumers").Detail, "events wait on 7 streams")
+	loseConsumer(t, command)
+	e = examined(t, args...)
+	require.Equal(t, doubtful, e.line(t, "payments consumers").Verdict)
+	require.Contains(t, e.line(t, "payments consumers").Detail, "PCNFUNDING_CORE")
 
 	release, err := command.lock()
 	require.NoError(t, err)
 	defer func() { _ = release() }()
 	require.Equal(t, unverified, examined(t, args...).line(t, "running suite").Verdict, "it does not answer")
+}
+
+// loseConsumer deletes the consumer of payments on the stream of core.
+func loseConsumer(t *testing.T, command *serveCommand) {
+	t.Helper()
+	server, err := bus.StartServer(bus.ServerConfig{StoreDir: filepath.Join(command.DataDir, "events")})
+	require.NoError(t, err)
+	defer server.Stop()
+	broker, err := bus.Open(t.Context(), bus.Config{Server: server})
+	require.NoError(t, err)
+	defer broker.Close()
+	require.NoError(t, broker.JetStream().DeleteConsumer(t.Context(), "PCNFUNDING_CORE", "payments"))
+}
+
+func TestDoctor_AsksASuiteWithCertificates(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	command := &serveCommand{Service: "all", Migrate: true, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", events: events{Copies: 1}, quiet: true}
+	command.DataDir, command.transport = filepath.Join(t.TempDir(), "data"), shown(ca.Certify(t.TempDir(), "all"))
+	suite := running(t, command)
+	args := []string{"all", "--data-dir", command.DataDir, "--http", suite.httpAddr}
+	flags := func(files transport) []string {
+		return append(args, "--tls-cert-file", files.TLSCertFile, "--tls-key-file", files.TLSKeyFile, "--tls-ca-file", files.TLSCAFile)
+	}
+	require.Equal(t, fine, examined(t, flags(command.transport)...).line(t, "register broker").Verdict)
+	stranger := shown(testkit.NewCA(t).Certify(t.TempDir(), "all"))
+	require.Contains(t, examined(t, flags(stranger)...).line(t, "running suite").Detail, "certificate")
 }
 
 func TestDoctor_TellsWhatServeWouldRefuse(t *testing.T) {

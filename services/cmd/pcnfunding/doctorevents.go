@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +22,8 @@ import (
 
 const (
 	connectLimit = 3 * time.Second
+	// waitingAlarm is how many events may wait for a service, as for the alert InboxBehind.
+	waitingAlarm = 1000
 	// gapSlack is how far the database's note of a publication may be from the broker's: the row is marked after the answer.
 	gapSlack = time.Minute
 	// gapHorizon is how far back events are missed: less than both the stream and the outbox keep them.
@@ -54,6 +58,7 @@ func (e *examination) broker(ctx context.Context) {
 		}
 		e.closing = append(e.closing, broker.Close)
 		e.stream(ctx, broker, name, i == 0)
+		e.consumers(ctx, broker, name)
 	}
 }
 
@@ -87,15 +92,18 @@ func (e *examination) connect(ctx context.Context, service string, embedded *bus
 
 // status passes on what a running suite says of its parts.
 func (e *examination) status(ctx context.Context) {
-	scheme := "http://"
-	if e.command.secured() {
-		scheme = "https://"
+	scheme, web := "http://", http.DefaultClient
+	// What is wrong with the certificate has a line of its own.
+	if source, err := e.command.source(slog.New(slog.DiscardHandler)); err == nil && source != nil {
+		transport := &http.Transport{TLSClientConfig: clientTLS(source, e.command.Service), ForceAttemptHTTP2: true}
+		defer transport.CloseIdleConnections()
+		scheme, web = "https://", &http.Client{Transport: transport}
 	}
 	url := scheme + cmp.Or(e.command.Ops, e.command.HTTP) + "/status"
 	var answer struct {
 		Parts map[string]part `json:"parts"`
 	}
-	if _, err := ask(ctx, url, &answer); err != nil {
+	if _, err := ask(ctx, web, url, &answer); err != nil {
 		e.note("running suite", unverified, "", "it does not tell its state at %s (--http): %v", url, err)
 		return
 	}
@@ -154,6 +162,40 @@ func verdictOf(state bus.State) verdict {
 	return unverified
 }
 
+// consumers looks at those by which a service takes in the events of others.
+func (e *examination) consumers(ctx context.Context, broker *bus.Bus, service string) {
+	durables := brokerUser(service).Durables
+	if len(durables) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	check := service + " consumers"
+	var waiting uint64
+	var missing []string
+	for _, d := range durables {
+		consumer, err := broker.JetStream().Consumer(ctx, d.Stream, d.Name)
+		switch {
+		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+			missing = append(missing, d.Stream)
+		case err != nil:
+			e.note(check, unverified, "", "on %s: %v", d.Stream, err)
+			return
+		default:
+			waiting += consumer.CachedInfo().NumPending
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		e.note(check, doubtful, "pcnfunding serve "+service+" makes them once the streams are there", "there is none on %s", strings.Join(missing, ", "))
+	case waiting > waitingAlarm:
+		e.note(check, doubtful, "pcnfunding serve "+service+" takes them in; if it runs, follow docs/runbooks/InboxBehind.md",
+			"%d events wait on %d streams", waiting, len(durables))
+	default:
+		e.note(check, fine, "", "%d events wait on %d streams", waiting, len(durables))
+	}
+}
+
 // sent is what the database knows of its publications.
 type sent struct {
 	events int64     // those not older than gapHorizon
@@ -204,7 +246,7 @@ func (e *examination) gap(ctx context.Context, service string, db *sqldb.DB, inf
 	case err != nil:
 		e.note(check, unverified, "", "%v", err)
 	case info.State.Msgs > 0 && last.After(s.last.Add(gapSlack)):
-		e.note(check, broken, "stop the service and follow \"The database is older than the stream\" in docs/operations/backup.md",
+		e.note(check, broken, "pcnfunding events check "+service+", and then what it says; \"Streams\" in docs/operations/backup.md explains",
 			"the stream is newer than the database: its last event is of %s, the last that the database sent of %s",
 			last.UTC().Format(time.RFC3339), moment(s.last))
 	case s.events > 0:

@@ -34,14 +34,14 @@ const (
 )
 
 // ask fetches JSON and tells what the clock of the server said.
-func ask(ctx context.Context, url string, into any) (date time.Time, err error) {
+func ask(ctx context.Context, web *http.Client, url string, into any) (date time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return time.Time{}, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := web.Do(request)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -69,7 +69,7 @@ func (e *examination) issuer(ctx context.Context) {
 		JWKS   string `json:"jwks_uri"`
 	}
 	before := time.Now()
-	date, err := ask(ctx, strings.TrimSuffix(name, "/")+"/.well-known/openid-configuration", &document)
+	date, err := ask(ctx, http.DefaultClient, strings.TrimSuffix(name, "/")+"/.well-known/openid-configuration", &document)
 	after := time.Now()
 	if err == nil && document.Issuer != name {
 		err = fmt.Errorf("it calls itself %q, and its tokens are not those of %q", document.Issuer, name)
@@ -84,7 +84,7 @@ func (e *examination) issuer(ctx context.Context) {
 		e.clock("clock of the issuer", date, before, after, httpGrain)
 	}
 	var set jose.JSONWebKeySet
-	if _, err := ask(ctx, document.JWKS, &set); err != nil {
+	if _, err := ask(ctx, http.DefaultClient, document.JWKS, &set); err != nil {
 		e.note(check, broken, mend, "its key set: %v", err)
 		return
 	}

@@ -147,7 +147,7 @@ func (e *examination) schema(ctx context.Context, name string, db *sqldb.DB) boo
 		e.note(check, broken, mend, "it cannot be read: %v", err)
 		return false
 	case has == sqldb.Version{}:
-		e.note(check, broken, mend, "it was never migrated")
+		e.note(check, broken, mend+", or give the login of "+name+" (--database-url, --database-role)", "it was never migrated, or this login may not see that it was")
 		return false
 	case behind != nil:
 		e.note(check, broken, mend, "%v", behind)

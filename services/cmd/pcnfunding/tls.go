@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -121,12 +122,13 @@ func (p *process) listenHTTP(ctx context.Context, address string) (net.Listener,
 	return listener, nil
 }
 
-// address is where HTTP is to be had.
+// address is where HTTP is to be had: REST, or with a service alone health and metrics.
 func (p *process) address() string {
+	host := cmp.Or(p.httpAddr, p.opsAddr)
 	if p.certs != nil {
-		return "https://" + p.httpAddr
+		return "https://" + host
 	}
-	return "http://" + p.httpAddr
+	return "http://" + host
 }
 
 // reach is how the process calls its own services as a stranger would.
