@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
 )
 
@@ -66,6 +67,11 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), database: newDatabase(t), broker: newBroker(t), names: newNames(t), pods: make(map[string][]*pod)}
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "person.key"), bytes.Repeat([]byte("k"), 32), 0o600))
+	accounts, err := natsauth.Create(filepath.Join(f.dir, "broker")) // partners signs with them; this broker asks for none
+	require.NoError(t, err)
+	keys, err := accounts.AuthorityKeys()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "partners.key"), keys, 0o600))
 	return f
 }
 
@@ -101,11 +107,18 @@ func newBroker(t *testing.T) *server.Server {
 	return s
 }
 
-// migrate brings the schemas up to date with a program, as the job of an upgrade does before any process is replaced.
-func (f *fleet) migrate(binary string) {
+// migrate brings the schemas up to date with a program, as the job of an upgrade does before any process is replaced, and tells which
+// services the program has.
+func (f *fleet) migrate(binary string) (services []string) {
 	f.t.Helper()
 	out, err := exec.Command(binary, "migrate", "all", "--database-url", f.database).CombinedOutput()
 	require.NoError(f.t, err, string(out))
+	for _, other := range others {
+		if strings.Contains(string(out), "migrated "+other+"\n") {
+			services = append(services, other)
+		}
+	}
+	return services
 }
 
 // start runs a process of a service, and makes it known once it is ready.
@@ -123,8 +136,10 @@ func (f *fleet) start(binary, service string) *pod {
 	require.NoError(f.t, err)
 	defer func() { _ = log.Close() }()
 	p.process = exec.Command(binary, args...)
-	p.process.Env = os.Environ()
-	for _, other := range others { // by the environment, of which an older program takes no notice where it does not know the service
+	// By the environment, of which an older program takes no notice where it does not know the service.
+	// What is reached by name counts as another machine, hence clear text is asked for.
+	p.process.Env = append(os.Environ(), "PCN_INSECURE_PLAINTEXT=true", "PCN_NATS_ACCOUNT_KEY_FILE="+filepath.Join(f.dir, "partners.key"))
+	for _, other := range others {
 		address := "dns://" + f.names.address + "/" + other + zone + ":" + grpcPort
 		p.process.Env = append(p.process.Env, "PCN_"+strings.ToUpper(other)+"_ADDRESS="+address)
 	}
