@@ -393,6 +393,22 @@ func (s *Service) reseal(ctx context.Context) error {
 	return err
 }
 
+// Unopened counts the webhooks whose secret none of the keys opens: nothing is sent to them until the key is back.
+func Unopened(ctx context.Context, db *sqldb.DB, keys *Keys) (n int, err error) {
+	err = db.Read(ctx, func(q sqldb.Querier) error {
+		rows, err := store.Webhooks(ctx, q, store.OwnedFilter{})
+		for i := range rows {
+			if keys == nil {
+				n++
+			} else if _, err := keys.Open(rows[i].Secret, rows[i].ID); err != nil {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
+}
+
 func (s *Service) resealOne(ctx context.Context, old *store.WebhookRow) error {
 	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
 		if err := tx.Lock(ctx, partnerLock(old.PartnerID)); err != nil {

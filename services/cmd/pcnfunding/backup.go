@@ -15,7 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pcnfunding/pcnfunding/pkg/audit"
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/payments"
 )
 
 // manifestFile is written last: a folder without it holds no whole backup.
@@ -31,6 +34,17 @@ type manifest struct {
 	Release  string          `json:"release"`
 	Engine   string          `json:"engine"`
 	Services []serviceBackup `json:"services"`
+
+	unsound []error // what is wrong with the databases themselves
+}
+
+// judge notes what is wrong with the books of a service; who cannot read them has a fault of another kind.
+func (m *manifest) judge(service string, err error) error {
+	if _, refused := fault.As(err); !refused {
+		return err
+	}
+	m.unsound = append(m.unsound, fmt.Errorf("%s: %w", service, err))
+	return nil
 }
 
 // serviceBackup is what a backup holds of a service.
@@ -72,6 +86,20 @@ func (b *backupCommand) Run(ctx context.Context) error {
 		fmt.Printf("%-10s %s, %d tables, %d rows\n", s.Name, s.File, len(s.Tables), s.rows())
 	}
 	fmt.Println("keys, credentials and accounts files are not in a backup: keep them apart from it")
+	if len(m.unsound) > 0 {
+		return fmt.Errorf("the backup is whole, but the database it was taken of is not as it should be, and restore would refuse it: %w", errors.Join(m.unsound...))
+	}
+	return nil
+}
+
+// sound holds the books of a service against themselves: the seals of its audit log, and its ledger if it has one.
+func sound(ctx context.Context, q sqldb.Querier, service string) error {
+	if err := audit.Verify(ctx, q); err != nil {
+		return err
+	}
+	if service == payments.Name {
+		return payments.VerifyLedger(ctx, q)
+	}
 	return nil
 }
 
@@ -112,7 +140,7 @@ func (b *backupCommand) files(ctx context.Context, m *manifest) error {
 		if _, err := os.Stat(filepath.Join(b.DataDir, name+".db")); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		s, err := b.file(ctx, name)
+		s, err := b.file(ctx, m, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -121,7 +149,7 @@ func (b *backupCommand) files(ctx context.Context, m *manifest) error {
 	return nil
 }
 
-func (b *backupCommand) file(ctx context.Context, name string) (s serviceBackup, err error) {
+func (b *backupCommand) file(ctx context.Context, m *manifest, name string) (s serviceBackup, err error) {
 	db, err := b.open(ctx, name)
 	if err != nil {
 		return s, err
@@ -136,8 +164,10 @@ func (b *backupCommand) file(ctx context.Context, name string) (s serviceBackup,
 		return s, err
 	}
 	err = made.Read(ctx, func(q sqldb.Querier) error {
-		s.Tables, err = made.Digests(ctx, q)
-		return err
+		if s.Tables, err = made.Digests(ctx, q); err != nil {
+			return err
+		}
+		return m.judge(name, sound(ctx, q, name))
 	})
 	return s, errors.Join(err, s.describe(ctx, made), made.Close(), s.seal(b.Dir))
 }
@@ -182,7 +212,7 @@ func (b *backupCommand) dumps(ctx context.Context, m *manifest) error {
 	}
 	err = first.Snapshot(ctx, "", func(_ sqldb.Querier, snapshot string) error {
 		for _, name := range serviceNames {
-			s, err := b.dump(ctx, name, snapshot)
+			s, err := b.dump(ctx, m, name, snapshot)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -196,7 +226,7 @@ func (b *backupCommand) dumps(ctx context.Context, m *manifest) error {
 }
 
 // dump writes the dump of a schema as it stands in a snapshot; one without tables is passed over.
-func (b *backupCommand) dump(ctx context.Context, name, snapshot string) (s serviceBackup, err error) {
+func (b *backupCommand) dump(ctx context.Context, m *manifest, name, snapshot string) (s serviceBackup, err error) {
 	db, err := b.open(ctx, name)
 	if err != nil {
 		return s, err
@@ -204,8 +234,10 @@ func (b *backupCommand) dump(ctx context.Context, name, snapshot string) (s serv
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s = serviceBackup{Name: name, File: name + ".dump"}
 	err = db.Snapshot(ctx, snapshot, func(q sqldb.Querier, _ string) error {
-		s.Tables, err = db.Digests(ctx, q)
-		return err
+		if s.Tables, err = db.Digests(ctx, q); err != nil || len(s.Tables) == 0 {
+			return err
+		}
+		return m.judge(name, sound(ctx, q, name))
 	})
 	if err != nil || len(s.Tables) == 0 {
 		return s, err

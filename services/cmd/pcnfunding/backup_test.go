@@ -49,6 +49,24 @@ func TestBackup_TakesAFolderOfItsOwnAndSomethingToKeep(t *testing.T) {
 	require.ErrorContains(t, (&backupCommand{storage: inCluster, Dir: t.TempDir()}).Run(t.Context()), "takes one login")
 }
 
+func TestBackup_TellsWhatRestoreWouldRefuse(t *testing.T) {
+	t.Parallel()
+	at, _ := keeping(t)
+	db, err := at.open(t.Context(), payments.Name)
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), "PRAGMA foreign_keys = OFF")
+	require.NoError(t, err)
+	_, err = db.Exec(t.Context(), `INSERT INTO entries VALUES ('alone', 1, '15N', 1, 'A', 1, 5, 'l1', '2025-04-30', 1)`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	damaged := filepath.Join(t.TempDir(), "backup")
+	err = (&backupCommand{storage: at, Dir: damaged}).Run(t.Context())
+	require.Equal(t, payments.ReasonLedgerBroken, fault.ReasonOf(err))
+	require.ErrorContains(t, err, "the backup is whole")
+	err = (&restoreCommand{storage: storage{DataDir: t.TempDir()}, Dir: damaged}).Run(t.Context())
+	require.Equal(t, payments.ReasonLedgerBroken, fault.ReasonOf(err))
+}
+
 func TestRestore_RefusesWhatIsNotWholeOrWouldBeWrittenOver(t *testing.T) {
 	t.Parallel()
 	at, backup := keeping(t)

@@ -94,7 +94,7 @@ func (e *examination) run(ctx context.Context) {
 		}
 	}()
 	for _, check := range []func(context.Context){
-		e.configuration, e.folder, e.databases, e.issuer, e.keys, e.certificate, e.broker,
+		e.configuration, e.folder, e.databases, e.issuer, e.keys, e.webhookKey, e.certificate, e.broker,
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
 		check(limited)

@@ -129,8 +129,8 @@ func (e *examination) stream(ctx context.Context, broker *bus.Bus, service strin
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		e.missing(ctx, check, service, wanted.Name)
 		return
-	case err != nil:
-		e.note(check, unverified, "", "%v", err)
+	case err != nil: // a broker that answers is silent to who may not ask
+		e.note(check, broken, "see that the credentials are those of "+service+" (--nats-creds) and that JetStream is enabled", "it does not answer %s: %v", service, err)
 		return
 	}
 	info := stream.CachedInfo()

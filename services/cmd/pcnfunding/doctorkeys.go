@@ -21,6 +21,7 @@ import (
 
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 )
 
 const (
@@ -134,6 +135,34 @@ func (e *examination) keys(context.Context) {
 	default:
 		e.note(check, fine, "", "%s, %d bytes", path, info.Size())
 	}
+}
+
+// webhookKey looks at the key that seals the secrets of webhooks, and at whether it opens those there are.
+func (e *examination) webhookKey(ctx context.Context) {
+	db := e.stores[partners.Name]
+	if db == nil {
+		return
+	}
+	const check, mend = "webhook key", "put the key back that the service had (--webhook-key-file); without it give each webhook a new secret: pcnfunding partner webhook rotate"
+	path := e.command.WebhookKey
+	if path == "" {
+		path = filepath.Join(e.command.DataDir, "webhook.key")
+	}
+	var keys *partners.Keys
+	if text, err := os.ReadFile(path); err == nil { //nolint:gosec // the operator names the file
+		if keys, err = partners.ParseKeys(text); err != nil {
+			e.note(check, broken, mend, "%s: %v", path, err)
+			return
+		}
+	} else if e.command.WebhookKey != "" || !errors.Is(err, fs.ErrNotExist) {
+		e.note(check, broken, mend, "%v", err)
+		return
+	}
+	if err := webhooks(ctx, db, keys); err != nil {
+		e.note(check, broken, mend, "%v", err)
+		return
+	}
+	e.note(check, fine, "", "every secret of a webhook can be opened")
 }
 
 // certificate looks at the certificate by which other services know this one.

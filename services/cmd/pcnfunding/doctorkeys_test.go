@@ -24,6 +24,7 @@ import (
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/testkit"
+	"github.com/pcnfunding/pcnfunding/services/partners"
 )
 
 func TestDoctor_LooksAtThePersonKey(t *testing.T) {
@@ -157,6 +158,33 @@ func TestDoctor_LooksAtTheCertificate(t *testing.T) {
 	require.Equal(t, fine, e.line(t, "certificate").Verdict, "all of them in one process may carry any name")
 }
 
+func TestDoctor_MissesTheKeyOfWebhooks(t *testing.T) {
+	t.Parallel()
+	at := storage{DataDir: filepath.Join(t.TempDir(), "data")}
+	require.NoError(t, os.Mkdir(at.DataDir, 0o700))
+	db, err := at.open(t.Context(), partners.Name)
+	require.NoError(t, err)
+	require.NoError(t, migrate(t.Context(), db, partners.Name))
+	text := partners.NewKey("local")
+	keys, err := partners.ParseKeys(text)
+	require.NoError(t, err)
+	for _, q := range []string{
+		`INSERT INTO partners VALUES ('p', 'n', 'a@b.example', '15N', '', 2, 'ann', 1, 0)`,
+		`INSERT INTO webhooks VALUES ('w', 'p', '15N', 'https://b.example', 'x', 1, 0, 0, '` + keys.Seal([]byte("s"), "w") + `', '', 0, 'ann', 1)`,
+	} {
+		_, err = db.Exec(t.Context(), q)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+	path := filepath.Join(at.DataDir, "webhook.key")
+	args := []string{"partners", "--data-dir", at.DataDir, "--register-address", "dns:///register:9090"}
+	require.Equal(t, broken, examined(t, args...).line(t, "webhook key").Verdict, "a restored folder has none")
+	require.NoError(t, os.WriteFile(path, partners.NewKey("local"), 0o600))
+	require.Contains(t, examined(t, args...).line(t, "webhook key").Detail, "secrets of 1 webhooks are sealed under a key that is not here")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	require.Equal(t, fine, examined(t, args...).line(t, "webhook key").Verdict)
+}
+
 func TestDoctor_LooksAtPostgresAndItsRole(t *testing.T) {
 	t.Parallel()
 	admin := testkit.Postgres(t, sqldb.Options{}) // fails or skips where there is none
@@ -186,6 +214,15 @@ func TestDoctor_LooksAtPostgresAndItsRole(t *testing.T) {
 	require.Equal(t, fine, e.line(t, "clock of the database").Verdict)
 	require.Contains(t, e.line(t, "register role").Detail, "superuser")
 	require.Equal(t, broken, e.line(t, "register role").Verdict)
+
+	require.Equal(t, fine, e.line(t, "register locks").Verdict)
+	_, err = db.Exec(t.Context(), "ALTER TABLE audit NO FORCE ROW LEVEL SECURITY")
+	require.NoError(t, err)
+	lifted := examined(t, append(args, address.String())...).line(t, "register locks")
+	require.Equal(t, broken, lifted.Verdict)
+	require.Contains(t, lifted.Detail, "row security of audit")
+	_, err = db.Exec(t.Context(), "ALTER TABLE audit FORCE ROW LEVEL SECURITY")
+	require.NoError(t, err)
 
 	exec("CREATE ROLE " + role + " LOGIN")
 	defer exec("DROP ROLE " + role)

@@ -11,9 +11,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pcnfunding/pcnfunding/pkg/fault"
 	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
+	"github.com/pcnfunding/pcnfunding/services/payments"
 )
 
 const (
@@ -117,11 +119,53 @@ func (e *examination) databases(ctx context.Context) {
 				e.databaseClock(ctx, db)
 			}
 			e.privileges(ctx, name, db)
+			e.locks(ctx, name, db)
 		}
 		e.stores[name] = db
 		e.outbox(ctx, name, db)
 		e.inbox(ctx, name, db)
+		if name == payments.Name {
+			e.ledger(ctx, db)
+		}
 	}
+}
+
+// locks tells whether what keeps rows from being changed is in force: an owner may have lifted it.
+func (e *examination) locks(ctx context.Context, name string, db *sqldb.DB) {
+	const text = `SELECT 'trigger ' || tgname || ' of ' || relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+			WHERE relnamespace = to_regnamespace($1) AND NOT tgisinternal AND tgenabled IN ('D', 'R')
+		UNION SELECT 'row security of ' || relname FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+			WHERE relnamespace = to_regnamespace($1) AND NOT (relrowsecurity AND relforcerowsecurity) ORDER BY 1`
+	var off []string
+	err := db.Read(ctx, func(q sqldb.Querier) (err error) {
+		off, err = sqldb.Collect(ctx, q, sqldb.Text, text, db.Schema())
+		return err
+	})
+	check := name + " locks"
+	switch {
+	case err != nil:
+		e.note(check, unverified, "", "%v", err)
+	case len(off) > 0:
+		e.note(check, broken, "find out who lifted them and what was changed (pcnfunding audit verify "+name+"), then ALTER TABLE ... ENABLE TRIGGER, ENABLE and FORCE ROW LEVEL SECURITY",
+			"not in force: %s", strings.Join(off, ", "))
+	default:
+		e.note(check, fine, "", "what keeps rows from being changed is in force")
+	}
+}
+
+// ledger adds the books up.
+func (e *examination) ledger(ctx context.Context, db *sqldb.DB) {
+	const check = "ledger"
+	err := db.Read(ctx, func(q sqldb.Querier) error { return payments.VerifyLedger(ctx, q) })
+	if _, refused := fault.As(err); refused && fault.ReasonOf(err) == payments.ReasonLedgerBroken {
+		e.note(check, broken, "follow docs/runbooks/LedgerUnbalanced.md", "%v", err)
+		return
+	}
+	if err != nil {
+		e.note(check, unverified, "", "%v", err)
+		return
+	}
+	e.note(check, fine, "", "every posting is whole and sums to zero")
 }
 
 func (e *examination) durability(ctx context.Context, check string, db *sqldb.DB) {

@@ -48,8 +48,12 @@ func (b *brokerFlags) with(ctx context.Context, s *storage, fn func(jetstream.Je
 	defer broker.Close()
 	reach, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
+	if err := broker.Conn().FlushWithContext(reach); err != nil {
+		return fmt.Errorf("the broker at %s (--nats) does not answer to %s (--nats-creds): %w", b.NATS, cmp.Or(b.Creds, localCredentials(s.DataDir, operator())),
+			cmp.Or(broker.Conn().LastError(), err))
+	}
 	if _, err := broker.JetStream().AccountInfo(reach); err != nil {
-		return fmt.Errorf("reach the broker at %s: %w", b.NATS, err)
+		return fmt.Errorf("reach the streams at %s: %w", b.NATS, err)
 	}
 	return fn(broker.JetStream())
 }

@@ -36,6 +36,7 @@ func (p *process) addPartners(db *sqldb.DB, server *grpc.Server, broker *bus.Bus
 	if err != nil {
 		return nil, err
 	}
+	p.sealing = keys
 	roots, err := p.command.webhookRoots()
 	if err != nil {
 		return nil, err
@@ -87,6 +88,15 @@ func (s *serveCommand) webhookKeys() (*partners.Keys, error) {
 		return nil, fmt.Errorf("read the keys of webhooks in %s: %w", name, err)
 	}
 	return keys, nil
+}
+
+// webhooks tells whether every webhook's secret can be opened.
+func webhooks(ctx context.Context, db *sqldb.DB, keys *partners.Keys) error {
+	n, err := partners.Unopened(ctx, db, keys)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("the secrets of %d webhooks are sealed under a key that is not here, so nothing is sent to them", n)
+	}
+	return err
 }
 
 // webhookRoots reads the authorities of receivers' certificates; nil means those of the system.

@@ -9,9 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
-	"github.com/pcnfunding/pcnfunding/services/payments"
 )
 
 type restoreCommand struct {
@@ -155,13 +153,7 @@ func (r *restoreCommand) verify(ctx context.Context, s serviceBackup) (err error
 		if err := sameTables(tables, s.Tables); err != nil {
 			return err
 		}
-		if err := audit.Verify(ctx, q); err != nil {
-			return err
-		}
-		if s.Name == payments.Name {
-			return payments.VerifyLedger(ctx, q)
-		}
-		return nil
+		return sound(ctx, q, s.Name)
 	})
 }
 

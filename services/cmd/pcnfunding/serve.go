@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/resolver/dns"
 
@@ -202,7 +203,9 @@ type process struct {
 	buses    map[string]*bus.Bus
 	stores   map[string]*sqldb.DB
 	checks   *rpc.Readiness
-	certs    *certs.Source // nil in clear text
+	certs    *certs.Source                       // nil in clear text
+	sealing  *partners.Keys                      // nil for none
+	behind   map[string]grpc.ClientConnInterface // the services behind a gateway alone
 }
 
 // assemble opens what the services chosen need and puts their parts in the order in which they start.
@@ -478,6 +481,9 @@ func (p *process) addGateway(ctx context.Context) error {
 		}
 		conns[name] = conn
 	}
+	if s.Service == gatewayName {
+		p.behind = conns
+	}
 	deps := gateway.Deps{
 		Conn: func(name string) grpc.ClientConnInterface { return conns[name] }, Logger: tell.Logger,
 		Ready: p.ready, Status: p.status, Metrics: tell.MetricsHandler, Version: version, Clock: time.Now, Tracer: tell.Tracer, Meter: tell.Meter,
@@ -552,7 +558,27 @@ func (p *process) status(ctx context.Context) any {
 	for name, broker := range p.buses {
 		note(name+" broker", broker.Check(ctx))
 	}
+	if db := p.stores[partners.Name]; db != nil {
+		note(partners.Name+" webhooks", webhooks(ctx, db, p.sealing))
+	}
+	for name, conn := range p.behind {
+		note(name+" service", serving(ctx, conn))
+	}
 	return parts
+}
+
+// behindLimit is how long a service behind the gateway may take to say that it serves.
+const behindLimit = time.Second
+
+// serving asks a service whether it can do its work.
+func serving(ctx context.Context, conn grpc.ClientConnInterface) error {
+	ctx, cancel := context.WithTimeout(ctx, behindLimit)
+	defer cancel()
+	answer, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	if err == nil && answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		err = fmt.Errorf("it is %s", answer.GetStatus())
+	}
+	return err
 }
 
 // operations serves health, status and metrics where REST does not.
