@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.url, "url", "nats://127.0.0.1:4222", "address of NATS")
 	flag.StringVar(&o.ca, "ca", "", "PEM file of the authorities that sign the certificate of NATS, if the machine does not know them")
 	flag.StringVar(&o.credentials, "creds", "var/events/listener.creds", "credentials: those of a partner, or of the person at the machine of a local run")
-	flag.StringVar(&o.stream, "stream", "PCNFUNDING_CORE", "stream: PCNFUNDING_REGISTER, PCNFUNDING_CORE, PCNFUNDING_ARRS, PCNFUNDING_IIF, PCNFUNDING_DEVFUND, PCNFUNDING_ACTIVITY or PCNFUNDING_PAYMENTS")
+	flag.StringVar(&o.stream, "stream", "PCNFUNDING_CORE", "stream: PCNFUNDING_REGISTER, PCNFUNDING_CORE, PCNFUNDING_ARRS, PCNFUNDING_IIF, PCNFUNDING_DEVFUND, PCNFUNDING_ACTIVITY, PCNFUNDING_PAYMENTS or PCNFUNDING_PARTNERS")
 	flag.StringVar(&o.name, "name", "example", "name of the durable consumer; another name starts anew, where the credentials let a consumer be made")
 	flag.StringVar(&o.commissioner, "commissioner", "", "only events of this commissioner and national ones")
 	flag.Uint64Var(&o.fromSequence, "from-sequence", 0, "start at this sequence of the stream")
