@@ -4,9 +4,6 @@ BIN := $(CURDIR)/.bin
 export PATH := $(BIN):$(PATH)
 MODULES := proto pkg services
 BENCH ?= full
-# The race detector watches this code and what it calls, but not the inside of SQLite: translated from C, with locks of its own that
-# the detector does not know, it would take more than half of the time of all tests.
-RACE := -race -gcflags='modernc.org/...=-race=false'
 
 .PHONY: help
 help: ## Print the targets
@@ -26,13 +23,13 @@ demo: build ## Load the sample, close its months, print what they came to and ex
 
 .PHONY: test
 test: ## Unit, store, service and end-to-end tests with the race detector
-	CGO_ENABLED=1 go test $(RACE) -timeout 20m work
+	CGO_ENABLED=1 go test -race -timeout 20m work
 
 .PHONY: test-postgres
 test-postgres: ## The same, with every store test on a Postgres that is started for it
 	@started=$$(.ci/postgres start $(CURDIR)/var/postgres) || exit 1; eval "$$started"; \
 	trap '.ci/postgres stop $(CURDIR)/var/postgres' EXIT; \
-	CI=true CGO_ENABLED=1 go test $(RACE) -timeout 20m work
+	CI=true CGO_ENABLED=1 go test -race -timeout 20m work
 
 .PHONY: e2e
 e2e: build ## End-to-end tests over REST; BASE_URL points them at a running suite
