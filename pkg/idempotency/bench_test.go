@@ -55,7 +55,7 @@ func BenchmarkRequest(b *testing.B) {
 // request runs one kind of request on Postgres from 16 clients.
 func request(b *testing.B, do func(ctx context.Context, db *sqldb.DB, n int64) error) {
 	b.Helper()
-	db := testkit.Postgres(b, sqldb.Options{})
+	db := testkit.PostgresOwned(b, sqldb.Options{})
 	effects := fstest.MapFS{"00001_effect.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effect (id TEXT PRIMARY KEY, request TEXT NOT NULL);")}}
 	require.NoError(b, db.Migrate(b.Context(), effects))
 	var n atomic.Int64

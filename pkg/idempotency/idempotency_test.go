@@ -32,7 +32,7 @@ func onBoth(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
 	t.Helper()
 	t.Parallel()
 	effects := fstest.MapFS{"00001_effect.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effect (id TEXT PRIMARY KEY, request TEXT NOT NULL);")}}
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), effects))
 		test(t, db)
@@ -304,7 +304,7 @@ func TestDo_WaitingCopiesGoOnWhenTheFirstFails(t *testing.T) {
 
 func TestPrune_DeletesOnlyTheOld(t *testing.T) {
 	t.Parallel()
-	testkit.Databases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+	testkit.OwnedDatabases(t, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		require.NoError(t, db.Migrate(t.Context(), nil))
 		answer := func(context.Context, *sqldb.Tx) (*emptypb.Empty, error) { return &emptypb.Empty{}, nil }
