@@ -1,6 +1,7 @@
 package natsauth_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -296,6 +297,53 @@ func TestRevoke_CutsOffAndStays(t *testing.T) {
 	f.connect(t, others, "cred2")
 }
 
+// A release may need other accounts than the one before it left at the broker; what that revoked stays revoked.
+func TestDeclare_MendsWhatDiffersAndForgetsNoRevocation(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gone, key := f.issue(t, "a", "cred1", inAYear())
+	require.NoError(t, f.authority.Revoke(t.Context(), key, inAYear()))
+	creds, _ := f.issue(t, "a", "cred2", inAYear())
+	f.server.Stop()
+
+	material, err := natsauth.Open(filepath.Join(f.dir, "auth"))
+	require.NoError(t, err)
+	keys, err := material.AuthorityKeys()
+	require.NoError(t, err)
+	_, seed, _ := strings.Cut(string(keys), "\nrevoke ")
+	operator, err := nkeys.FromSeed([]byte(strings.TrimSpace(seed)))
+	require.NoError(t, err)
+	files, err := filepath.Glob(filepath.Join(f.dir, "auth", "accounts", "*.jwt"))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		claims, err := jwt.DecodeAccountClaims(string(text))
+		require.NoError(t, err)
+		if claims.Name != "PARTNERS" {
+			continue
+		}
+		claims.Imports = nil
+		token, err := claims.Encode(operator)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
+	}
+	f.start(t)
+	look := func() error {
+		js, err := jetstream.NewWithDomain(f.connect(t, creds, "cred2"), natsauth.Domain)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err = js.Consumer(ctx, coreStream, "partner-a")
+		return err
+	}
+	require.Error(t, look(), "the account imports nothing")
+	require.NoError(t, f.authority.Declare(t.Context()))
+	require.Eventually(t, func() bool { return look() == nil }, 20*time.Second, 50*time.Millisecond)
+	_, err = f.dial(gone, "cred1")
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
 // The account names every user that is revoked, and has to fit into one message for as long as the suite runs.
 func TestRevoke_ForgetsWhatHasEnded(t *testing.T) {
 	t.Parallel()
@@ -388,14 +436,15 @@ func TestNewAuthority_SaysWhatItCannotDo(t *testing.T) {
 	require.NoError(t, err)
 	lines := strings.SplitAfter(string(keys), "\n")
 	for name, bad := range map[string]string{
-		"empty": "", "no account": strings.Join(lines[2:], ""), "garbage": "x y", "wrong kind": strings.Replace(string(keys), "issue SA", "revoke SA", 1),
+		"empty": "", "no account": strings.Join(append(lines[:2:2], lines[3:]...), ""), "garbage": "x y", "wrong kind": strings.Replace(string(keys), "issue SA", "revoke SA", 1),
 	} {
 		_, err := natsauth.NewAuthority([]byte(bad), nil)
 		require.ErrorContains(t, err, "key file for partners", name)
 	}
-	a, err := natsauth.NewAuthority([]byte(strings.Join(lines[:4], "")), nil)
+	a, err := natsauth.NewAuthority([]byte(strings.Join(lines[:5], "")), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, a.Revoke(t.Context(), "U", time.Now()), natsauth.ErrCannotRevoke)
+	require.ErrorIs(t, a.Declare(t.Context()), natsauth.ErrCannotRevoke)
 }
 
 func TestMaterial_IsMadeOnceAndReadAgain(t *testing.T) {

@@ -1,6 +1,7 @@
 package natsauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,8 @@ type Grant struct {
 
 // Authority issues and revokes the credentials of partners. It is safe for concurrent use.
 type Authority struct {
-	account string        // public key of the account of partners
+	suite   string        // public key of the account of the suite
+	account string        // that of the account of partners
 	issue   nkeys.KeyPair // signs users of that account
 	revoke  nkeys.KeyPair // signs the account itself; nil if it cannot revoke
 	system  *nats.Conn    // a connection in the system account; nil if it cannot revoke
@@ -59,6 +61,8 @@ func NewAuthority(keys []byte, system *nats.Conn) (*Authority, error) {
 		what, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		var err error
 		switch {
+		case what == "suite" && nkeys.IsValidPublicAccountKey(value):
+			a.suite = value
 		case what == "account" && nkeys.IsValidPublicAccountKey(value):
 			a.account = value
 		case what == "issue":
@@ -67,14 +71,14 @@ func NewAuthority(keys []byte, system *nats.Conn) (*Authority, error) {
 			a.revoke, err = fromSeed([]byte(value), nkeys.PrefixByteOperator)
 		case what == "" || strings.HasPrefix(what, "#"):
 		default:
-			err = errors.New("a line is none of account, issue and revoke with its key")
+			err = errors.New("a line is none of suite, account, issue and revoke with its key")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the key file for partners: %w", err)
 		}
 	}
-	if a.account == "" || a.issue == nil {
-		return nil, errors.New("read the key file for partners: it needs a line for account and one for issue")
+	if a.suite == "" || a.account == "" || a.issue == nil {
+		return nil, errors.New("read the key file for partners: it needs a line for suite, one for account and one for issue")
 	}
 	return a, nil
 }
@@ -140,6 +144,60 @@ func (g Grant) check() error {
 		names = append(names, d.Stream, d.Name)
 	}
 	return checkPlain(names...)
+}
+
+// Declare makes the accounts of the suite and of its partners at the broker what this release needs, where they are not there or otherwise;
+// what was revoked stays so. With keys that do not sign accounts it leaves them as they are, and returns ErrCannotRevoke.
+func (a *Authority) Declare(ctx context.Context) error {
+	if a.revoke == nil || a.system == nil {
+		return ErrCannotRevoke
+	}
+	issuing, err := a.issue.PublicKey()
+	if err != nil {
+		return fmt.Errorf("declare the accounts: %w", err)
+	}
+	for _, wanted := range accounts(a.suite, a.account, issuing) {
+		if err := a.declare(ctx, wanted); err != nil {
+			return fmt.Errorf("declare the account %s: %w", wanted.Name, err)
+		}
+	}
+	return nil
+}
+
+func (a *Authority) declare(ctx context.Context, wanted *jwt.AccountClaims) error {
+	answer, err := a.request(ctx, fmt.Sprintf(claimsLookup, wanted.Subject), nil)
+	if err != nil {
+		return err
+	}
+	if len(answer) > 0 { // the answer for an account that is not there is empty
+		has, err := jwt.DecodeAccountClaims(string(answer))
+		if err != nil {
+			return err
+		}
+		wanted.Revocations = has.Revocations
+		if same, err := alike(has, wanted, a.revoke); err != nil || same {
+			return err
+		}
+	}
+	return a.push(ctx, wanted)
+}
+
+// alike tells whether two accounts say the same, whenever they were signed.
+func alike(has, wanted *jwt.AccountClaims, by nkeys.KeyPair) (bool, error) {
+	token, err := sign(wanted, by) // signing fills in what is left out
+	if err != nil {
+		return false, err
+	}
+	signed, err := jwt.DecodeAccountClaims(token)
+	if err != nil {
+		return false, err
+	}
+	before, err := json.Marshal(has.Account)
+	if err != nil {
+		return false, err
+	}
+	after, err := json.Marshal(signed.Account)
+	return has.Name == signed.Name && bytes.Equal(before, after), err
 }
 
 // Revoke makes the broker refuse a user from now on and cuts it off, also after restarts, until its credential ends by itself. It returns

@@ -166,37 +166,52 @@ func (m *Material) SuiteAccount() string { return m.public[suiteKey] }
 func (m *Material) Accounts() (map[string]string, error) {
 	system := jwt.NewAccountClaims(m.public[systemKey])
 	system.Name = "SYSTEM"
-	suite := jwt.NewAccountClaims(m.public[suiteKey])
-	suite.Name = "SUITE"
-	suite.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit, MaxAckPending: jwt.NoLimit,
-	}
-	partners := jwt.NewAccountClaims(m.public[partnersKey])
-	partners.Name = "PARTNERS"
-	partners.SigningKeys.Add(m.public[issuingKey])
-	partners.Limits.LeafNodeConn = 0
-	for _, call := range exported() {
-		suite.Exports.Add(&jwt.Export{Name: call.name, Subject: jwt.Subject(call.subject), Type: jwt.Service, ResponseType: call.response})
-		partners.Imports.Add(&jwt.Import{
-			Name: call.name, Account: m.public[suiteKey], Subject: jwt.Subject(call.subject), Type: jwt.Service,
-			LocalSubject: jwt.RenamingSubject(call.local),
-		})
-	}
+	system.Limits.DisallowBearer = true
 	out := make(map[string]string)
-	for _, claims := range []*jwt.AccountClaims{system, suite, partners} {
-		claims.Limits.DisallowBearer = true
-		results := jwt.CreateValidationResults()
-		claims.Validate(results)
-		if err := errors.Join(results.Errors()...); err != nil {
-			return nil, fmt.Errorf("make account %s: %w", claims.Name, err)
-		}
-		token, err := claims.Encode(m.keys[signingKey])
+	for _, claims := range append(accounts(m.public[suiteKey], m.public[partnersKey], m.public[issuingKey]), system) {
+		token, err := sign(claims, m.keys[signingKey])
 		if err != nil {
-			return nil, fmt.Errorf("make account %s: %w", claims.Name, err)
+			return nil, err
 		}
 		out[claims.Subject] = token
 	}
 	return out, nil
+}
+
+// accounts returns what the accounts of the suite and of its partners are to be, by their public keys and that of the key that signs
+// credentials of partners.
+func accounts(suiteKey, partnersKey, issuingKey string) []*jwt.AccountClaims {
+	suite := jwt.NewAccountClaims(suiteKey)
+	suite.Name = "SUITE"
+	suite.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit, MaxAckPending: jwt.NoLimit,
+	}
+	partners := jwt.NewAccountClaims(partnersKey)
+	partners.Name = "PARTNERS"
+	partners.SigningKeys.Add(issuingKey)
+	partners.Limits.LeafNodeConn = 0
+	for _, call := range exported() {
+		suite.Exports.Add(&jwt.Export{Name: call.name, Subject: jwt.Subject(call.subject), Type: jwt.Service, ResponseType: call.response})
+		partners.Imports.Add(&jwt.Import{
+			Name: call.name, Account: suiteKey, Subject: jwt.Subject(call.subject), Type: jwt.Service, LocalSubject: jwt.RenamingSubject(call.local),
+		})
+	}
+	suite.Limits.DisallowBearer, partners.Limits.DisallowBearer = true, true
+	return []*jwt.AccountClaims{suite, partners}
+}
+
+// sign returns the signed form of an account that is as it should be.
+func sign(claims *jwt.AccountClaims, by nkeys.KeyPair) (string, error) {
+	results := jwt.CreateValidationResults()
+	claims.Validate(results)
+	if err := errors.Join(results.Errors()...); err != nil {
+		return "", fmt.Errorf("make account %s: %w", claims.Name, err)
+	}
+	token, err := claims.Encode(by)
+	if err != nil {
+		return "", fmt.Errorf("make account %s: %w", claims.Name, err)
+	}
+	return token, nil
 }
 
 // call is one that partners may make in the account of the suite, and its name on their side.
@@ -230,12 +245,13 @@ func (m *Material) Credentials(u User) ([]byte, error) {
 	return creds, nil
 }
 
-// SystemUser returns the content of a .creds file whose user may read and change the account of partners, for Authority.Revoke.
+// SystemUser returns the content of a .creds file whose user may read and change the accounts of the suite and of partners, for Authority.Declare
+// and Authority.Revoke.
 // Replies come under InboxPrefix(SystemUserName).
 func (m *Material) SystemUser() ([]byte, error) {
 	creds, _, err := issue(m.keys[systemKey], func(claims *jwt.UserClaims) {
 		claims.Name = SystemUserName
-		claims.Pub.Allow.Add(claimsUpdate, fmt.Sprintf(claimsLookup, m.public[partnersKey]))
+		claims.Pub.Allow.Add(claimsUpdate, fmt.Sprintf(claimsLookup, m.public[partnersKey]), fmt.Sprintf(claimsLookup, m.public[suiteKey]))
 		claims.Sub.Allow.Add(InboxPrefix(SystemUserName) + ".>")
 	})
 	if err != nil {
@@ -255,10 +271,11 @@ func (m *Material) AuthorityKeys() ([]byte, error) {
 		return nil, err
 	}
 	return fmt.Appendf(nil, `# Keys of the service partners at the broker: whoever reads them can let anybody in. Keep them secret.
+suite %s
 account %s
 # Signs the credentials of partners.
 issue %s
-# Signs accounts, which revoking a credential takes. Without this line credentials can be issued and not revoked.
+# Signs accounts, which declaring them and revoking a credential take. Without this line credentials can be issued and not revoked.
 revoke %s
-`, m.public[partnersKey], issue, revoke), nil
+`, m.public[suiteKey], m.public[partnersKey], issue, revoke), nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,6 +194,38 @@ func TestNATS_PartnersIssueAndRevoke(t *testing.T) {
 	_, err = dial()
 	require.ErrorIs(t, err, nats.ErrAuthorization, "also after a restart")
 	require.NoError(t, f.open(t, partners.Name).JetStream().DeleteConsumer(t.Context(), "PCNFUNDING_CORE", "partner-x"))
+}
+
+// A broker needs to know its operator and its system account; the others come from the service partners.
+func TestNATS_PartnersDeclareTheAccounts(t *testing.T) {
+	t.Parallel()
+	f := &natsFixture{dir: filepath.Join(t.TempDir(), "broker")}
+	require.NoError(t, (&natsInitCommand{Dir: f.dir, Store: filepath.Join(t.TempDir(), "store")}).Run())
+	material, err := natsauth.Open(f.dir)
+	require.NoError(t, err)
+	conf := filepath.Join(f.dir, "nats-server.conf")
+	text, err := os.ReadFile(conf)
+	require.NoError(t, err)
+	_, preload, _ := strings.Cut(string(text), "resolver_preload {")
+	preload, _, _ = strings.Cut(preload, "}")
+	kept := ""
+	for line := range strings.Lines(preload) {
+		if strings.Contains(line, material.SystemAccount()+":") {
+			kept = line
+		}
+	}
+	require.NotEmpty(t, kept)
+	require.NoError(t, os.WriteFile(conf, []byte(strings.Replace(string(text), preload, "\n"+kept, 1)), 0o600))
+	f.start(t)
+	core := f.open(t, "core")
+	require.Error(t, core.EnsureStream(t.Context(), bus.ServiceStream("core")), "its account is not there")
+	authority, end, err := bus.OpenAuthority(f.flags.busConfig(partners.Name, nil), f.flags.AccountKey, f.flags.SystemCreds)
+	require.NoError(t, err)
+	defer end()
+	for range 2 {
+		require.NoError(t, authority.Declare(t.Context()))
+	}
+	require.Eventually(t, func() bool { return core.EnsureStream(t.Context(), bus.ServiceStream("core")) == nil }, 20*time.Second, 50*time.Millisecond)
 }
 
 func TestNATSInit_WritesOnceAndForItsOwnerOnly(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
+	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/partners"
@@ -61,8 +62,29 @@ func (p *process) authority() (partners.Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.group.Add(partners.Name+" authority", nil, func(context.Context) error { end(); return nil })
+	p.group.Add(partners.Name+" authority", func(ctx context.Context) error { p.declareAccounts(ctx, authority); return nil },
+		func(context.Context) error { end(); return nil })
 	return authority, nil
+}
+
+// declareAgain is how long to wait before the accounts of the broker are declared again that could not be.
+const declareAgain = 5 * time.Second
+
+// declareAccounts brings the accounts of the broker up to what this release needs, however long the broker is away. Keys that do not
+// sign accounts leave them to nats init.
+func (p *process) declareAccounts(ctx context.Context, authority *natsauth.Authority) {
+	for {
+		err := authority.Declare(ctx)
+		if err == nil || errors.Is(err, natsauth.ErrCannotRevoke) {
+			return
+		}
+		p.telling.Logger.WarnContext(ctx, "the accounts of the broker are not declared yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(declareAgain):
+		}
+	}
 }
 
 // webhookKeys reads the keys of the secrets of webhooks, and makes one in the data folder if no file is named and the database is there too.
