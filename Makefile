@@ -96,6 +96,9 @@ rolling: build ## Upgrade every process of all services from FROM to this commit
 
 .PHONY: alerts
 alerts: ## Unit tests of the alert rules, and what a running suite tells held against rules, dashboards and documents
+	GOWORK=off GOBIN=$(BIN) go -C tools/observe install -tags remove_all_sd tool
+	promtool check rules deploy/observability/rules/*.yaml
+	promtool test rules deploy/observability/tests/*.yaml
 	GOWORK=off go -C tools/observe test -count=1 ./...
 	go test -count=1 -run '^TestServe_TellsOfItself$$' ./services/cmd/pcnfunding
 
