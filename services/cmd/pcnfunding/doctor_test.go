@@ -175,7 +175,7 @@ func TestDoctor_NamesWhatIsBroken(t *testing.T) {
 		},
 		"an event that waits": {
 			func(p *patient) { p.row("waits", hour, time.Time{}) },
-			"register outbox", doubtful, "1 events wait, the oldest for 1h0m", "broker",
+			"register outbox", doubtful, "1 events wait, the oldest for 1h", "broker",
 		},
 		"an event in quarantine": {
 			func(p *patient) {
