@@ -1,3 +1,7 @@
+// A suite that loads England takes minutes under the race detector, and its parts have tests of their own there; make alerts runs this.
+
+//go:build !race
+
 package main
 
 import (
@@ -206,9 +210,6 @@ func (s *observedSuite) fetch(t *testing.T, path string) string {
 // TestServe_TellsOfItself takes claims and two months through the whole suite, and then looks at what its log, its traces and its metrics
 // say of that, and that none of them says what one person is paid.
 func TestServe_TellsOfItself(t *testing.T) {
-	if raceDetector {
-		t.Skip("make alerts runs it: a suite that loads England takes minutes under the race detector, and its parts have tests of their own there")
-	}
 	s := observe(t)
 	reach := client{Address: s.process.grpcAddr, DataDir: s.process.command.DataDir}
 	require.NoError(t, reach.withClients(optionsv1.Role_ROLE_OPERATOR, func(suite clients) error {
