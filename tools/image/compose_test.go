@@ -253,18 +253,21 @@ func (m *machine) start(name string) {
 func (m *machine) healthy(name string) {
 	m.t.Helper()
 	check := m.project.Services[name].HealthCheck.Test
-	deadline := time.Now().Add(startLimit)
+	deadline := time.After(startLimit)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
 	for {
 		cmd := m.command(name)
 		cmd.Args = append([]string{m.binary}, check[2:]...)
 		if cmd.Run() == nil {
 			return
 		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(m.volumes, name+".log"))
-			m.t.Fatalf("%s is not healthy: %s", name, log[max(0, len(log)-2000):])
+		select {
+		case <-again.C:
+		case <-deadline:
+			log, err := os.ReadFile(filepath.Join(m.volumes, name+".log"))
+			m.t.Fatalf("%s is not healthy: %s (log read: %v)", name, log[max(0, len(log)-2000):], err)
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }
 
