@@ -85,6 +85,7 @@ func labels(of attribute.Set) (text string) {
 // tamper adds an entry that no posting has, as only the owner of the database can.
 func (s *suite) tamper(t *testing.T) {
 	t.Helper()
+	owner := testkit.Owner(t, s.db)
 	insert := `INSERT INTO entries (posting_id, number, commissioner_code, fund, payee_code, stage, amount_pence, line_id, effective_date, recorded_at)
 		SELECT posting_id, 99, commissioner_code, fund, payee_code, stage, 7, line_id, effective_date, recorded_at FROM entries LIMIT 1`
 	off, on := []string{"DROP TRIGGER entries_precede"}, []string{}
@@ -92,7 +93,7 @@ func (s *suite) tamper(t *testing.T) {
 		off, on = []string{"ALTER TABLE entries DISABLE TRIGGER USER"}, []string{"ALTER TABLE entries ENABLE TRIGGER USER"}
 	}
 	for _, q := range append(append(off, insert), on...) {
-		_, err := s.db.Exec(t.Context(), q)
+		_, err := owner.Exec(t.Context(), q)
 		require.NoError(t, err, q)
 	}
 }

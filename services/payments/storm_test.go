@@ -136,10 +136,11 @@ func TestRace_MakerAndCheckers(t *testing.T) {
 	})
 }
 
-// atOnce makes a call ten times at once, each under its own id: one takes effect, and the others are refused.
+// atOnce makes a call eight times at once, as many streams as one caller may have open, each under its own id: one takes effect, and
+// the others are refused.
 func atOnce(t *testing.T, label string, call func(ctx context.Context, id string) error, refusals ...string) {
 	t.Helper()
-	errs := make([]error, 10)
+	errs := make([]error, 8)
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() { errs[i] = call(testkit.As(t.Context(), person("ann")), label+fmt.Sprint(i)) })
