@@ -176,12 +176,15 @@ func (r *Relay) work(ctx context.Context) error {
 
 // pass goes through the unsent events once, in their order, and returns how many were acknowledged. While a batch is published
 // the one before it is marked. An event that is refused stays unsent and is passed by; when nothing of a batch is acknowledged
-// the pass ends.
+// the pass ends. It also ends with a batch that was not full: what came meanwhile has raised the signal.
 func (r *Relay) pass(ctx context.Context) (acked int, err error) {
 	marking := make(chan error, 1)
 	marking <- nil
-	for after := int64(0); ctx.Err() == nil; {
-		batch, acks, batchErr := r.publish(ctx, after)
+	for after, more := int64(0), true; more && ctx.Err() == nil; {
+		var batch []Message
+		var acks []Ack
+		var batchErr error
+		batch, acks, more, batchErr = r.publish(ctx, after)
 		err = errors.Join(err, <-marking, batchErr)
 		if len(acks) == 0 {
 			return acked, err
@@ -193,14 +196,14 @@ func (r *Relay) pass(ctx context.Context) (acked int, err error) {
 	return acked, errors.Join(err, <-marking)
 }
 
-// publish reads the next batch and publishes it. It is not cut short when ctx ends, so that an acknowledgement on its way is not
-// lost; nor is mark.
-func (r *Relay) publish(ctx context.Context, after int64) (batch []Message, acks []Ack, err error) {
+// publish reads the next batch and publishes it; more may follow a full one. It is not cut short when ctx ends, so that an
+// acknowledgement on its way is not lost; nor is mark.
+func (r *Relay) publish(ctx context.Context, after int64) (batch []Message, acks []Ack, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
-	batch, err = r.unsent(ctx, after)
+	batch, more, err = r.unsent(ctx, after)
 	if err != nil || len(batch) == 0 {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	published := r.trace(ctx, batch)
 	acks, err = r.pub.Publish(ctx, batch)
@@ -211,22 +214,23 @@ func (r *Relay) publish(ctx context.Context, after int64) (batch []Message, acks
 	}
 	if err != nil {
 		r.failed.Add(ctx, 1, r.of)
-		return batch, acks, fmt.Errorf("publish events: %w", err)
+		return batch, acks, more, fmt.Errorf("publish events: %w", err)
 	}
-	return batch, acks, nil
+	return batch, acks, more, nil
 }
 
-// unsent reads the oldest events behind a position that are not marked.
-func (r *Relay) unsent(ctx context.Context, after int64) (msgs []Message, err error) {
+// unsent reads the oldest events behind a position that are not marked, and tells whether there may be more.
+func (r *Relay) unsent(ctx context.Context, after int64) (msgs []Message, more bool, err error) {
 	const text = `SELECT ` + rowColumns + ` FROM outbox WHERE sent_at IS NULL AND position > $2 ORDER BY position LIMIT $1`
 	err = r.db.Read(ctx, func(q sqldb.Querier) (err error) {
-		msgs = make([]Message, 0, batchRows)
+		msgs = nil
 		rows, err := q.Query(ctx, text, batchRows, after)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
-		for size := 0; size < batchBytes && rows.Next(); {
+		size := 0
+		for size < batchBytes && rows.Next() {
 			var one row
 			if err := rows.Scan(one.fields()...); err != nil {
 				return err
@@ -234,12 +238,13 @@ func (r *Relay) unsent(ctx context.Context, after int64) (msgs []Message, err er
 			size += len(one.payload)
 			msgs = append(msgs, one.message(r.source))
 		}
+		more = len(msgs) == batchRows || size >= batchBytes
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read unsent events: %w", err)
+		return nil, false, fmt.Errorf("read unsent events: %w", err)
 	}
-	return msgs, nil
+	return msgs, more, nil
 }
 
 // mark notes the acknowledged messages, and none else, as sent.
