@@ -18,7 +18,8 @@ import (
 const (
 	// maxLife is the longest that a credential may work.
 	maxLife = 366 * 24 * time.Hour
-	// maxWorking is how many credentials of a partner may work at once, of one commissioner.
+	// maxWorking is how many credentials of a partner may work at once, of one commissioner. As many again may work beside them for the
+	// overlap after which another takes their place.
 	maxWorking = 5
 )
 
@@ -41,7 +42,7 @@ func (s *Service) IssueCredential(ctx context.Context, req *partnersv1.IssueCred
 		if err != nil {
 			return nil, err
 		}
-		row, creds, err := s.issue(ctx, tx, partner.ID, req.GetCommissionerCode(), req.GetExpiresAt())
+		row, creds, err := s.issue(ctx, tx, partner.ID, req.GetCommissionerCode(), req.GetExpiresAt(), "")
 		if err != nil {
 			return nil, err
 		}
@@ -59,8 +60,10 @@ func shown(out *partnersv1.IssuedCredential, err error, made secretOf) (*partner
 	return out, err
 }
 
-// issue signs and stores a credential. The partner is locked.
-func (s *Service) issue(ctx context.Context, tx *change.Tx, partner, commissioner string, expires *timestamppb.Timestamp) (*store.CredentialRow, string, error) {
+// issue signs and stores a credential, which may take the place of another. The partner is locked.
+func (s *Service) issue(
+	ctx context.Context, tx *change.Tx, partner, commissioner string, expires *timestamppb.Timestamp, replaced string,
+) (*store.CredentialRow, string, error) {
 	if s.authority == nil {
 		return nil, "", fault.New(fault.Refused, reasonCredentialsNotSet,
 			"the suite has no key to sign credentials with: start partners with --nats-account-key-file, or use a webhook")
@@ -72,12 +75,8 @@ func (s *Service) issue(ctx context.Context, tx *change.Tx, partner, commissione
 	if err != nil {
 		return nil, "", err
 	}
-	used, err := working(ctx, tx, partner, commissioner)
-	if err != nil {
+	if err := room(ctx, tx, partner, commissioner, replaced); err != nil {
 		return nil, "", err
-	}
-	if len(used) >= maxWorking {
-		return nil, "", fault.New(fault.Refused, reasonTooMany, "%d credentials of the partner work, and no more may: revoke one", len(used)).With("most", maxWorking)
 	}
 	row := &store.CredentialRow{
 		ID: tx.NewID(), PartnerID: partner, CommissionerCode: commissioner, IssuedBy: tx.By.Subject, IssuedAt: sqldb.Micros(tx.Now()), ExpiresAt: micros(expires),
@@ -94,6 +93,24 @@ func (s *Service) issue(ctx context.Context, tx *change.Tx, partner, commissione
 		return nil, "", err
 	}
 	return row, string(creds), credentialChanged(ctx, tx, row, "issued a credential until "+expires.AsTime().Format(time.DateOnly))
+}
+
+// room refuses one credential more than may work at once, where one is to be replaced, if any.
+func room(ctx context.Context, tx *change.Tx, partner, commissioner, replaced string) error {
+	used, err := working(ctx, tx, partner, commissioner)
+	if err != nil {
+		return err
+	}
+	lasting := 0
+	for i := range used {
+		if used[i].ReplacedBy == "" && used[i].ID != replaced {
+			lasting++
+		}
+	}
+	if lasting >= maxWorking || len(used) >= 2*maxWorking {
+		return fault.New(fault.Refused, reasonTooMany, "%d credentials of the partner work, and no more may: revoke one", len(used)).With("most", maxWorking)
+	}
+	return nil
 }
 
 // credentialChanged tells others, and the audit log, of a change of a credential.
@@ -146,7 +163,7 @@ func (s *Service) RotateCredential(ctx context.Context, req *partnersv1.RotateCr
 		if old.ReplacedBy != "" {
 			return nil, fault.New(fault.Refused, reasonCredentialOver, "credential %s takes its place already: rotate that one", old.ReplacedBy).With("credential_id", old.ReplacedBy)
 		}
-		row, creds, err := s.issue(ctx, tx, old.PartnerID, old.CommissionerCode, req.GetExpiresAt())
+		row, creds, err := s.issue(ctx, tx, old.PartnerID, old.CommissionerCode, req.GetExpiresAt(), old.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -438,6 +438,35 @@ func TestIssueCredential_SaysWhatIsMissing(t *testing.T) {
 	})
 }
 
+func TestRotateCredential_HasRoomBesideAsManyAsMayWork(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		p := s.partner(t, rateAdded)
+		rotate := func(credential string) (*partnersv1.IssuedCredential, error) {
+			return s.partners.RotateCredential(s.as(t, testkit.Approver("QWE")), &partnersv1.RotateCredentialRequest{
+				RequestId: s.next(), CredentialId: credential, ExpiresAt: s.in(90), OverlapHours: 24,
+			})
+		}
+		var lasting []string
+		for range 5 {
+			lasting = append(lasting, s.issue(t, p).GetCredential().GetCredentialId())
+		}
+		for i, id := range lasting {
+			rotated, err := rotate(id)
+			require.NoError(t, err)
+			lasting[i] = rotated.GetCredential().GetCredentialId()
+		}
+		_, err := rotate(lasting[0])
+		require.Equal(t, "TOO_MANY", refused(t, err), "ten work, of which five end")
+		_, err = s.partners.IssueCredential(s.as(t, testkit.Approver("QWE")), &partnersv1.IssueCredentialRequest{
+			RequestId: s.next(), PartnerId: p.GetPartnerId(), CommissionerCode: "QWE", ExpiresAt: s.in(90),
+		})
+		require.Equal(t, "TOO_MANY", refused(t, err))
+		s.clock.Advance(24 * time.Hour)
+		_, err = rotate(lasting[0])
+		require.NoError(t, err)
+	})
+}
+
 // TestMigrations_ComeBeforeAndAfter: the schema can be made twice.
 func TestMigrations_CanBeMadeTwice(t *testing.T) {
 	t.Parallel()

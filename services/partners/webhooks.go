@@ -184,8 +184,12 @@ func (s *Service) SetWebhookState(ctx context.Context, req *partnersv1.SetWebhoo
 }
 
 func enableWebhook(ctx context.Context, tx *change.Tx, r *store.WebhookRow, summary string) error {
-	r.State, r.DisabledCause, r.FailingSince = partnersv1.WebhookState_WEBHOOK_ACTIVE, 0, 0
+	r.State, r.DisabledCause = partnersv1.WebhookState_WEBHOOK_ACTIVE, 0
 	if err := store.UpdateWebhook(ctx, tx.Tx, r); err != nil {
+		return err
+	}
+	var err error
+	if r.FailingSince, err = store.SetFailing(ctx, tx.Tx, r.ID, 0); err != nil {
 		return err
 	}
 	tx.Raise(webhookTopic)

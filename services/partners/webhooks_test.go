@@ -24,6 +24,7 @@ import (
 	corev1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/core/v1"
 	partnersv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/partners/v1"
 	"github.com/pcnfunding/pcnfunding/services/partners"
+	"github.com/pcnfunding/pcnfunding/services/partners/internal/store"
 )
 
 // receiver is a webhook's other end: it answers with a status, and keeps what came.
@@ -473,6 +474,24 @@ func TestWebhook_TakesAnEventOnce(t *testing.T) {
 		}
 		s.send(t)
 		require.Equal(t, []string{"once"}, r.ids())
+	})
+}
+
+// A change of a webhook that was read before a delivery failed must not make it one that works.
+func TestUpdateWebhook_LeavesHowItFares(t *testing.T) {
+	each(t, func(t *testing.T, s *suite) {
+		hook := s.hook(t, s.partner(t, allOfCore), "https://a.example", allOfCore).GetWebhook()
+		failing := s.clock.Now().UTC()
+		require.NoError(t, s.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+			row, err := store.Webhook(t.Context(), tx, hook.GetWebhookId())
+			require.NoError(t, err)
+			_, err = store.SetFailing(t.Context(), tx, row.ID, sqldb.Micros(failing))
+			require.NoError(t, err)
+			return store.UpdateWebhook(t.Context(), tx, &row)
+		}))
+		list, err := s.partners.ListWebhooks(s.as(t, testkit.Auditor("QWE")), &partnersv1.ListWebhooksRequest{})
+		require.NoError(t, err)
+		require.Equal(t, failing, list.GetWebhooks()[0].GetFailingSince().AsTime())
 	})
 }
 

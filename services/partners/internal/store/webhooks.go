@@ -38,10 +38,10 @@ func InsertWebhook(ctx context.Context, tx *sqldb.Tx, r *WebhookRow) error {
 		r.ID, r.PartnerID, r.CommissionerCode, r.URL, lines(r.Scope), int64(r.State), int64(r.DisabledCause), r.FailingSince, r.Secret, r.PreviousSecret, r.PreviousUntil, r.AddedBy, r.AddedAt)
 }
 
-// UpdateWebhook writes what changes of a webhook.
+// UpdateWebhook writes what changes of a webhook, but for how it fares: that is written beside the lock of its partner (SetFailing).
 func UpdateWebhook(ctx context.Context, tx *sqldb.Tx, r *WebhookRow) error {
-	return tx.Queue(ctx, "change webhook", `UPDATE webhooks SET state = $2, disabled_cause = $3, failing_since = $4, secret = $5, previous_secret = $6, previous_until = $7
-		WHERE webhook_id = $1`, r.ID, int64(r.State), int64(r.DisabledCause), r.FailingSince, r.Secret, r.PreviousSecret, r.PreviousUntil)
+	return tx.Queue(ctx, "change webhook", `UPDATE webhooks SET state = $2, disabled_cause = $3, secret = $4, previous_secret = $5, previous_until = $6
+		WHERE webhook_id = $1`, r.ID, int64(r.State), int64(r.DisabledCause), r.Secret, r.PreviousSecret, r.PreviousUntil)
 }
 
 // Webhook returns a webhook, or sql.ErrNoRows.
