@@ -9,14 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/natsauth"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
-	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/partners"
-	"github.com/pcnfunding/pcnfunding/services/register"
 )
 
 // partnersOptions say where partners runs, and how.
@@ -28,11 +24,7 @@ type partnersOptions struct {
 }
 
 // addPartners adds the service that lets systems of other organisations follow events, and returns what its upkeep does besides.
-func (p *process) addPartners(db *sqldb.DB, server *grpc.Server, broker *bus.Bus) (forget func(context.Context) error, err error) {
-	conn, err := p.dial(register.Name, p.command.RegisterAddress)
-	if err != nil {
-		return nil, err
-	}
+func (p *process) addPartners(of parts) (forget func(context.Context) error, err error) {
 	keys, err := p.command.webhookKeys()
 	if err != nil {
 		return nil, err
@@ -47,11 +39,11 @@ func (p *process) addPartners(db *sqldb.DB, server *grpc.Server, broker *bus.Bus
 		return nil, err
 	}
 	service := partners.New(partners.Deps{
-		DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + partners.Name),
-		Clock: time.Now, Keys: keys, Authority: authority, JetStream: broker.JetStream(), Roots: roots, PrivateWebhooks: p.command.WebhookPrivate,
+		DB: of.db, Register: of.register, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + partners.Name),
+		Clock: time.Now, Keys: keys, Authority: authority, JetStream: of.broker.JetStream(), Roots: roots, PrivateWebhooks: p.command.WebhookPrivate,
 	})
-	service.Register(server)
-	p.group.Add(partners.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
+	service.Register(of.server)
+	p.group.Add(partners.Name+" events", func(ctx context.Context) error { return service.Run(ctx, of.broker) }, nil)
 	return service.Upkeep, nil
 }
 

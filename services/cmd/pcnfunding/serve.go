@@ -17,18 +17,13 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/resolver/dns"
 
-	"github.com/pcnfunding/pcnfunding/pkg/audit"
 	"github.com/pcnfunding/pcnfunding/pkg/auth"
 	"github.com/pcnfunding/pcnfunding/pkg/bus"
 	"github.com/pcnfunding/pcnfunding/pkg/certs"
-	"github.com/pcnfunding/pcnfunding/pkg/idempotency"
-	"github.com/pcnfunding/pcnfunding/pkg/inbox"
 	"github.com/pcnfunding/pcnfunding/pkg/lifecycle"
-	"github.com/pcnfunding/pcnfunding/pkg/outbox"
 	"github.com/pcnfunding/pcnfunding/pkg/rpc"
 	"github.com/pcnfunding/pcnfunding/pkg/sqldb"
 	"github.com/pcnfunding/pcnfunding/pkg/telemetry"
-	registerv1 "github.com/pcnfunding/pcnfunding/proto/gen/pcnfunding/register/v1"
 	"github.com/pcnfunding/pcnfunding/services/activity"
 	"github.com/pcnfunding/pcnfunding/services/arrs"
 	"github.com/pcnfunding/pcnfunding/services/core"
@@ -39,12 +34,6 @@ import (
 	"github.com/pcnfunding/pcnfunding/services/payments"
 	"github.com/pcnfunding/pcnfunding/services/register"
 )
-
-// sealInterval is how often new audit entries are sealed.
-const sealInterval = time.Minute
-
-// pruneInterval is how often answers and sent events are forgotten that are older than they must be kept.
-const pruneInterval = 6 * time.Hour
 
 // resolveEvery is how soon after one look at a service's addresses another may follow. The library's 30 s are longer than it takes to
 // replace all processes of a service, after which none that a client knows would be left.
@@ -295,166 +284,6 @@ func served(err error) error {
 		return nil
 	}
 	return err
-}
-
-// addService adds one service with its database, its relay and the sealing of its audit log.
-func (p *process) addService(ctx context.Context, name string, server *grpc.Server) (*sqldb.DB, error) {
-	s, tell := p.command, p.telling
-	broker, err := p.connectBroker(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	db, err := s.open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	p.stores[name] = db
-	if err := db.Measure(tell.Meter.Meter("database."+name), name); err != nil {
-		return nil, err
-	}
-	p.group.Add(name+" database", nil, func(context.Context) error { return db.Close() })
-	if s.Migrate {
-		if err := migrate(ctx, db, name); err != nil {
-			return nil, err
-		}
-	} else if err := db.CheckVersion(ctx, migrations(name)); err != nil {
-		return nil, fmt.Errorf("%s cannot serve: %w", name, err)
-	}
-	forget := func(context.Context) error { return nil }
-	switch name {
-	case register.Name:
-		service, err := register.New(ctx, register.Deps{DB: db, Logger: tell.Logger, ReminderDays: s.Reminders})
-		if err != nil {
-			return nil, err
-		}
-		service.Register(server)
-		p.group.Add(name+" reminders", service.Run, nil)
-	case core.Name:
-		conn, err := p.dial(register.Name, s.RegisterAddress)
-		if err != nil {
-			return nil, err
-		}
-		service, err := core.New(ctx, core.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
-		if err != nil {
-			return nil, err
-		}
-		service.Register(server)
-	case arrs.Name:
-		if forget, err = p.addArrs(ctx, db, server); err != nil {
-			return nil, err
-		}
-	case iif.Name:
-		conn, err := p.dial(register.Name, s.RegisterAddress)
-		if err != nil {
-			return nil, err
-		}
-		service, err := iif.New(ctx, iif.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
-		if err != nil {
-			return nil, err
-		}
-		service.Register(server)
-	case devfund.Name:
-		conn, err := p.dial(register.Name, s.RegisterAddress)
-		if err != nil {
-			return nil, err
-		}
-		service, err := devfund.New(ctx, devfund.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
-		if err != nil {
-			return nil, err
-		}
-		service.Register(server)
-	case activity.Name:
-		conn, err := p.dial(register.Name, s.RegisterAddress)
-		if err != nil {
-			return nil, err
-		}
-		service, err := activity.New(ctx, activity.Deps{DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: tell.Logger})
-		if err != nil {
-			return nil, err
-		}
-		service.Register(server)
-	case payments.Name:
-		conn, err := p.dial(register.Name, s.RegisterAddress)
-		if err != nil {
-			return nil, err
-		}
-		p.addPayments(db, registerv1.NewRegisterServiceClient(conn), server, broker)
-	case partners.Name:
-		if forget, err = p.addPartners(db, server, broker); err != nil {
-			return nil, err
-		}
-	}
-	relay := outbox.NewRelay(db, broker, outbox.RelayOptions{
-		Source: "/pcnfunding/" + name, Logger: tell.Logger, Meter: tell.Meter.Meter("outbox." + name), Tracer: tell.Tracer,
-	})
-	p.group.Add(name+" relay", func(ctx context.Context) error {
-		p.declareStream(ctx, name)
-		return relay.Run(ctx)
-	}, nil)
-	p.group.Add(name+" upkeep", func(ctx context.Context) error { return upkeep(ctx, db, tell, forget) }, nil)
-	return db, nil
-}
-
-// addArrs adds the service that keeps claims, with the key of its pseudonyms, and returns what its upkeep does besides.
-func (p *process) addArrs(ctx context.Context, db *sqldb.DB, server *grpc.Server) (forget func(context.Context) error, err error) {
-	conn, err := p.dial(register.Name, p.command.RegisterAddress)
-	if err != nil {
-		return nil, err
-	}
-	key, err := p.command.personKey()
-	if err != nil {
-		return nil, err
-	}
-	service, err := arrs.New(ctx, arrs.Deps{
-		DB: db, Register: registerv1.NewRegisterServiceClient(conn), Logger: p.telling.Logger, PersonKey: key,
-	})
-	if err != nil {
-		return nil, err
-	}
-	service.Register(server)
-	return service.Upkeep, nil
-}
-
-// addPayments adds the service that takes in the events of the others.
-func (p *process) addPayments(db *sqldb.DB, registered registerv1.RegisterServiceClient, server *grpc.Server, broker *bus.Bus) {
-	deps := payments.Deps{DB: db, Logger: p.telling.Logger, Meter: p.telling.Meter.Meter("inbox." + payments.Name), Tracer: p.telling.Tracer, Register: registered}
-	if p.command.Accounts != "" {
-		deps.Accounts = payments.AccountFile(p.command.Accounts)
-	}
-	service := payments.New(deps)
-	service.Register(server)
-	p.group.Add(payments.Name+" events", func(ctx context.Context) error { return service.Run(ctx, broker) }, nil)
-	p.group.Add(payments.Name+" figures", service.Watch, nil)
-}
-
-// upkeep seals new audit entries and forgets what is past its time, now and then until the context ends.
-func upkeep(ctx context.Context, db *sqldb.DB, tell *telemetry.Telemetry, forget func(context.Context) error) error {
-	seal, tidy := time.NewTicker(sealInterval), time.NewTicker(pruneInterval)
-	defer seal.Stop()
-	defer tidy.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-seal.C:
-			if _, err := audit.Seal(ctx, db); err != nil {
-				tell.Logger.WarnContext(ctx, "audit entries are not sealed yet", "error", err)
-			}
-		case <-tidy.C:
-			if err := errors.Join(prune(ctx, db), forget(ctx)); err != nil {
-				tell.Logger.WarnContext(ctx, "what is past its time is still kept", "error", err)
-			}
-		}
-	}
-}
-
-// prune forgets answers and events that are older than they must be kept.
-func prune(ctx context.Context, db *sqldb.DB) error {
-	before := db.Now().Add(-idempotency.Keep)
-	_, answers := idempotency.Prune(ctx, db, before)
-	_, events := outbox.Prune(ctx, db, before)
-	_, seen := inbox.Prune(ctx, db, before)
-	return errors.Join(answers, events, seen)
 }
 
 // dial connects to a service elsewhere, or to the server of this process.
