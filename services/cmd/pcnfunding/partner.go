@@ -183,7 +183,7 @@ func tellPartner(ctx context.Context, w io.Writer, service partnersv1.PartnersSe
 		return err
 	}
 	for _, k := range credentials.GetCredentials() {
-		_, _ = fmt.Fprintf(w, "  credential\t%s\t%s\t%s\tuntil %s\n", k.GetCredentialId(), short(k.GetState(), "CREDENTIAL_"), k.GetCommissionerCode(), k.GetExpiresAt().AsTime().Format(time.DateOnly))
+		_, _ = fmt.Fprintf(w, "  credential\t%s\t%s\t%s\tuntil %s\n", k.GetCredentialId(), short(k.GetState(), "CREDENTIAL_"), k.GetCommissionerCode(), endOf(k))
 	}
 	webhooks, err := service.ListWebhooks(ctx, &partnersv1.ListWebhooksRequest{PartnerId: p.GetPartnerId()})
 	if err != nil {
@@ -193,6 +193,14 @@ func tellPartner(ctx context.Context, w io.Writer, service partnersv1.PartnersSe
 		_, _ = fmt.Fprintf(w, "  webhook\t%s\t%s\t%s\t%s, %d waiting\n", h.GetWebhookId(), short(h.GetState(), "WEBHOOK_"), h.GetCommissionerCode(), h.GetUrl(), h.GetWaiting())
 	}
 	return nil
+}
+
+// endOf writes when a credential stops working: the day on which it expires, or the moment for which it was ended before.
+func endOf(k *partnersv1.Credential) string {
+	if k.GetRevokedAt() != nil {
+		return k.GetRevokedAt().AsTime().Format(time.RFC3339)
+	}
+	return k.GetExpiresAt().AsTime().Format(time.DateOnly)
 }
 
 // short writes the value of an enum without what all its values begin with.
