@@ -191,25 +191,6 @@ func TestPostgres_LongJobsRaiseTheirLimit(t *testing.T) {
 	}))
 }
 
-func TestPostgres_PlansAStatementOnce(t *testing.T) {
-	t.Parallel()
-	db := testkit.PostgresOwned(t, sqldb.Options{MaxConns: 1})
-	require.NoError(t, db.Migrate(t.Context(), schema()))
-	const runs, text = 12, `SELECT id FROM thing WHERE pence = $1`
-	for n := range runs {
-		require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
-			_, err := sqldb.Collect(t.Context(), q, sqldb.Text, text, n)
-			return err
-		}))
-	}
-	require.NoError(t, db.Read(t.Context(), func(q sqldb.Querier) error {
-		var forArguments, kept int
-		err := q.QueryRow(t.Context(), `SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1`, text).Scan(&forArguments, &kept)
-		require.Equal(t, []int{0, runs}, []int{forArguments, kept})
-		return err
-	}))
-}
-
 // A locked aggregate must be free again after every retry, or the pool would hand out connections that hold it.
 func TestPostgres_KeepsNoLockAfterARetry(t *testing.T) {
 	t.Parallel()

@@ -41,9 +41,6 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 		"statement_timeout":                   millis(statementLimit),
 		"lock_timeout":                        millis(lockLimit),
 		"idle_in_transaction_session_timeout": millis(idleLimit),
-		// The statements are few and each is run with like arguments, so that planning for the arguments at hand, which Postgres at times
-		// thinks worth it, costs several times what the statement does and finds the same plan.
-		"plan_cache_mode": "force_generic_plan",
 	})
 	if db.role != "" {
 		config.RuntimeParams[roleParameter] = db.role
