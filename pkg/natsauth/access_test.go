@@ -96,6 +96,24 @@ func (f *fixture) untilCut(t *testing.T, creds []byte) <-chan error {
 	return why
 }
 
+// partnersAccount returns the account of partners as the broker keeps it, and where.
+func (f *fixture) partnersAccount(t *testing.T) (file string, claims *jwt.AccountClaims) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(f.dir, "auth", "accounts", "*.jwt"))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		claims, err := jwt.DecodeAccountClaims(string(text))
+		require.NoError(t, err)
+		if claims.Name == "PARTNERS" {
+			return file, claims
+		}
+	}
+	require.FailNow(t, "the broker keeps no account of partners")
+	return "", nil
+}
+
 func (f *fixture) publish(t *testing.T, subjects ...string) {
 	t.Helper()
 	for _, s := range subjects {
@@ -313,21 +331,11 @@ func TestDeclare_MendsWhatDiffersAndForgetsNoRevocation(t *testing.T) {
 	_, seed, _ := strings.Cut(string(keys), "\nrevoke ")
 	operator, err := nkeys.FromSeed([]byte(strings.TrimSpace(seed)))
 	require.NoError(t, err)
-	files, err := filepath.Glob(filepath.Join(f.dir, "auth", "accounts", "*.jwt"))
+	file, claims := f.partnersAccount(t)
+	claims.Imports = nil
+	token, err := claims.Encode(operator)
 	require.NoError(t, err)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		claims, err := jwt.DecodeAccountClaims(string(text))
-		require.NoError(t, err)
-		if claims.Name != "PARTNERS" {
-			continue
-		}
-		claims.Imports = nil
-		token, err := claims.Encode(operator)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
-	}
+	require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
 	f.start(t)
 	look := func() error {
 		js, err := jetstream.NewWithDomain(f.connect(t, creds, "cred2"), natsauth.Domain)
@@ -349,18 +357,8 @@ func TestRevoke_ForgetsWhatHasEnded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	revoked := func() jwt.RevocationList {
-		files, err := filepath.Glob(filepath.Join(f.dir, "auth", "accounts", "*.jwt"))
-		require.NoError(t, err)
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			claims, err := jwt.DecodeAccountClaims(string(text))
-			require.NoError(t, err)
-			if claims.Name == "PARTNERS" {
-				return claims.Revocations
-			}
-		}
-		return nil
+		_, claims := f.partnersAccount(t)
+		return claims.Revocations
 	}
 	threeYearsAgo, anHourAgo := time.Now().AddDate(-3, 0, 0), time.Now().Add(-time.Hour)
 	_, forgotten := f.issue(t, "a", "cred0", threeYearsAgo)

@@ -180,11 +180,8 @@ func (r *Relay) work(ctx context.Context) error {
 func (r *Relay) pass(ctx context.Context) (acked int, err error) {
 	marking := make(chan error, 1)
 	marking <- nil
-	for after, more := int64(0), true; more && ctx.Err() == nil; {
-		var batch []Message
-		var acks []Ack
-		var batchErr error
-		batch, acks, more, batchErr = r.publish(ctx, after)
+	for after := int64(0); ctx.Err() == nil; {
+		batch, acks, more, batchErr := r.publish(ctx, after)
 		err = errors.Join(err, <-marking, batchErr)
 		if len(acks) == 0 {
 			return acked, err
@@ -192,6 +189,9 @@ func (r *Relay) pass(ctx context.Context) (acked int, err error) {
 		acked += len(acks)
 		after = batch[len(batch)-1].position
 		go func() { marking <- r.mark(ctx, batch, acks) }()
+		if !more {
+			break
+		}
 	}
 	return acked, errors.Join(err, <-marking)
 }
